@@ -1,0 +1,33 @@
+# Everything happens in .venv; `make help` lists what there is.
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_NUM_THREADS ?= 2
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: help book lab test lint clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+book: .venv/.installed ## Execute the chapters on the miniature and render the book
+	$(BIN)/hrvlab book --execute
+
+lab: .venv/.installed ## Open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+test: .venv/.installed ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: .venv/.installed ## Check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean: ## Remove the environment and everything built
+	rm -rf .venv _build book/_build book/runs book/_toc.yml
