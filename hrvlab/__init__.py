@@ -1,0 +1,25 @@
+"""hrvlab: the interpretability workbench for cross-attention heads of text-to-image models."""
+
+from hrvlab.attention import Rescale, attach
+from hrvlab.capture import capture
+from hrvlab.concepts import ConceptSet
+from hrvlab.generation import generate
+from hrvlab.models.heads import head_table
+from hrvlab.models.load import load
+from hrvlab.relevance import accessor as _accessor  # noqa: F401  (registers .hrv)
+from hrvlab.relevance.vectors import load_relevance, relevance_from_array, save_relevance
+from hrvlab.relevance.votes import collect_votes
+
+__all__ = [
+    "ConceptSet",
+    "Rescale",
+    "attach",
+    "capture",
+    "collect_votes",
+    "generate",
+    "head_table",
+    "load",
+    "load_relevance",
+    "relevance_from_array",
+    "save_relevance",
+]

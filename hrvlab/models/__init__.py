@@ -1,0 +1,1 @@
+"""Which pipelines hrvlab understands, and how it names their heads and tokens."""

@@ -1,0 +1,123 @@
+"""From words of a prompt to token columns of its attention maps."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from transformers import PreTrainedTokenizerBase
+
+from hrvlab.errors import TokenError
+
+TokenKind = Literal["start", "content", "end", "padding"]
+
+
+@dataclass(frozen=True)
+class Token:
+    """One column of a prompt's attention maps.
+
+    Parameters
+    ----------
+    text : str
+        The token as the vocabulary spells it.
+    word : str
+        The space-separated word of the prompt it belongs to; empty outside the content.
+    kind : {"start", "content", "end", "padding"}
+    span : tuple of int
+        First and past-the-last character in the prompt; (0, 0) outside the content.
+    """
+
+    text: str
+    word: str
+    kind: TokenKind
+    span: tuple[int, int]
+
+
+def token_table(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[Token]:
+    """Describe every token column of a prompt, padding included.
+
+    Parameters
+    ----------
+    tokenizer : transformers.PreTrainedTokenizerBase
+        A fast CLIP tokenizer.
+    prompt : str
+
+    Returns
+    -------
+    list of Token, length ``tokenizer.model_max_length``
+    """
+    encoded = tokenizer(
+        prompt,
+        padding="max_length",
+        truncation=True,
+        max_length=tokenizer.model_max_length,
+        return_offsets_mapping=True,
+    )
+    words = [(match.start(), match.end()) for match in re.finditer(r"\S+", prompt)]
+    texts = tokenizer.convert_ids_to_tokens(encoded["input_ids"])
+    length = sum(encoded["attention_mask"])
+    table = []
+    for column, (text, span) in enumerate(zip(texts, encoded["offset_mapping"], strict=True)):
+        if column == 0 or column >= length - 1:
+            kind: TokenKind = "start" if column == 0 else "end" if column < length else "padding"
+            table.append(Token(text, "", kind, (0, 0)))
+            continue
+        word = next((prompt[a:b] for a, b in words if a <= span[0] < b), "")
+        table.append(Token(text, word, "content", (span[0], span[1])))
+    return table
+
+
+def content_columns(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
+    """Give the columns of all of a prompt's words: no start, end or padding.
+
+    Raises
+    ------
+    TokenError
+        If the prompt has no words.
+    """
+    table = token_table(tokenizer, prompt)
+    columns = [column for column, token in enumerate(table) if token.kind == "content"]
+    if not columns:
+        raise TokenError(f"the prompt {prompt!r} has no words; give at least one")
+    return columns
+
+
+def word_columns(tokenizer: PreTrainedTokenizerBase, prompt: str, word: str) -> list[int]:
+    """Give the columns of a word or phrase, all its occurrences together.
+
+    Letter case does not matter, and the match begins and ends at word boundaries: "rose" is found
+    in "a rose-colored vase" and "a Rose.", not in "a rosette".
+
+    Parameters
+    ----------
+    tokenizer : transformers.PreTrainedTokenizerBase
+    prompt, word : str
+
+    Returns
+    -------
+    list of int, ascending
+
+    Raises
+    ------
+    TokenError
+        If the word is empty, not in the prompt, or wholly or partly truncated away.
+    """
+    if not word.strip():
+        raise TokenError("the word is empty; give a word of the prompt")
+    pattern = r"(?<!\w)" + r"\s+".join(map(re.escape, word.split())) + r"(?!\w)"
+    spans = [match.span() for match in re.finditer(pattern, prompt, flags=re.IGNORECASE)]
+    if not spans:
+        words = ", ".join(dict.fromkeys(prompt.split()))
+        raise TokenError(f"{word!r} is not a word of the prompt {prompt!r}; its words are: {words}")
+    table = token_table(tokenizer, prompt)
+    content = [
+        (column, token.span) for column, token in enumerate(table) if token.kind == "content"
+    ]
+    read = content[-1][1][1] if content else 0
+    if any(end > read for _, end in spans):
+        raise TokenError(
+            f"{word!r} lies beyond the {tokenizer.model_max_length} tokens the model reads of "
+            f"{prompt!r}; shorten the prompt"
+        )
+    return [c for c, (a, b) in content if any(a < end and b > start for start, end in spans)]

@@ -1,0 +1,31 @@
+"""Shapes used in signatures, named once.
+
+``call`` is a UNet call, ``sample`` a conditional sample of the batch, ``position`` a query
+position of a layer's grid, ``token`` a text column and ``head_position`` a head of the whole model.
+"""
+
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
+from numpy import ndarray
+from torch import Tensor
+
+Images = UInt8[ndarray, "image y x channel"]
+Query = Float[Tensor, "sample head position dim"]
+Key = Float[Tensor, "sample head token dim"]
+Value = Float[Tensor, "sample token channel"]
+Probabilities = Float[Tensor, "sample head position token"]
+HeadFactors = Float[ndarray, "... head_position"]
+TokenMask = Bool[ndarray, "sample token"]
+Votes = Int64[ndarray, "row head_position concept"]
+TokenMass = Float32[ndarray, "sample call layer head token"]
+
+__all__ = [
+    "HeadFactors",
+    "Images",
+    "Key",
+    "Probabilities",
+    "Query",
+    "TokenMask",
+    "TokenMass",
+    "Value",
+    "Votes",
+]
