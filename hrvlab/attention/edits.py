@@ -1,0 +1,135 @@
+"""Interventions on attention maps, carried out on the values, where they cost nothing.
+
+A head computes ``O = A V``. Multiplying token column n of the map by f, after the softmax and
+without renormalising, is the same as multiplying row n of the values: ``(A diag(f)) V =
+A (diag(f) V)``. So no map is materialised and the fused attention kernel stays in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from hrvlab.attention.calls import Call
+from hrvlab.errors import ParameterError
+from hrvlab.models.heads import Layer
+from hrvlab.models.tokens import content_columns, word_columns
+from hrvlab.typing import HeadFactors, TokenMask
+
+CONTENT = "content"
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """Multiply token columns of every head's conditional attention map by that head's factor.
+
+    Parameters
+    ----------
+    factors : ndarray of float, shape (head_position,) or (prompt, head_position)
+        One factor a head, in the published order; with a leading dim, one row a prompt.
+    words : str or sequence of str
+        A word or phrase, or several; ``"content"`` means every word of the prompt.
+    window : tuple of int or None
+        First UNet call and past-the-last UNet call in which the edit acts; None: to the end.
+
+    Raises
+    ------
+    ParameterError
+        If a factor is not finite, the shape is wrong, or the window is empty.
+    """
+
+    factors: HeadFactors
+    words: str | Sequence[str] = CONTENT
+    window: tuple[int, int | None] = (0, None)
+
+    def __post_init__(self) -> None:
+        factors = np.asarray(self.factors, dtype=np.float64)
+        if factors.ndim not in (1, 2):
+            raise ParameterError(
+                "factors must have dims (head_position,) or (prompt, head_position), "
+                f"got shape {factors.shape}"
+            )
+        if not np.isfinite(factors).all():
+            raise ParameterError("every factor must be a finite number; some are NaN or infinite")
+        start, stop = self.window
+        if start < 0 or (stop is not None and stop <= start):
+            raise ParameterError(
+                f"the window {self.window} holds no call; give (first, past the last) call numbers"
+            )
+        object.__setattr__(self, "factors", factors)
+
+    def for_prompts(self, indices: Sequence[int]) -> Rescale:
+        """Give the edit for some of the prompts only."""
+        if self.factors.ndim == 1:
+            return self
+        return replace(self, factors=self.factors[list(indices)])
+
+    def columns(self, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> TokenMask:
+        """Mark the token columns that the edit acts on in each prompt.
+
+        Raises
+        ------
+        TokenError
+            If a word is not in a prompt.
+        """
+        mask = np.zeros((len(prompts), tokenizer.model_max_length), bool)
+        words = [self.words] if isinstance(self.words, str) else self.words
+        for row, prompt in zip(mask, prompts, strict=True):
+            for word in words:
+                whole = word == CONTENT and isinstance(self.words, str)
+                row[
+                    content_columns(tokenizer, prompt)
+                    if whole
+                    else word_columns(tokenizer, prompt, word)
+                ] = True
+        return mask
+
+
+class BoundRescale:
+    """A `Rescale` with its prompts' token columns found, ready for a model's value projections."""
+
+    def __init__(self, edit: Rescale, mask: TokenMask, layers: Sequence[Layer]) -> None:
+        positions = sum(layer.heads for layer in layers)
+        if edit.factors.shape[-1] != positions:
+            raise ParameterError(
+                f"the edit has factors for {edit.factors.shape[-1]} head positions, the model has "
+                f"{positions}; use an HRV built on this model"
+            )
+        if edit.factors.ndim == 2 and len(edit.factors) != len(mask):
+            raise ParameterError(
+                f"the edit has factors for {len(edit.factors)} prompts, {len(mask)} were given"
+            )
+        self.window = edit.window
+        self.mask = torch.from_numpy(mask)
+        self.factors = torch.from_numpy(np.atleast_2d(edit.factors))
+
+    def acts_in(self, call: Call) -> bool:
+        """Say whether the call lies in the window."""
+        start, stop = self.window
+        return call.index >= start and (stop is None or call.index < stop)
+
+    def apply(self, call: Call, layer: Layer, value: Tensor) -> Tensor:
+        """Rescale the conditional rows of a value projection's output.
+
+        Parameters
+        ----------
+        value : Tensor, shape (batch, token, head × dim)
+        """
+        repeats, rest = divmod(call.samples, len(self.mask))
+        if rest:
+            raise ParameterError(
+                f"{call.samples} images are not a multiple of the {len(self.mask)} prompts that "
+                "the edit was attached for; give attach the same prompts as the pipeline"
+            )
+        factors = self.factors[:, layer.head_positions]
+        per_token = torch.where(self.mask[:, :, None], factors[:, None, :], 1.0)
+        per_token = per_token.repeat_interleave(repeats, dim=0).to(value)
+        edited = value.clone()
+        rows = edited[call.conditional].unflatten(-1, (layer.heads, -1))
+        edited[call.conditional] = (rows * per_token[..., None]).flatten(-2)
+        return edited

@@ -1,0 +1,212 @@
+"""Attach taps and edits to a pipeline's cross-attention by PyTorch's own forward hooks.
+
+No attention processor is replaced and no forward is patched: hooks on ``to_q`` and ``to_k`` read,
+hooks on ``to_v`` edit, and removing them restores the model exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from diffusers import DiffusionPipeline
+from diffusers.models.attention_processor import Attention
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from hrvlab.attention.calls import Call, Tap
+from hrvlab.attention.edits import BoundRescale, Rescale
+from hrvlab.errors import CoverageError, ModelError, ParameterError
+from hrvlab.models.families import family_of
+from hrvlab.models.heads import Layer, cross_attention_layers
+
+
+class Attachment:
+    """The hooks of one `attach`, and the clock that counts UNet calls.
+
+    Attributes
+    ----------
+    layers : list of Layer
+    noise_levels : list of float
+        The scheduler's timestep of every finished UNet call.
+    """
+
+    def __init__(
+        self,
+        pipe: DiffusionPipeline,
+        parts: Sequence[Tap | Rescale],
+        prompts: Sequence[str] | None,
+    ) -> None:
+        self.family = family_of(pipe)
+        self.pipe = pipe
+        self.layers = cross_attention_layers(pipe.unet)
+        self.modules = [_readable(pipe.unet, layer) for layer in self.layers]
+        self.noise_levels: list[float] = []
+        self.taps = [part for part in parts if not isinstance(part, Rescale)]
+        edits = [part for part in parts if isinstance(part, Rescale)]
+        if edits and not prompts:
+            raise ParameterError(
+                "an edit needs the prompts it acts on: attach(pipe, edit, prompts=['a red car'])"
+            )
+        self.edits = [
+            BoundRescale(edit, edit.columns(pipe.tokenizer, prompts or []), self.layers)
+            for edit in edits
+        ]
+        self._call: Call | None = None
+        self._query: Tensor | None = None
+        self._fired: set[tuple[str, str]] = set()
+        self._expected = {
+            (layer.module, projection)
+            for layer in self.layers
+            for projection in self._projections()
+        }
+        self._handles: list[RemovableHandle] = []
+
+    def _projections(self) -> list[str]:
+        return ["to_q", "to_k"] * bool(self.taps) + ["to_v"] * bool(self.edits)
+
+    def install(self) -> None:
+        """Put every hook in place."""
+        for tap in self.taps:
+            tap.begin(self.layers, self.modules)
+        unet = self.pipe.unet
+        self._handles.append(unet.register_forward_pre_hook(self._begin_call, with_kwargs=True))
+        self._handles.append(unet.register_forward_hook(self._end_call))
+        actions = {"to_q": self._keep_query, "to_k": self._observe, "to_v": self._edit}
+        for layer, module in zip(self.layers, self.modules, strict=True):
+            for projection in self._projections():
+                hook = partial(actions[projection], layer, module)
+                self._handles.append(getattr(module, projection).register_forward_hook(hook))
+
+    def remove(self) -> None:
+        """Take every hook away again."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self._query = None
+
+    def _begin_call(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = dict(zip(("sample", "timestep"), args, strict=False)) | kwargs
+        if given.get("encoder_attention_mask") is not None:
+            raise ModelError("an encoder_attention_mask is not supported; leave it out")
+        noise_level = float(
+            given["timestep"].max() if isinstance(given["timestep"], Tensor) else given["timestep"]
+        )
+        if self.noise_levels and noise_level > self.noise_levels[-1]:
+            raise ParameterError(
+                "a second generation began inside one attach; attach anew for every pipeline call"
+            )
+        batch, _, *size = given["sample"].shape
+        rows = self.family.conditional_samples(self.pipe, batch)
+        self._call = Call(
+            index=len(self.noise_levels),
+            noise_level=noise_level,
+            conditional=rows,
+            samples=rows.stop - rows.start,
+            latent_size=(size[0], size[1]),
+        )
+        self._fired.clear()
+
+    def _end_call(self, *_: object) -> None:
+        missing = sorted({module for module, _ in self._expected - self._fired})
+        if missing:
+            raise CoverageError(
+                f"{len(missing)} of {len(self.layers)} cross-attention layers were not read in "
+                f"UNet call {len(self.noise_levels)}, first {missing[0]}: its projections were "
+                "fused or replaced after attach; attach last, after pipe.unfuse_qkv_projections()"
+            )
+        assert self._call is not None
+        self.noise_levels.append(self._call.noise_level)
+
+    def _keep_query(
+        self, layer: Layer, module: Attention, _: nn.Module, __: object, output: Tensor
+    ) -> None:
+        self._fired.add((layer.module, "to_q"))
+        self._query = output
+
+    def _observe(
+        self, layer: Layer, module: Attention, _: nn.Module, __: object, output: Tensor
+    ) -> None:
+        self._fired.add((layer.module, "to_k"))
+        call = self._call
+        assert call is not None and self._query is not None
+        query, key = (
+            states[call.conditional].detach().unflatten(-1, (layer.heads, -1)).transpose(1, 2)
+            for states in (self._query, output)
+        )
+        for tap in self.taps:
+            tap.observe(call, layer, query, key, module.scale)
+
+    def _edit(
+        self, layer: Layer, module: Attention, _: nn.Module, __: object, output: Tensor
+    ) -> Tensor:
+        self._fired.add((layer.module, "to_v"))
+        call = self._call
+        assert call is not None
+        for edit in self.edits:
+            if edit.acts_in(call):
+                output = edit.apply(call, layer, output)
+        return output
+
+
+def _readable(unet: nn.Module, layer: Layer) -> Attention:
+    """Give a layer's module, or say why its heads cannot be read."""
+    module = unet.get_submodule(layer.module)
+    assert isinstance(module, Attention)
+    if module.fused_projections:
+        raise ModelError(
+            "the model's attention projections are fused; call pipe.unfuse_qkv_projections() first"
+        )
+    if module.norm_q is not None or module.norm_k is not None:
+        raise ModelError(f"{layer.module} normalises queries and keys, which is not supported")
+    return module
+
+
+@contextmanager
+def attach(
+    pipe: DiffusionPipeline, *parts: Tap | Rescale, prompts: Sequence[str] | None = None
+) -> Iterator[Attachment]:
+    """Observe and edit the cross-attention of one plain pipeline call.
+
+    With taps only, the pipeline's output is bit for bit what it would be without. On leaving, by
+    an exception too, the pipeline is exactly what it was.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+        Of a supported family.
+    *parts : Tap or Rescale
+        Any number of observers and edits; edits act in the order given.
+    prompts : sequence of str, optional
+        The prompts of the call, one a batch row before ``num_images_per_prompt``; needed by edits.
+
+    Yields
+    ------
+    Attachment
+
+    Raises
+    ------
+    ModelError
+        If the pipeline's family is not supported or its projections are fused.
+    ParameterError
+        If an edit does not fit the model or the prompts, or a second generation begins.
+    TokenError
+        If an edit's word is not in a prompt.
+    CoverageError
+        If a cross-attention layer is not called, or the pipeline is never run.
+
+    Examples
+    --------
+    >>> with attach(pipe, Rescale(factors, "red"), prompts=["a red car"]):
+    ...     image = pipe("a red car").images[0]
+    """
+    attachment = Attachment(pipe, parts, prompts)
+    try:
+        attachment.install()
+        yield attachment
+        if not attachment.noise_levels:
+            raise CoverageError("the pipeline was not run inside attach; call it within the block")
+    finally:
+        attachment.remove()
