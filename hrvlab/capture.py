@@ -1,0 +1,208 @@
+"""Capture cross-attention as labelled datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from diffusers import DiffusionPipeline
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from hrvlab.attention import SpatialMaps, TokenMeans
+from hrvlab.errors import ParameterError
+from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
+from hrvlab.models.families import family_of
+from hrvlab.models.heads import Layer, cross_attention_layers
+from hrvlab.models.tokens import token_table, word_columns
+from hrvlab.store import provenance, validate
+
+BUDGET_BYTES = 2 * 1024**3
+
+
+def capture(
+    pipe: DiffusionPipeline,
+    prompts: str | Sequence[str],
+    *,
+    seed: int = 0,
+    maps: Sequence[str] | None = None,
+    budget_bytes: int = BUDGET_BYTES,
+    batch_size: int = 8,
+    progress: bool = True,
+    num_inference_steps: int = 50,
+    **call: Any,
+) -> xr.Dataset | xr.DataTree:
+    """Generate from prompts and record how every head attends to every token at every call.
+
+    The images are bit for bit those of the untouched pipeline.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+        Of a supported family.
+    prompts : str or sequence of str
+    seed : int
+    maps : sequence of str, optional
+        Words whose spatial maps to keep as well; each must be in every prompt.
+    budget_bytes : int
+        Most memory the maps may take; what they will take is forecast before generating.
+    batch_size : int
+    progress : bool
+    num_inference_steps : int
+    **call
+        Keywords of the pipeline's own call, such as ``guidance_scale``.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``attention (prompt, timestep, layer, head, token)`` float32, the spatial mean of the
+        conditional softmax map, NaN where a layer has fewer heads than the widest; and ``image
+        (prompt, y, x, channel)`` uint8.
+    xarray.DataTree
+        If ``maps`` is given: the same dataset at its root, and for every grid size a node
+        ``grid_{side}`` with ``maps (prompt, timestep, map_layer, head, map_word, map_y, map_x)``
+        float32; a word's tokens are summed.
+
+    Raises
+    ------
+    TokenError
+        If a word of ``maps`` is not in a prompt.
+    ParameterError
+        If a prompt is empty or the maps would not fit the budget.
+    """
+    texts = [prompts] if isinstance(prompts, str) else list(prompts)
+    batches = plan_batches(texts, [seed], batch_size)
+    family_of(pipe)
+    layers = cross_attention_layers(pipe.unet)
+    if "num_images_per_prompt" in call:
+        raise ParameterError("a capture holds one image a prompt; leave out num_images_per_prompt")
+    columns = [[word_columns(pipe.tokenizer, text, word) for word in maps or ()] for text in texts]
+    if maps:
+        _check_budget(pipe, layers, len(texts), len(maps), num_inference_steps, call, budget_bytes)
+    call = {**call, "num_inference_steps": num_inference_steps}
+    means, images = [], []
+    spatial: list[dict[tuple[int, int], NDArray[np.float32]]] = []
+    noise_levels: list[float] = []
+    for batch in tqdm(batches, "capture", disable=not progress or len(batches) == 1):
+        token_means = TokenMeans()
+        spatial_maps = [_spatial_maps(pipe, layers, columns, batch)] if maps else []
+        made, attachment = run_batch(
+            pipe, batch, token_means, *spatial_maps, output_type="np", **call
+        )
+        noise_levels = attachment.noise_levels
+        means.append(token_means.result())
+        images.append(as_uint8(made))
+        spatial.extend(tap.result() for tap in spatial_maps)
+    parameters = {"prompts": texts, "batch_size": batch_size, **call}
+    dataset = xr.Dataset(
+        {
+            "attention": (
+                ("prompt", "timestep", "layer", "head", "token"),
+                np.concatenate(means),
+            ),
+            "image": (("prompt", "y", "x", "channel"), np.concatenate(images)),
+        },
+        coords={
+            "noise_level": ("timestep", noise_levels),
+            "prompt_text": ("prompt", texts),
+            **_layer_coords(layers),
+            **_token_coords(pipe, texts),
+        },
+        attrs=provenance(pipe, "capture", seed=seed, parameters=parameters),
+    )
+    validate(dataset)
+    if not maps:
+        return dataset
+    return xr.DataTree.from_dict({"/": dataset, **_map_nodes(layers, list(maps), spatial)})
+
+
+def _layer_coords(layers: Sequence[Layer]) -> dict[str, tuple[str, list[Any]]]:
+    names = ("place", "place_layer", "module", "grid", "heads")
+    coords = {name: ("layer", [getattr(layer, name) for layer in layers]) for name in names}
+    return {**coords, "layer": ("layer", [layer.index for layer in layers])}
+
+
+def _token_coords(
+    pipe: DiffusionPipeline, texts: Sequence[str]
+) -> dict[str, tuple[tuple[str, str], list[list[str]]]]:
+    tables = [token_table(pipe.tokenizer, text) for text in texts]
+    named = {"token_text": "text", "word": "word", "token_kind": "kind"}
+    return {
+        coord: (("prompt", "token"), [[getattr(token, name) for token in row] for row in tables])
+        for coord, name in named.items()
+    }
+
+
+def _downscale(pipe: DiffusionPipeline, layers: Sequence[Layer]) -> list[int]:
+    return [int(pipe.unet.config.sample_size) // layer.grid for layer in layers]
+
+
+def _spatial_maps(
+    pipe: DiffusionPipeline,
+    layers: Sequence[Layer],
+    columns: Sequence[Sequence[Sequence[int]]],
+    batch: Batch,
+) -> SpatialMaps:
+    return SpatialMaps([columns[index] for index in batch.indices], _downscale(pipe, layers))
+
+
+def _check_budget(
+    pipe: DiffusionPipeline,
+    layers: Sequence[Layer],
+    prompts: int,
+    words: int,
+    steps: int,
+    call: dict[str, Any],
+    budget: int,
+) -> None:
+    """Refuse maps that would not fit, before anything is generated."""
+    default = int(pipe.unet.config.sample_size)
+    sides = [call.get(name) for name in ("height", "width")]
+    y, x = (default if side is None else int(side) // pipe.vae_scale_factor for side in sides)
+    positions = sum(
+        layer.heads * -(-y // scale) * -(-x // scale)
+        for layer, scale in zip(layers, _downscale(pipe, layers), strict=True)
+    )
+    pipe.scheduler.set_timesteps(steps)
+    needed = 4 * prompts * words * len(pipe.scheduler.timesteps) * positions
+    if needed > budget:
+        raise ParameterError(
+            f"the maps would take {needed / 1e9:.2f} GB, the budget is {budget / 1e9:.2f} GB; "
+            "ask for fewer words or prompts, or raise budget_bytes"
+        )
+
+
+def _map_nodes(
+    layers: Sequence[Layer],
+    words: list[str],
+    batches: Sequence[dict[tuple[int, int], NDArray[np.float32]]],
+) -> dict[str, xr.Dataset]:
+    """Gather the maps of all batches into one dataset for each grid size."""
+    calls = 1 + max(call for call, _ in batches[0])
+    widest = max(layer.heads for layer in layers)
+    nodes = {}
+    for side in sorted({layer.grid for layer in layers}):
+        chosen = [layer for layer in layers if layer.grid == side]
+        parts = []
+        for maps in batches:
+            samples, _, *rest = maps[0, chosen[0].index].shape
+            part = np.full((samples, calls, len(chosen), widest, *rest), np.nan, np.float32)
+            for call in range(calls):
+                for number, layer in enumerate(chosen):
+                    part[:, call, number, : layer.heads] = maps[call, layer.index]
+            parts.append(part)
+        nodes[f"/grid_{side}"] = xr.Dataset(
+            {
+                "maps": (
+                    ("prompt", "timestep", "map_layer", "head", "map_word", "map_y", "map_x"),
+                    np.concatenate(parts),
+                )
+            },
+            coords={
+                "map_layer": [layer.index for layer in chosen],
+                "map_word": words,
+            },
+        )
+    return nodes

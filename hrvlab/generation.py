@@ -1,0 +1,178 @@
+"""The one place where a pipeline runs: seeds, batches, taps and edits, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from hrvlab.attention import Attachment, Rescale, attach
+from hrvlab.attention.calls import Tap
+from hrvlab.errors import ParameterError
+from hrvlab.typing import Images
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images that go through the model together.
+
+    Parameters
+    ----------
+    prompts : tuple of str
+    indices : tuple of int
+        Each prompt's number among all prompts.
+    seeds : tuple of int
+    """
+
+    prompts: tuple[str, ...]
+    indices: tuple[int, ...]
+    seeds: tuple[int, ...]
+
+
+def plan_batches(prompts: Sequence[str], seeds: Sequence[int], batch_size: int) -> list[Batch]:
+    """Split prompts × seeds into batches, prompt by prompt.
+
+    Raises
+    ------
+    ParameterError
+        If there is no prompt, a prompt is empty, there is no seed, or the batch size is not
+        positive.
+    """
+    if not prompts:
+        raise ParameterError("the list of prompts is empty; give at least one prompt")
+    for index, prompt in enumerate(prompts):
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise ParameterError(f"prompt {index} is {prompt!r}; give a text with words")
+    if not seeds:
+        raise ParameterError("the list of seeds is empty; give at least one seed")
+    if batch_size < 1:
+        raise ParameterError(f"batch_size is {batch_size}; give 1 or more")
+    images = [(p, i, seed) for i, p in enumerate(prompts) for seed in seeds]
+    chunks = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
+    return [Batch(*zip(*chunk, strict=True)) for chunk in chunks]
+
+
+def image_generator(seed: int, prompt_index: int, image: int = 0) -> torch.Generator:
+    """Make the generator of one image's noise, the same in any batch and on any device."""
+    sequence = np.random.SeedSequence([seed, prompt_index, image])
+    state = int(sequence.generate_state(1, np.uint64)[0])
+    return torch.Generator("cpu").manual_seed(state >> 1)
+
+
+def run_batch(
+    pipe: DiffusionPipeline, batch: Batch, *parts: Tap | Rescale, **call: Any
+) -> tuple[Any, Attachment]:
+    """Run the pipeline once with taps and edits attached.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    batch : Batch
+    *parts : Tap or Rescale
+    **call
+        Keywords of the pipeline's own call.
+
+    Returns
+    -------
+    images
+        As the pipeline gives them for its ``output_type``.
+    attachment : Attachment
+        With the noise level of every UNet call.
+    """
+    copies = call.get("num_images_per_prompt", 1)
+    generators = [
+        image_generator(seed, index, copy)
+        for index, seed in zip(batch.indices, batch.seeds, strict=True)
+        for copy in range(copies)
+    ]
+    prompts = list(batch.prompts)
+    with _silent(pipe), attach(pipe, *parts, prompts=prompts) as attachment:
+        images = pipe(prompts, generator=generators, **call).images
+    return images, attachment
+
+
+@contextmanager
+def _silent(pipe: DiffusionPipeline) -> Iterator[None]:
+    """Hide the pipeline's own progress bar, and give it back as it was."""
+    before = dict(pipe.__dict__)
+    pipe.set_progress_bar_config(disable=True)
+    try:
+        yield
+    finally:
+        if "_progress_bar_config" in before:
+            pipe._progress_bar_config = before["_progress_bar_config"]
+        else:
+            del pipe._progress_bar_config
+
+
+def as_uint8(images: NDArray[np.floating[Any]]) -> Images:
+    """Turn images in [0, 1] into bytes."""
+    return np.round(np.asarray(images) * 255).astype(np.uint8)
+
+
+def generate(
+    pipe: DiffusionPipeline,
+    prompts: str | Sequence[str],
+    *,
+    seed: int | Sequence[int] = 0,
+    edit: Rescale | None = None,
+    batch_size: int = 8,
+    latents: torch.Tensor | None = None,
+    progress: bool = True,
+    **call: Any,
+) -> Images:
+    """Generate images, optionally with an edit of the cross-attention.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+        Of a supported family.
+    prompts : str or sequence of str
+    seed : int or sequence of int
+        Each prompt is drawn once a seed; noise derives from (seed, prompt index) alone.
+    edit : Rescale, optional
+    batch_size : int
+        Images that go through the model together.
+    latents : Tensor, shape (prompt × seed, channel, height, width), optional
+        Replaces the seeded initial noise.
+    progress : bool
+        Show a progress bar over batches.
+    **call
+        Keywords of the pipeline's own call, such as ``num_inference_steps``, ``guidance_scale``,
+        ``height``, ``num_images_per_prompt``.
+
+    Returns
+    -------
+    ndarray of uint8, shape (image, y, x, channel)
+        Prompt by prompt, seed by seed.
+
+    Raises
+    ------
+    ParameterError, TokenError, ModelError
+        Before anything is generated.
+    """
+    texts = [prompts] if isinstance(prompts, str) else list(prompts)
+    seeds = [seed] if isinstance(seed, int) else list(seed)
+    batches = plan_batches(texts, seeds, batch_size)
+    if latents is not None and len(latents) != len(texts) * len(seeds):
+        raise ParameterError(
+            f"latents hold {len(latents)} images, prompts × seeds make {len(texts) * len(seeds)}"
+        )
+    if edit is not None:
+        edit.columns(pipe.tokenizer, texts)
+    images = []
+    start = 0
+    for batch in tqdm(batches, "generate", disable=not progress or len(batches) == 1):
+        parts = [] if edit is None else [edit.for_prompts(batch.indices)]
+        own = call if latents is None else {**call, "latents": latents[start:][: len(batch.seeds)]}
+        made, _ = run_batch(pipe, batch, *parts, output_type="np", **own)
+        images.append(as_uint8(made))
+        start += len(batch.seeds)
+    return np.concatenate(images)

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+import hrvlab as hl
+from hrvlab.errors import ParameterError, TokenError
+from hrvlab.store import read_dataset, write_dataset
+from tests.pipelines import tiny_sd
+
+PROMPTS = ["a red car", "a red cat on a tree", "a red vase"]
+STEPS = {"num_inference_steps": 3, "progress": False}
+
+
+def test_the_dataset_is_labelled_as_its_contract_says(tiny_pipe):
+    ds = hl.capture(tiny_pipe, PROMPTS, **STEPS)
+    assert dict(ds.sizes) == {
+        "prompt": 3, "timestep": 4, "layer": 4, "head": 2, "token": 20, "y": 16, "x": 16,
+        "channel": 3,
+    }  # fmt: skip
+    assert ds["attention"].dtype == np.float32
+    assert ds["place"].values.tolist() == ["down", "mid", "up", "up"]
+    assert ds["token_kind"].values[0, :6].tolist() == [
+        "start", "content", "content", "content", "end", "padding",
+    ]  # fmt: skip
+    assert ds["word"].values[1, 3] == "cat"
+    assert ds["noise_level"].values.tolist() == [667, 334, 334, 1]
+    assert ds.attrs["schema"] == "capture"
+    assert {"model_fingerprint", "scheduler", "seed", "libraries", "created"} <= set(ds.attrs)
+
+
+def test_attention_over_all_tokens_sums_to_one(tiny_pipe):
+    ds = hl.capture(tiny_pipe, PROMPTS, **STEPS)
+    np.testing.assert_allclose(ds["attention"].sum("token"), 1, atol=1e-5)
+
+
+def test_the_image_is_the_untouched_pipelines(tiny_pipe):
+    ds = hl.capture(tiny_pipe, PROMPTS, **STEPS)
+    assert (ds["image"].values == hl.generate(tiny_pipe, PROMPTS, **STEPS)).all()
+
+
+def test_the_batch_size_does_not_matter(tiny_pipe):
+    one = hl.capture(tiny_pipe, PROMPTS, batch_size=1, **STEPS)
+    two = hl.capture(tiny_pipe, PROMPTS, batch_size=2, **STEPS)
+    xr.testing.assert_allclose(one["attention"], two["attention"], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [{}, {"height": 16, "width": 32}])
+def test_maps_average_to_the_token_means(tiny_pipe, size):
+    tree = hl.capture(tiny_pipe, PROMPTS, maps=["red", "a red"], batch_size=2, **STEPS, **size)
+    ds = tree.to_dataset()
+    assert sorted(tree.children) == ["grid_4", "grid_8"]
+    for node in tree.children.values():
+        maps = node["maps"]
+        for layer in node["map_layer"].values:
+            means = ds["attention"].isel(layer=layer)
+            found = maps.sel(map_layer=layer).mean(("map_y", "map_x"))
+            for word, columns in enumerate(([2], [1, 2])):
+                np.testing.assert_allclose(
+                    found.isel(map_word=word), means.isel(token=columns).sum("token"), atol=1e-5
+                )
+
+
+def test_layers_with_fewer_heads_hold_nan(tmp_path):
+    ds = hl.capture(tiny_sd(heads=(2, 4)), PROMPTS, **STEPS)
+    heads = ds["heads"].values
+    present = np.isfinite(ds["attention"]).all(("prompt", "timestep", "token"))
+    assert present.sum("head").values.tolist() == heads.tolist()
+
+
+def test_it_survives_the_disk(tiny_pipe, tmp_path):
+    ds = hl.capture(tiny_pipe, PROMPTS, **STEPS)
+    write_dataset(ds, tmp_path / "capture.zarr")
+    xr.testing.assert_identical(read_dataset(tmp_path / "capture.zarr"), ds)
+
+
+def test_maps_over_the_budget_are_refused_with_the_forecast(tiny_pipe):
+    with pytest.raises(ParameterError, match="would take 0.00 GB"):
+        hl.capture(tiny_pipe, PROMPTS, maps=["red"], budget_bytes=1000, **STEPS)
+
+
+def test_the_forecast_is_what_the_maps_take(tiny_pipe):
+    tree = hl.capture(tiny_pipe, PROMPTS, maps=["red"], **STEPS)
+    taken = sum(node["maps"].nbytes for node in tree.children.values())
+    with pytest.raises(ParameterError):
+        hl.capture(tiny_pipe, PROMPTS, maps=["red"], budget_bytes=taken - 1, **STEPS)
+    hl.capture(tiny_pipe, PROMPTS, maps=["red"], budget_bytes=taken, **STEPS)
+
+
+def test_a_word_that_one_prompt_lacks_is_refused(tiny_pipe):
+    with pytest.raises(TokenError, match="'car' is not a word of the prompt 'a red cat"):
+        hl.capture(tiny_pipe, PROMPTS, maps=["car"], **STEPS)
+
+
+def test_no_prompts_are_refused(tiny_pipe):
+    with pytest.raises(ParameterError, match="empty"):
+        hl.capture(tiny_pipe, [], **STEPS)
