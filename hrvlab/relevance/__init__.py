@@ -1,0 +1,1 @@
+"""From votes to Head Relevance Vectors, and what can be said of them."""

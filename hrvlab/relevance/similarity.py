@@ -1,0 +1,97 @@
+"""How concepts, timesteps and halves of the prompts resemble each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+
+def cosines(rows: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Cosine of every row with every other row.
+
+    Parameters
+    ----------
+    rows : ndarray of float, shape (..., a, dim)
+    others : ndarray of float, shape (..., b, dim)
+
+    Returns
+    -------
+    ndarray of float64, shape (..., a, b)
+    """
+    unit = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+    other = others / np.linalg.norm(others, axis=-1, keepdims=True)
+    return unit @ np.swapaxes(other, -1, -2)
+
+
+def concept_similarity(hrv: xr.DataArray) -> xr.DataArray:
+    """Cosine between the vectors of every two concepts.
+
+    Parameters
+    ----------
+    hrv : xarray.DataArray, dims (concept, head_position)
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims ``(concept, other)``.
+    """
+    values = hrv.transpose("concept", "head_position").values
+    names = hrv["concept"].values
+    return xr.DataArray(
+        cosines(values, values),
+        dims=("concept", "other"),
+        coords={"concept": names, "other": names},
+        name="cosine",
+    )
+
+
+def timestep_stability(by_timestep: xr.DataArray) -> xr.DataArray:
+    """Cosine between each concept's vectors at every two UNet calls.
+
+    Parameters
+    ----------
+    by_timestep : xarray.DataArray, dims (timestep, concept, head_position)
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims ``(concept, timestep, other)``; NaN where a concept got no vote in a call.
+    """
+    values = by_timestep.transpose("concept", "timestep", "head_position").values
+    return xr.DataArray(
+        cosines(values, values),
+        dims=("concept", "timestep", "other"),
+        coords={"concept": by_timestep["concept"].values},
+        name="cosine",
+    )
+
+
+def split_half_correlation(halves: xr.DataArray) -> xr.DataArray:
+    """Pearson correlation of each concept's vector between two halves of the prompts.
+
+    Parameters
+    ----------
+    halves : xarray.DataArray, dims (half, concept, head_position)
+
+    Returns
+    -------
+    xarray.DataArray
+        Dim ``concept``.
+    """
+    first, second = halves.isel(half=0), halves.isel(half=1)
+    return xr.corr(first, second, dim="head_position").rename("correlation")
+
+
+def heads_for_half(hrv: xr.DataArray) -> xr.DataArray:
+    """Count the most relevant heads that together hold half of a concept's relevance.
+
+    Returns
+    -------
+    xarray.DataArray of int
+        Dim ``concept``; few heads mean a concentrated concept.
+    """
+    values = np.sort(hrv.transpose("concept", "head_position").values, axis=-1)[:, ::-1]
+    cumulative = np.cumsum(values, axis=-1)
+    counts = 1 + (cumulative < cumulative[:, -1:] / 2).sum(axis=-1)
+    return xr.DataArray(counts, dims="concept", coords={"concept": hrv["concept"].values})

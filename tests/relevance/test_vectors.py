@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import hrvlab as hl
+from hrvlab.errors import ConceptError, ModelError, ParameterError, SchemaError
+from hrvlab.models.heads import head_table
+from hrvlab.relevance.vectors import check_model, normalise, rank
+from tests.pipelines import tiny_sd
+
+PROMPTS = [f"a {color} {thing}" for color in ("red", "blue") for thing in ("car", "cat", "tree")]
+NAMES = ["Color", "Animals", "Style"]
+
+
+@pytest.fixture
+def votes(tiny_pipe, concepts):
+    return hl.collect_votes(tiny_pipe, concepts, PROMPTS, num_inference_steps=5, progress=False)
+
+
+def example(pipe, seed=0):
+    heads = head_table(pipe.unet).sizes["head_position"]
+    array = np.random.default_rng(seed).gamma(1, size=(3, heads))
+    return hl.relevance_from_array(array, concepts=NAMES, pipe=pipe)
+
+
+@given(hnp.arrays(np.int64, (6, 4), elements=st.integers(1, 1000)))
+def test_rows_sum_to_the_number_of_head_positions(votes):
+    vectors = normalise(votes)
+    np.testing.assert_allclose(vectors.sum(-1), 6)
+    plain = [[6 * votes[g, c] / votes[:, c].sum() for g in range(6)] for c in range(4)]
+    np.testing.assert_allclose(vectors, plain)
+
+
+def test_vectors_from_votes_are_labelled_and_normalised(votes):
+    hrv = votes.hrv.relevance()
+    assert hrv.dims == ("concept", "head_position")
+    np.testing.assert_allclose(hrv.sum("head_position"), hrv.sizes["head_position"])
+    assert hrv.sel(concept="Color")["label"].values[0] == "down, layer: 0, head: 0"
+    assert (hrv["votes"] == votes["votes_by_timestep"].sum(("timestep", "head_position"))).all()
+
+
+def test_each_timestep_is_normalised_by_itself(votes):
+    by_timestep = votes.hrv.relevance_by_timestep()
+    assert by_timestep.dims == ("timestep", "concept", "head_position")
+    sums = by_timestep.sum("head_position", skipna=False)
+    np.testing.assert_allclose(sums.values[np.isfinite(sums)], 8)
+
+
+def test_two_halves_share_out_the_prompts(votes):
+    halves = votes.hrv.relevance_by_half()
+    odd = normalise(votes["votes_by_prompt"].values[1::2].sum(0))
+    np.testing.assert_allclose(halves.isel(half=1), odd)
+
+
+def test_a_concept_nobody_voted_for_is_an_error(votes):
+    empty = votes.copy(deep=True)
+    empty["votes_by_timestep"].loc[{"concept": "Animals"}] = 0
+    with pytest.raises(ConceptError, match="no head ever voted for Animals"):
+        empty.hrv.relevance()
+
+
+@given(hnp.arrays(np.float64, (3, 10), elements=st.sampled_from([0.0, 1.0, 2.0])))
+def test_ranking_is_descending_with_ties_by_position(values):
+    order = rank(xr.DataArray(values, dims=("concept", "head_position"))).values
+    for row, ranked in zip(values, order, strict=True):
+        assert ranked.tolist() == sorted(range(10), key=lambda g: (-row[g], g))
+
+
+@pytest.mark.parametrize("heads", [2, (2, 4)])
+def test_heads_unstack_and_stack_without_loss(heads):
+    pipe = tiny_sd(heads=heads)
+    hrv = example(pipe)
+    grid = hrv.hrv.unstack_heads()
+    assert grid.sizes["layer"] == 4
+    back = grid.hrv.stack_heads(head_table(pipe.unet))
+    np.testing.assert_array_equal(back, hrv)
+    assert (back["label"] == hrv["label"]).all()
+
+
+def test_vectors_survive_the_disk_with_their_model(tiny_pipe, tmp_path):
+    hrv = example(tiny_pipe)
+    hl.save_relevance(hrv, tmp_path / "hrv.zarr")
+    loaded = hl.load_relevance(tmp_path / "hrv.zarr")
+    xr.testing.assert_identical(loaded, hrv)
+    check_model(loaded, tiny_pipe)
+
+
+def test_vectors_of_another_model_are_refused_unless_allowed(tiny_pipe):
+    hrv = example(tiny_sd(seed=1))
+    with pytest.raises(ModelError, match="built from model .* allow_other_model=True"):
+        check_model(hrv, tiny_pipe)
+    check_model(hrv, tiny_pipe, allow_other_model=True)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.ones((3, 7)), r"shape \(3, 7\); 3 concepts and this model's heads need \(3, 8\)"),
+        (np.full((3, 8), np.nan), "NaN"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(tiny_pipe, array, message):
+    with pytest.raises(ParameterError, match=message):
+        hl.relevance_from_array(array, concepts=NAMES, pipe=tiny_pipe)
+
+
+def test_a_votes_dataset_is_not_taken_for_vectors(votes, tmp_path):
+    with pytest.raises(SchemaError):
+        hl.save_relevance(votes["votes_by_timestep"], tmp_path / "hrv.zarr")
