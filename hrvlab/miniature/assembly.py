@@ -1,0 +1,82 @@
+"""Put the trained stages together: a diffusers pipeline folder with its CLIP beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
+
+from hrvlab.miniature.autoencoder import build_autoencoder
+from hrvlab.miniature.clip import build_clip
+from hrvlab.miniature.denoiser import (
+    build_pipeline,
+    build_unet,
+    encode_pictures,
+    scaling_factor,
+)
+from hrvlab.miniature.drawing import SIDE
+from hrvlab.miniature.tokens import train_tokenizer
+from hrvlab.miniature.training import averaged_weights
+
+
+def trained_clip(folder: Path) -> tuple[CLIPModel, CLIPTokenizer]:
+    """Read the trained CLIP and its tokenizer from the working folder."""
+    tokenizer = train_tokenizer()
+    clip = build_clip(tokenizer)
+    clip.load_state_dict(_part(averaged_weights(folder, "clip"), "clip"))
+    return clip.eval(), tokenizer
+
+
+def trained_autoencoder(folder: Path) -> AutoencoderKL:
+    """Read the trained autoencoder from the working folder."""
+    autoencoder = build_autoencoder()
+    autoencoder.load_state_dict(_part(averaged_weights(folder, "autoencoder"), "autoencoder"))
+    return autoencoder.eval()
+
+
+def assemble(folder: Path, target: Path, *, pictures: int) -> None:
+    """Write the trained stages as a Stable Diffusion pipeline folder, float16 on disk.
+
+    Parameters
+    ----------
+    folder : Path
+        Working folder of the training.
+    target : Path
+        Pipeline folder to write; ``target/clip`` gets the whole CLIP.
+    pictures : int
+        The number of pictures the stages were trained on.
+    """
+    clip, tokenizer = trained_clip(folder)
+    autoencoder = trained_autoencoder(folder)
+    latents = encode_pictures(folder, autoencoder, pictures)
+    autoencoder.register_to_config(scaling_factor=scaling_factor(latents))
+    unet = build_unet()
+    unet.load_state_dict(_part(averaged_weights(folder, "denoiser"), "unet"))
+    pipe = build_pipeline(autoencoder, clip.text_model, tokenizer, unet)
+    pipe.to(torch.float16).save_pretrained(target, safe_serialization=True)
+    image_processor = CLIPImageProcessor(
+        size={"shortest_edge": SIDE},
+        crop_size={"height": SIDE, "width": SIDE},
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+    )
+    CLIPProcessor(image_processor, tokenizer).save_pretrained(target / "clip")
+    clip.half().save_pretrained(target / "clip", safe_serialization=True)
+    for config in (target / "text_encoder" / "config.json", target / "clip" / "config.json"):
+        _load_as_float32(config)
+
+
+def _part(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    prefix = f"{name}."
+    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+
+
+def _load_as_float32(config: Path) -> None:
+    """Transformers would load float16 files as float16, beside diffusers' float32."""
+    content = json.loads(config.read_text())
+    content["dtype"] = "float32"
+    config.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,143 @@
+"""Backgrounds: plain tints, weathers and landscapes, and what falls in front of the figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+SIDE = 64
+Pixels = NDArray[np.floating[Any]]
+
+TINTS = ["#f4f1ea", "#e9f0f4", "#eef4e6", "#f6ebe9", "#efeaf5", "#f7f3dc"]
+
+
+def backdrop(weather: str | None, landscape: str | None, rng: np.random.Generator) -> Pixels:
+    """Paint what lies behind the figures.
+
+    Returns
+    -------
+    ndarray of float32, shape (64, 64, 3), in [0, 1]
+    """
+    image = Image.new("RGB", (SIDE, SIDE), TINTS[rng.integers(len(TINTS))])
+    pen = ImageDraw.Draw(image)
+    shift = int(rng.integers(-3, 4))
+    if weather:
+        _WEATHERS[weather](pen, shift)
+    if landscape:
+        _LANDSCAPES[landscape](pen, shift)
+    return np.array(image, np.float32) / 255
+
+
+def foreground(canvas: Pixels, weather: str | None, rng: np.random.Generator) -> Pixels:
+    """Let rain, snow or fog fall in front of the figures."""
+    if weather == "foggy":
+        depth = np.linspace(0.62, 0.38, SIDE, dtype=np.float32)[:, None, None]
+        return canvas * (1 - depth) + 0.86 * depth
+    if weather not in ("rainy", "snowy", "stormy"):
+        return canvas
+    image = Image.fromarray((canvas * 255).astype(np.uint8))
+    pen = ImageDraw.Draw(image)
+    for x, y in rng.integers(0, SIDE, size=(26 if weather == "snowy" else 22, 2)):
+        if weather == "snowy":
+            pen.ellipse((x, y, x + 2, y + 2), "#ffffff")
+        else:
+            pen.line((x, y, x - 2, y + 6), "#7fa6d8" if weather == "rainy" else "#8c93b8")
+    return np.asarray(image, np.float32) / 255
+
+
+def _bands(pen: ImageDraw.ImageDraw, *bands: tuple[int, str]) -> None:
+    """Fill horizontal bands, each from its upper edge to the picture's end."""
+    for top, color in bands:
+        pen.rectangle((0, top, SIDE, SIDE), color)
+
+
+def _sunny(pen: ImageDraw.ImageDraw, shift: int) -> None:
+    _bands(pen, (0, "#5db8f5"), (52 + shift, "#8fd06a"))
+    pen.ellipse((46, -6 + shift, 68, 16 + shift), "#ffd92e")
+
+
+def _cloud(pen: ImageDraw.ImageDraw, x: int, y: int, color: str) -> None:
+    for dx, dy, r in ((0, 2, 6), (8, 0, 8), (17, 2, 6)):
+        pen.ellipse((x + dx - r, y + dy - r, x + dx + r, y + dy + r), color)
+
+
+def _rainy(pen: ImageDraw.ImageDraw, shift: int) -> None:
+    _bands(pen, (0, "#a9b7c6"), (54 + shift, "#7d9a86"))
+    _cloud(pen, 8 + shift, 7, "#76839a")
+    _cloud(pen, 40 + shift, 6, "#808da3")
+
+
+def _snowy(pen: ImageDraw.ImageDraw, shift: int) -> None:
+    _bands(pen, (0, "#b5cbe3"), (46 + shift, "#f8fbff"))
+
+
+def _foggy(pen: ImageDraw.ImageDraw, shift: int) -> None:
+    _bands(pen, (0, "#cfd3d4"), (48 + shift, "#b9bfbe"))
+
+
+def _stormy(pen: ImageDraw.ImageDraw, shift: int) -> None:
+    _bands(pen, (0, "#39405c"), (54 + shift, "#2b3640"))
+    _cloud(pen, 8, 6, "#262b40")
+    _cloud(pen, 40, 6, "#262b40")
+    x = 50 + shift
+    bolt = [(x + 4, 8), (x - 3, 24), (x + 2, 24), (x - 4, 42), (x + 9, 20), (x + 4, 20)]
+    pen.polygon([*bolt, (x + 10, 8)], "#ffe94d")
+
+
+def _beach(pen: ImageDraw.ImageDraw, shift: int) -> None:
+    _bands(pen, (0, "#9be0f7"), (24 + shift, "#2c9fd6"), (38 + shift, "#f3dca0"))
+
+
+def _forest(pen: ImageDraw.ImageDraw, shift: int) -> None:
+    _bands(pen, (0, "#bfe3c0"), (50, "#4a6b35"))
+    for x in range(-8 + shift, SIDE + 8, 13):
+        pen.rectangle((x + 5, 30, x + 8, 54), "#5a3d22")
+        pen.polygon([(x - 2, 44), (x + 6, 4), (x + 15, 44)], "#1f6b33")
+
+
+def _desert(pen: ImageDraw.ImageDraw, shift: int) -> None:
+    _bands(pen, (0, "#fbd58e"), (34, "#e3a857"))
+    pen.polygon([(-10, 48), (18 + shift, 26), (46, 48)], "#d9964a")
+    pen.polygon([(22, 56), (54 + shift, 30), (84, 56)], "#cf8b42")
+    _bands(pen, (47, "#dd9d50"))
+
+
+def _mountain(pen: ImageDraw.ImageDraw, shift: int) -> None:
+    _bands(pen, (0, "#cfe4f7"), (54, "#7c9a6e"))
+    for x, top, width in ((14 + shift, 8, 26), (48 + shift, 14, 24)):
+        pen.polygon([(x - width, 56), (x, top), (x + width, 56)], "#6f7b8c")
+        pen.polygon([(x - 7, top + 13), (x, top), (x + 7, top + 13)], "#ffffff")
+
+
+def _meadow(pen: ImageDraw.ImageDraw, shift: int) -> None:
+    _bands(pen, (0, "#c9efff"), (26 + shift, "#86cf58"))
+    for i, color in enumerate(["#ff5d8f", "#ffe14d", "#ffffff"] * 5):
+        x, y = (i * 23 + shift) % SIDE, 32 + (i * 17) % 30
+        pen.ellipse((x, y, x + 3, y + 3), color)
+
+
+def _ocean(pen: ImageDraw.ImageDraw, shift: int) -> None:
+    _bands(pen, (0, "#d6f0ff"), (14 + shift, "#1c5fae"))
+    for row, y in enumerate(range(22 + shift, SIDE, 9)):
+        for x in range(-6 + 7 * (row % 2), SIDE, 14):
+            pen.arc((x, y, x + 10, y + 6), 180, 360, "#8cc4ee", width=2)
+
+
+_WEATHERS = {
+    "sunny": _sunny,
+    "rainy": _rainy,
+    "snowy": _snowy,
+    "foggy": _foggy,
+    "stormy": _stormy,
+}
+_LANDSCAPES = {
+    "beach": _beach,
+    "forest": _forest,
+    "desert": _desert,
+    "mountain": _mountain,
+    "meadow": _meadow,
+    "ocean": _ocean,
+}

@@ -1,0 +1,186 @@
+"""The miniature's UNet: Stable Diffusion 1.4's layout of 16 layers × 8 heads on 8 × 8 latents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from hrvlab.miniature.autoencoder import LATENT_CHANNELS
+from hrvlab.miniature.clip import WIDTH
+from hrvlab.miniature.drawing import SIDE
+from hrvlab.miniature.pictures import as_tensor, captions_of, draw_pictures
+from hrvlab.miniature.sheets import save_sheet
+from hrvlab.miniature.training import Stage
+
+CHANNELS = (64, 96, 128)
+EMPTY_CAPTIONS = 0.1
+MIN_SNR = 5.0  # Hang et al. 2023: cap on the weight of nearly noiseless steps
+
+PREVIEW = (
+    "a photo of a cat",
+    "a red car",
+    "a blue guitar",
+    "a frog in the forest",
+    "a castle on a snowy day",
+    "a hat made of brick",
+    "a rocket made of wood",
+    "a T-shirt with a stripe pattern",
+    "an umbrella with a polka-dot pattern",
+    "a sketch style painting of a house",
+    "a neon style painting of a lion",
+    "three apples",
+    "a cat and a car",
+    "a mouse",
+    "a computer mouse",
+    "a rose-colored chair",
+)
+
+
+def build_scheduler() -> DDIMScheduler:
+    """Make the noise schedule of Stable Diffusion, predicting velocity."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="v_prediction",
+    )
+
+
+def build_unet() -> UNet2DConditionModel:
+    """Make an untrained UNet: 6 + 1 + 9 cross-attention layers of 8 heads."""
+    return UNet2DConditionModel(
+        sample_size=SIDE // 8,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        block_out_channels=CHANNELS,
+        layers_per_block=2,
+        down_block_types=("CrossAttnDownBlock2D",) * 3,
+        up_block_types=("CrossAttnUpBlock2D",) * 3,
+        cross_attention_dim=WIDTH,
+        attention_head_dim=8,
+        norm_num_groups=16,
+    )
+
+
+def build_pipeline(
+    autoencoder: AutoencoderKL,
+    text_encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    unet: UNet2DConditionModel,
+) -> StableDiffusionPipeline:
+    """Put the parts into Stable Diffusion's own pipeline."""
+    return StableDiffusionPipeline(
+        vae=autoencoder,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def encode_pictures(folder: Path, autoencoder: AutoencoderKL, count: int) -> NDArray[np.float16]:
+    """Encode the drawn pictures, or read their latents if they were encoded before.
+
+    Returns
+    -------
+    ndarray of float16, shape (count, channel, 8, 8)
+        Posterior means, unscaled.
+    """
+    path = folder / f"latents-{count}.npy"
+    if not path.exists():
+        drawn = draw_pictures(folder, count)
+        chunks = []
+        with torch.no_grad():
+            for start in tqdm(range(0, count, 500), "encode"):
+                pixels = as_tensor(drawn[start : start + 500])
+                chunks.append(autoencoder.encode(pixels).latent_dist.mean.half().numpy())
+        partial = path.with_suffix(".partial.npy")
+        np.save(partial, np.concatenate(chunks), allow_pickle=False)
+        partial.rename(path)
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def scaling_factor(latents: NDArray[np.float16]) -> float:
+    """Give the factor that brings latents to unit standard deviation."""
+    return round(1 / float(latents[:4000].astype(np.float32).std()), 4)
+
+
+class Denoising(nn.Module):
+    """The UNet with its loss: velocity prediction, weighted by capped signal-to-noise ratio."""
+
+    def __init__(
+        self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer
+    ) -> None:
+        super().__init__()
+        self.unet = unet
+        self.text_encoder = text_encoder.requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.scheduler = build_scheduler()
+
+    def forward(self, latents: Tensor, captions: list[str]) -> Tensor:
+        """Give the loss for scaled latents (n, channel, 8, 8) and their n captions."""
+        tokens = self.tokenizer(
+            captions, padding="max_length", truncation=True, return_tensors="pt"
+        )
+        with torch.no_grad():
+            states = self.text_encoder(tokens.input_ids).last_hidden_state
+        noise = torch.randn_like(latents)
+        # Stratified over the batch: the same marginal, a steadier loss.
+        spread = (torch.arange(len(latents)) + torch.rand(len(latents))) / len(latents)
+        times = (spread[torch.randperm(len(latents))] * 1000).long()
+        noised = self.scheduler.add_noise(latents, noise, times)
+        target = self.scheduler.get_velocity(latents, noise, times)
+        error = (self.unet(noised, times, states).sample - target).square().mean((1, 2, 3))
+        alpha = self.scheduler.alphas_cumprod[times]
+        snr = alpha / (1 - alpha)
+        return (error * snr.clamp(max=MIN_SNR) / (snr + 1)).mean()
+
+
+def denoiser_stage(
+    folder: Path,
+    autoencoder: AutoencoderKL,
+    text_encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    *,
+    pictures: int,
+    steps: int,
+    batch: int = 32,
+    learning_rate: float = 1e-3,
+) -> Stage:
+    """Train the UNet on the latents of drawn pictures and their captions."""
+    latents = encode_pictures(folder, autoencoder, pictures)
+    factor = scaling_factor(latents)
+
+    def loss(model: nn.Module, rng: np.random.Generator) -> Tensor:
+        chosen = np.sort(rng.choice(pictures, batch, replace=False))
+        captions = captions_of(chosen, rng)
+        dropped = rng.random(batch) < EMPTY_CAPTIONS
+        captions = ["" if drop else text for text, drop in zip(captions, dropped, strict=True)]
+        scaled = torch.from_numpy(latents[chosen].astype(np.float32)) * factor
+        return model(scaled, captions)
+
+    def preview(model: nn.Module, path: Path) -> None:
+        autoencoder.register_to_config(scaling_factor=factor)
+        pipe = build_pipeline(autoencoder, text_encoder, tokenizer, model.unet)
+        pipe.set_progress_bar_config(disable=True)
+        generator = torch.Generator().manual_seed(0)
+        images = pipe(
+            list(PREVIEW), num_inference_steps=20, generator=generator, output_type="pt"
+        ).images
+        save_sheet(images * 2 - 1, path, columns=8)
+
+    model = Denoising(build_unet(), text_encoder, tokenizer)
+    return Stage("denoiser", model, loss, steps, learning_rate, 0.999, preview)

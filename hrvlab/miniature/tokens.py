@@ -1,0 +1,49 @@
+"""A CLIP tokenizer whose byte-pair merges come from the miniature's own captions."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.trainers import BpeTrainer
+from transformers import CLIPTokenizer
+
+from hrvlab.miniature.pictures import captions_of
+from hrvlab.miniature.world import concept_words
+
+MAX_LENGTH = 32
+START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def train_tokenizer(captions: int = 20_000, merges: int = 440) -> CLIPTokenizer:
+    """Learn the vocabulary from captions and the concept words.
+
+    Parameters
+    ----------
+    captions : int
+        How many training captions to learn from.
+    merges : int
+        How many pairs to merge at most; the bytes and two special tokens come on top.
+    """
+    texts = captions_of(np.arange(captions), np.random.default_rng(0))
+    texts += [word for words in concept_words().values() for word in words] * 20
+    backend = CLIPTokenizer().backend_tokenizer
+    trainable = Tokenizer(BPE(end_of_word_suffix="</w>", continuing_subword_prefix=""))
+    trainable.normalizer = backend.normalizer
+    trainable.pre_tokenizer = backend.pre_tokenizer
+    trainer = BpeTrainer(
+        vocab_size=merges + 100,  # the letters seen count too
+        special_tokens=[START, END],
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    trainable.train_from_iterator(texts, trainer)
+    pairs = [tuple(pair) for pair in json.loads(trainable.to_str())["model"]["merges"]]
+    # CLIP's own order: every byte, every byte that ends a word, the merges, the special tokens.
+    bytes_ = sorted(ByteLevel.alphabet())
+    tokens = [*bytes_, *(f"{byte}</w>" for byte in bytes_), *("".join(pair) for pair in pairs)]
+    vocabulary = {token: index for index, token in enumerate([*tokens, START, END])}
+    return CLIPTokenizer(vocab=vocabulary, merges=pairs, model_max_length=MAX_LENGTH)
