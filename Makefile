@@ -30,4 +30,4 @@ lint: .venv/.installed ## Check format, style and types
 	$(BIN)/mypy
 
 clean: ## Remove the environment and everything built
-	rm -rf .venv _build book/_build book/runs book/_toc.yml
+	rm -rf .venv _build book/_build book/runs
