@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import xarray as xr
@@ -22,6 +22,14 @@ from hrvlab.store import provenance, validate
 BUDGET_BYTES = 2 * 1024**3
 
 
+@overload
+def capture(
+    pipe: DiffusionPipeline, prompts: str | Sequence[str], *, maps: None = None, **call: Any
+) -> xr.Dataset: ...
+@overload
+def capture(
+    pipe: DiffusionPipeline, prompts: str | Sequence[str], *, maps: Sequence[str], **call: Any
+) -> xr.DataTree: ...
 def capture(
     pipe: DiffusionPipeline,
     prompts: str | Sequence[str],
@@ -116,6 +124,39 @@ def capture(
     if not maps:
         return dataset
     return xr.DataTree.from_dict({"/": dataset, **_map_nodes(layers, list(maps), spatial)})
+
+
+def attention_by_word(dataset: xr.Dataset, prompt: int = 0) -> xr.DataArray:
+    """Sum a prompt's attention over the tokens of each word.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        From `capture`.
+    prompt : int
+        Number of the prompt.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims ``(timestep, layer, head, part)``. The parts are the start token, each word in order
+        (a repeated word with its number), the end token and the padding; they sum to 1.
+    """
+    one = dataset["attention"].isel(prompt=prompt)
+    kinds = dataset["token_kind"].isel(prompt=prompt).values
+    words = dataset["word"].isel(prompt=prompt).values
+    labels: list[str] = []
+    groups: list[list[int]] = []
+    for column, (kind, word) in enumerate(zip(kinds, words, strict=True)):
+        begins = column == 0 or (kind, word) != (kinds[column - 1], words[column - 1])
+        if begins:
+            name = str(word) if kind == "content" else f"⟨{kind}⟩"
+            earlier = sum(label.split(" (")[0] == name for label in labels)
+            labels.append(f"{name} ({earlier + 1})" if earlier else name)
+            groups.append([])
+        groups[-1].append(column)
+    sums = [one.isel(token=columns).sum("token", skipna=False) for columns in groups]
+    return xr.concat(sums, dim="part").assign_coords(part=labels).transpose(..., "part")
 
 
 def _layer_coords(layers: Sequence[Layer]) -> dict[str, tuple[str, list[Any]]]:

@@ -1,0 +1,23 @@
+"""Plotly figures: one function each, labelled data in, a figure out; nothing is computed here."""
+
+from hrvlab.figures.capture import attention_parts, head_timeline, word_overlays
+from hrvlab.figures.images import image_grid
+from hrvlab.figures.relevance import (
+    concept_matrix,
+    relevance_map,
+    reliability,
+    top_heads,
+    vote_counts,
+)
+
+__all__ = [
+    "attention_parts",
+    "concept_matrix",
+    "head_timeline",
+    "image_grid",
+    "relevance_map",
+    "reliability",
+    "top_heads",
+    "vote_counts",
+    "word_overlays",
+]

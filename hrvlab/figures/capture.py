@@ -1,0 +1,114 @@
+"""What heads look at while a picture is made."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+import xarray as xr
+from plotly.subplots import make_subplots
+
+from hrvlab.figures.style import ATTENTION, menu, slider, styled
+
+
+def attention_parts(by_word: xr.DataArray) -> go.Figure:
+    """Show how the mean head shares out its attention over the calls.
+
+    Parameters
+    ----------
+    by_word : xarray.DataArray, dims (timestep, layer, head, part)
+        From `hrvlab.capture.attention_by_word`.
+    """
+    means = by_word.mean(("layer", "head"))
+    figure = go.Figure()
+    for part in means["part"].values:
+        figure.add_scatter(
+            y=means.sel(part=part).values,
+            name=str(part),
+            stackgroup="parts",
+            line={"width": 0.5},
+            hovertemplate="call %{x}: %{y:.3f}",
+        )
+    figure.update_xaxes(title="UNet call").update_yaxes(title="share of attention", range=[0, 1])
+    return styled(figure, title="Where the attention goes, mean over heads", height=420)
+
+
+def head_timeline(by_word: xr.DataArray) -> go.Figure:
+    """Show each head's attention on a word over the calls, a word chosen from a menu.
+
+    Parameters
+    ----------
+    by_word : xarray.DataArray, dims (timestep, layer, head, part)
+        From `hrvlab.capture.attention_by_word`.
+    """
+    flat = by_word.stack(position=("layer", "head")).dropna("position", how="all")
+    places = by_word["place"].values
+    numbers = by_word["place_layer"].values
+    labels = [
+        f"{places[layer]} {numbers[layer]} · head {head}"
+        for layer, head in zip(flat["layer"].values, flat["head"].values, strict=True)
+    ]
+    parts = [str(part) for part in flat["part"].values]
+    figure = go.Figure()
+    for index, part in enumerate(parts):
+        figure.add_heatmap(
+            z=flat.isel(part=index).transpose("position", "timestep").values,
+            y=labels,
+            colorscale=ATTENTION,
+            zmin=0,
+            visible=index == 0,
+            name=part,
+            colorbar={"title": "attention"},
+            hovertemplate="%{y}<br>call %{x}<br>%{z:.3f}<extra></extra>",
+        )
+    figure.update_xaxes(title="UNet call")
+    figure.update_yaxes(autorange="reversed", nticks=18)
+    figure.update_layout(updatemenus=[menu(parts)])
+    return styled(figure, title="Attention of every head on one word", height=620)
+
+
+def word_overlays(tree: xr.DataTree, prompt: int = 0) -> go.Figure:
+    """Lay the maps of the captured words over the picture, with a slider over the calls.
+
+    Each map is the mean over heads and layers of the finest grid.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        From `hrvlab.capture` with ``maps``.
+    prompt : int
+    """
+    finest = max(tree.children, key=lambda name: tree[name].sizes["map_y"])
+    maps = tree[finest].to_dataset()["maps"].isel(prompt=prompt).mean(("map_layer", "head"))
+    words = [str(word) for word in maps["map_word"].values]
+    picture = tree.to_dataset()["image"].isel(prompt=prompt).values
+    stretch = [picture.shape[0] / maps.sizes["map_y"], picture.shape[1] / maps.sizes["map_x"]]
+    figure = make_subplots(1, len(words) + 1, subplot_titles=["picture", *words])
+    for column in range(len(words) + 1):
+        figure.add_trace(go.Image(z=picture, hoverinfo="skip"), 1, column + 1)
+
+    def overlay(call: int, word: int) -> go.Heatmap:
+        return go.Heatmap(
+            z=maps.isel(timestep=call, map_word=word).values,
+            x0=stretch[1] / 2,
+            dx=stretch[1],
+            y0=stretch[0] / 2,
+            dy=stretch[0],
+            zsmooth="best",
+            opacity=0.65,
+            colorscale=ATTENTION,
+            showscale=False,
+            hovertemplate="%{z:.3f}<extra></extra>",
+        )
+
+    last = maps.sizes["timestep"] - 1
+    for word in range(len(words)):
+        figure.add_trace(overlay(last, word), 1, word + 2)
+    own = list(range(len(words) + 1, 2 * len(words) + 1))
+    names = [str(call) for call in range(last + 1)]
+    figure.frames = [
+        go.Frame(name=name, traces=own, data=[overlay(call, word) for word in range(len(words))])
+        for call, name in enumerate(names)
+    ]
+    figure.update_xaxes(visible=False, range=[0, picture.shape[1]], constrain="domain")
+    figure.update_yaxes(visible=False, range=[picture.shape[0], 0], constrain="domain")
+    figure.update_layout(sliders=[{**slider(names, "UNet call "), "active": last}])
+    return styled(figure, title="Where each word is drawn", height=380)

@@ -1,0 +1,158 @@
+"""Head Relevance Vectors as pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from hrvlab.figures.style import ACCENT, QUIET, menu, relevance_scale, styled
+from hrvlab.relevance.vectors import unstack_heads
+
+
+def relevance_map(hrv: xr.DataArray) -> go.Figure:
+    """Show a concept's relevance for every layer and head, the concept chosen from a menu.
+
+    Parameters
+    ----------
+    hrv : xarray.DataArray, dims (concept, head_position)
+    """
+    grid = unstack_heads(hrv)
+    rows = [
+        f"{place} {number}"
+        for place, number in zip(grid["place"].values, grid["place_layer"].values, strict=True)
+    ]
+    concepts = [str(name) for name in grid["concept"].values]
+    figure = go.Figure()
+    for index, concept in enumerate(concepts):
+        values = grid.isel(concept=index).values
+        figure.add_heatmap(
+            z=values,
+            y=rows,
+            colorscale=relevance_scale(float(np.nanmax(values))),
+            zmin=0,
+            xgap=1,
+            ygap=1,
+            visible=index == 0,
+            name=concept,
+            colorbar={"title": "relevance"},
+            hovertemplate="%{y} · head %{x}<br>%{z:.2f}<extra>" + concept + "</extra>",
+        )
+    figure.update_xaxes(title="head", dtick=1 if grid.sizes["head"] < 12 else 5)
+    figure.update_yaxes(autorange="reversed")
+    figure.update_layout(updatemenus=[menu(concepts)])
+    return styled(figure, title="Relevance of every head (1 is the mean)", height=520)
+
+
+def top_heads(hrv: xr.DataArray, ranking: xr.DataArray, count: int = 10) -> go.Figure:
+    """Show the most relevant heads of a concept, the concept chosen from a menu.
+
+    Parameters
+    ----------
+    hrv : xarray.DataArray, dims (concept, head_position)
+    ranking : xarray.DataArray, dims (concept, rank)
+        From `hrvlab.relevance.vectors.rank`.
+    count : int
+    """
+    concepts = [str(name) for name in hrv["concept"].values]
+    labels = hrv["label"].values
+    figure = go.Figure()
+    for index, concept in enumerate(concepts):
+        positions = ranking.isel(concept=index, rank=slice(count)).values
+        figure.add_bar(
+            x=hrv.isel(concept=index).values[positions],
+            y=[
+                str(label).replace(", layer: ", " ").replace(", head: ", " · head ")
+                for label in labels[positions]
+            ],
+            orientation="h",
+            marker_color=ACCENT,
+            visible=index == 0,
+            name=concept,
+            hovertemplate="%{y}: %{x:.2f}<extra></extra>",
+        )
+    figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(title="relevance")
+    figure.update_layout(updatemenus=[menu(concepts)], showlegend=False)
+    return styled(figure, title=f"The {count} most relevant heads", height=420)
+
+
+def vote_counts(hrv: xr.DataArray) -> go.Figure:
+    """Show on how many votes each concept rests, and the share that chance would give.
+
+    Parameters
+    ----------
+    hrv : xarray.DataArray
+        With the coordinate ``votes (concept)``.
+    """
+    ordered = hrv["votes"].sortby(hrv["votes"])
+    figure = go.Figure(
+        go.Bar(
+            x=ordered.values,
+            y=[str(name) for name in ordered["concept"].values],
+            orientation="h",
+            marker_color=QUIET,
+            hovertemplate="%{y}: %{x:,} votes<extra></extra>",
+        )
+    )
+    figure.add_vline(float(ordered.mean()), line_dash="dot", line_color=ACCENT)
+    figure.update_xaxes(title="votes (dotted: an equal share)")
+    return styled(
+        figure, title="How many votes each concept rests on", height=130 + 22 * len(ordered)
+    )
+
+
+def concept_matrix(similarity: xr.DataArray, *, title: str) -> go.Figure:
+    """Show a square matrix of cosines.
+
+    Parameters
+    ----------
+    similarity : xarray.DataArray, dims (row, column)
+    title : str
+    """
+    rows, columns = (
+        [str(value) for value in similarity[dim].values]
+        if dim in similarity.coords
+        else list(range(similarity.sizes[dim]))
+        for dim in similarity.dims
+    )
+    figure = go.Figure(
+        go.Heatmap(
+            z=similarity.values,
+            x=columns,
+            y=rows,
+            colorscale="Viridis",
+            zmin=0,
+            zmax=1,
+            colorbar={"title": "cosine"},
+            hovertemplate="%{y} × %{x}: %{z:.2f}<extra></extra>",
+        )
+    )
+    figure.update_yaxes(autorange="reversed", scaleanchor="x", constrain="domain")
+    figure.update_xaxes(constrain="domain")
+    return styled(figure, title=title, height=640)
+
+
+def reliability(correlation: xr.DataArray) -> go.Figure:
+    """Show how well the two halves of the prompts agree about each concept.
+
+    Parameters
+    ----------
+    correlation : xarray.DataArray, dim (concept)
+    """
+    ordered = correlation.sortby(correlation)
+    figure = go.Figure(
+        go.Scatter(
+            x=ordered.values,
+            y=[str(name) for name in ordered["concept"].values],
+            mode="markers",
+            marker={"size": 10, "color": ACCENT},
+            hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+        )
+    )
+    figure.add_vline(0.9, line_dash="dot", line_color=QUIET)
+    figure.update_xaxes(
+        title="correlation between two halves of the prompts",
+        range=[min(0, float(ordered.min())), 1.02],
+    )
+    return styled(figure, title="How reliable each vector is", height=130 + 22 * len(ordered))
