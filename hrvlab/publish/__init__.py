@@ -1,0 +1,1 @@
+"""From chapters to pages: check parameters, execute notebooks, render the book."""

@@ -1,0 +1,216 @@
+"""A chapter's parameters: read from its ``parameters`` cell, checked before anything runs."""
+
+from __future__ import annotations
+
+import ast
+import json
+import tokenize
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from hrvlab.errors import ParameterError
+
+TYPES = {t.__name__: t for t in (int, float, str, bool, list, dict, tuple)} | {"Literal": Literal}
+STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line ``name: type = value  # help`` of a parameters cell.
+
+    Parameters
+    ----------
+    name : str
+    annotation : str
+        The type as written.
+    type : object
+        The type as Python means it.
+    default : object
+    help : str
+        The comment behind it; empty if there is none.
+    """
+
+    name: str
+    annotation: str
+    type: Any
+    default: Any
+    help: str
+
+
+def read_parameters(source: str, chapter: str) -> list[Parameter]:
+    """Read the parameters from the source of a parameters cell.
+
+    Parameters
+    ----------
+    source : str
+        Lines of the form ``name: type = value  # help``. A type is made of ``int``, ``float``,
+        ``str``, ``bool``, ``list``, ``dict``, ``tuple``, ``Literal`` and ``None``.
+    chapter : str
+        Named in errors.
+
+    Raises
+    ------
+    ParameterError
+        If a line is not of that form, or a default is not of its type.
+    """
+    helps = _comments(source)
+    parameters = []
+    for node in _assignments(source, chapter):
+        annotation = ast.unparse(node.annotation)
+        try:
+            kind = eval(annotation, {"__builtins__": {}, **TYPES})
+        except (NameError, TypeError) as error:
+            raise ParameterError(
+                f"the parameter {node.target.id!r} of chapter {chapter!r} has the type "
+                f"{annotation}, which is not made of {', '.join(TYPES)} and None"
+            ) from error
+        default = ast.literal_eval(node.value)
+        comment = helps.get(node.end_lineno or node.lineno, "")
+        parameters.append(Parameter(node.target.id, annotation, kind, default, comment))
+    check_parameters(parameters, {p.name: p.default for p in parameters}, chapter)
+    return parameters
+
+
+def _assignments(source: str, chapter: str) -> list[Any]:
+    for node in (nodes := ast.parse(source).body):
+        if (
+            not isinstance(node, ast.AnnAssign)
+            or not isinstance(node.target, ast.Name)
+            or not _is_literal(node.value)
+        ):
+            raise ParameterError(
+                f"line {node.lineno} of the parameters cell of chapter {chapter!r} must read "
+                "'name: type = value  # help' with a plain value"
+            )
+    return nodes
+
+
+def _is_literal(node: ast.expr | None) -> bool:
+    try:
+        ast.literal_eval(node or ast.Name("missing"))
+    except ValueError:
+        return False
+    return True
+
+
+def _comments(source: str) -> dict[int, str]:
+    """Find the comment of each line."""
+    tokens = tokenize.generate_tokens(StringIO(source).readline)
+    return {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
+
+
+def check_parameters(
+    parameters: Sequence[Parameter], given: Mapping[str, Any], chapter: str
+) -> dict[str, Any]:
+    """Check names and types of given values and fill in the defaults.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameter
+    given : mapping of str to object
+    chapter : str
+        Named in errors.
+
+    Returns
+    -------
+    dict
+        Every parameter's value.
+
+    Raises
+    ------
+    ParameterError
+        Naming each unknown parameter with the valid names, or each value of a wrong type with
+        the type expected.
+    """
+    names = [p.name for p in parameters]
+    unknown = [repr(name) for name in given if name not in names]
+    if unknown:
+        raise ParameterError(
+            f"chapter {chapter!r} has no parameter {', '.join(unknown)}; "
+            f"valid names: {', '.join(names) or 'none'}"
+        )
+    values, wrong = {}, []
+    for p in parameters:
+        value = given.get(p.name, p.default)
+        try:
+            # Through JSON, so that a list may stand for a tuple while "20" never stands for 20.
+            text = json.dumps(value, default=str)
+            values[p.name] = TypeAdapter(p.type, config=STRICT).validate_json(text)
+        except ValidationError:
+            wrong.append(f"{p.name} must be {p.annotation}, got {value!r}")
+    if wrong:
+        raise ParameterError(f"chapter {chapter!r}: {'; '.join(wrong)}")
+    return values
+
+
+def parse_assignments(parameters: Sequence[Parameter], texts: Sequence[str]) -> dict[str, Any]:
+    """Read ``name=value`` texts; what a parameter's type lets be text stays text.
+
+    Raises
+    ------
+    ParameterError
+        If a text has no ``=``.
+    """
+    types = {p.name: p.type for p in parameters}
+    values = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ParameterError(f"cannot read the parameter {text!r}; write name=value")
+        values[name.strip()] = _parse(value, types.get(name.strip(), str))
+    return values
+
+
+def _parse(text: str, kind: Any) -> Any:
+    adapter = TypeAdapter(kind, config=STRICT)
+    try:
+        parsed = yaml.safe_load(text)
+    except yaml.YAMLError:
+        parsed = text
+    for candidate in (None, text) if parsed is None else (text,):
+        try:
+            return adapter.validate_python(candidate)
+        except ValidationError:
+            continue
+    return parsed
+
+
+def read_parameter_file(path: Path) -> dict[str, Any]:
+    """Read a YAML file of ``name: value`` lines.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such file, or it is not of that form.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ParameterError(f"cannot read the parameter file {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ParameterError(f"the parameter file {path} is not valid YAML: {reason}") from error
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise ParameterError(f"the parameter file {path} must hold lines of the form name: value")
+    return content
+
+
+def fill(source: str, values: Mapping[str, Any]) -> str:
+    """Put values in the place of the defaults of a parameters cell, and keep all else."""
+    lines = source.encode().splitlines(keepends=True)
+    for node in reversed(ast.parse(source).body):
+        assert isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value
+        old, value = node.value, values[node.target.id]
+        if ast.literal_eval(old) == value:
+            continue
+        # The offsets that ast gives count bytes.
+        head = lines[old.lineno - 1][: old.col_offset]
+        tail = lines[(old.end_lineno or 0) - 1][old.end_col_offset :]
+        lines[old.lineno - 1 : old.end_lineno] = [head + repr(value).encode() + tail]
+    return b"".join(lines).decode()

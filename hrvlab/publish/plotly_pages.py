@@ -1,0 +1,41 @@
+"""Plotly figures in pages: data that a local script draws, so that no page needs a network."""
+
+from __future__ import annotations
+
+import json
+from typing import ClassVar
+
+from docutils import nodes
+from myst_nb.core.render import MimeData, NbElementRenderer
+
+PLOTLY = "application/vnd.plotly.v1+json"
+
+
+class PlotlyRenderer:
+    """Renders plotly's own notebook output; found by myst-nb through its entry point."""
+
+    mime_priority_overrides: ClassVar = [("*", PLOTLY, 1)]
+
+    @staticmethod
+    def handle_mime(
+        renderer: NbElementRenderer, data: MimeData, inline: bool
+    ) -> list[nodes.Element] | None:
+        """Render a figure as a box that holds its data.
+
+        Returns
+        -------
+        list of docutils nodes
+            None if the output is not a plotly figure.
+        """
+        if data.mime_type != PLOTLY:
+            return None
+        figure = data.content if isinstance(data.content, dict) else json.loads(data.content)
+        shown = {name: figure[name] for name in ("data", "layout", "frames") if name in figure}
+        # "</" would end the script element early.
+        content = json.dumps(shown, separators=(",", ":")).replace("</", "<\\/")
+        height = shown.get("layout", {}).get("height", 450)
+        html = (
+            f'<div class="hrvlab-figure" style="min-height:{height}px">'
+            f'<script type="application/json">{content}</script></div>'
+        )
+        return [nodes.raw(text=html, format="html")]
