@@ -1,0 +1,54 @@
+"""Sphinx extension: every page is whole by itself and asks no other host for anything."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+FIGURE = 'class="hrvlab-figure"'
+HERE = Path(__file__).parent
+
+
+def copy_scripts(app: Sphinx) -> None:
+    """Copy plotly and MathJax from the installed wheels; pages that need one load it from here."""
+    if app.builder.format != "html":
+        return
+    static = Path(app.outdir) / "_static"
+    static.mkdir(parents=True, exist_ok=True)
+    for source in (
+        Path(str(files("plotly"))) / "package_data" / "plotly.min.js",
+        Path(str(files("sphinx-mathjax-offline"))) / "static" / "mathjax" / "tex-svg.js",
+        HERE / "figures.js",
+    ):
+        target = static / source.name
+        if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
+            shutil.copy2(source, target)
+
+
+def draw_figures(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Load the drawing scripts, on pages with figures only."""
+    if FIGURE in context.get("body", ""):
+        app.add_js_file("plotly.min.js", loading_method="defer")
+        app.add_js_file("figures.js", loading_method="defer")
+
+
+def silence_thebe(app: Sphinx) -> None:
+    """Keep sphinx-thebe, which Jupyter Book always loads, from writing its CDN into every page."""
+    for event in ("env-before-read-docs", "doctree-resolved"):
+        for listener in list(app.events.listeners[event]):
+            if listener.handler.__module__ == "sphinx_thebe":
+                app.disconnect(listener.id)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register with Sphinx."""
+    silence_thebe(app)
+    app.connect("builder-inited", copy_scripts)
+    app.connect("html-page-context", draw_figures)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
