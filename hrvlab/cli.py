@@ -130,7 +130,9 @@ def capture(
 
 @app.command()
 def votes(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder; resumes if killed.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Keeps every run; resumes if killed.")
+    ],
     prompt: Annotated[list[str] | None, typer.Option("--prompt", help="A prompt.")] = None,
     prompts: Prompts = None,
     concepts: Annotated[str, typer.Option(help="A YAML file, or a shipped set.")] = MINIATURE,
@@ -152,10 +154,11 @@ def votes(
         batch_size=batch_size,
         store=output,
     )
-    vectors = relevance(counted)
-    save_relevance(vectors, output / "relevance.zarr")
-    _say(f"votes of {len(texts)} prompts for {len(concept_set.names)} concepts: {output}")
-    _say(f"Head Relevance Vectors: {output / 'relevance.zarr'}")
+    counts = Path(counted.encoding["source"])
+    vectors = counts.with_name("relevance.zarr")
+    save_relevance(relevance(counted), vectors)
+    _say(f"votes of {len(texts)} prompts for {len(concept_set.names)} concepts: {counts}")
+    _say(f"Head Relevance Vectors: {vectors}")
 
 
 def _execute(checkout: Path, chapter: Chapter, given: dict[str, object], name: str | None) -> Run:

@@ -185,38 +185,27 @@ class Ledger:
 
     Parameters
     ----------
-    folder : Path
-        Run folder; made if absent.
+    store : Path
+        Folder in which every plan has a folder of its own, so that plans never mix.
     plan : dict
         All that determines the result, as JSON.
 
     Raises
     ------
     StoreError
-        If the folder cannot be written or holds the units of another plan.
+        If the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
-        self.folder = folder
-        self.units = folder / "ledger"
-        path = folder / "plan.json"
-        written = json.dumps(plan, sort_keys=True, indent=1)
-        with storing(folder):
+    def __init__(self, store: Path, plan: dict[str, Any]) -> None:
+        written = json.dumps(plan, sort_keys=True, indent=1).encode()
+        self.folder = store / hashlib.sha256(written).hexdigest()[:16]
+        self.units = self.folder / "ledger"
+        with storing(self.folder):
             self.units.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                _write_whole(path, written.encode())
-        found, wanted = json.loads(path.read_text()), json.loads(written)
-        if found != wanted:
-            differing = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
-            raise StoreError(
-                f"{folder} holds the units of another plan (different: {', '.join(differing)}); "
-                "use another folder, or delete this one to start anew"
-            )
-        self.plan_hash = hashlib.sha256(written.encode()).hexdigest()
+            _write_whole(self.folder / "plan.json", written)
 
     def _path(self, unit: int) -> Path:
-        key = hashlib.sha256(f"{self.plan_hash}/{unit}".encode()).hexdigest()[:20]
-        return self.units / f"{key}.npz"
+        return self.units / f"{unit:06d}.npz"
 
     def read(self, unit: int) -> dict[str, NDArray[Any]] | None:
         """Give a finished unit's arrays, or None if it is missing or damaged."""

@@ -85,16 +85,17 @@ def test_finished_units_are_read_back_and_missing_ones_are_none(tmp_path):
 def test_a_truncated_unit_counts_as_missing(tmp_path, kept):
     ledger = Ledger(tmp_path, PLAN)
     ledger.finish(0, a=np.arange(1000))
-    (file,) = (tmp_path / "ledger").iterdir()
+    (file,) = ledger.units.iterdir()
     content = file.read_bytes()
     file.write_bytes(content[: int(len(content) * kept) if kept != 1 else 1])
     assert ledger.read(0) is None
 
 
-def test_another_plan_is_refused_and_the_difference_named(tmp_path):
-    Ledger(tmp_path, PLAN)
-    with pytest.raises(StoreError, match=r"another plan \(different: seed\)"):
-        Ledger(tmp_path, {**PLAN, "seed": 1})
+def test_every_plan_has_a_folder_of_its_own(tmp_path):
+    Ledger(tmp_path, PLAN).finish(0, a=np.arange(3))
+    other = Ledger(tmp_path, {**PLAN, "seed": 1})
+    assert other.read(0) is None
+    assert other.folder != Ledger(tmp_path, PLAN).folder
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):

@@ -72,7 +72,8 @@ def collect_votes(
     batch_size : int
         Prompts that go through the model together; part of the plan.
     store : str or Path, optional
-        Run folder that keeps finished batches and the result; None keeps nothing.
+        Keeps finished batches and the result, in a folder of its own for every plan; None keeps
+        nothing.
     progress : bool
     **call
         Keywords of the pipeline's own call, such as ``num_inference_steps``.
@@ -112,8 +113,8 @@ def collect_votes(
             **parameters,
         }
         ledger = Ledger(Path(store), plan)
-        if (Path(store) / DATA).exists():
-            return read_dataset(Path(store) / DATA)
+        if (ledger.folder / DATA).exists():
+            return read_dataset(ledger.folder / DATA)
     by_prompt = []
     by_call: NDArray[np.int64] | int = 0
     noise_levels: NDArray[np.float64] | None = None
@@ -141,9 +142,10 @@ def collect_votes(
             pipe, "votes", seed=seed, parameters={**parameters, "concepts": concepts.to_dict()}
         ),
     )
-    if store is not None:
-        write_dataset(votes, Path(store) / DATA)
-    return validate(votes)
+    if ledger is None:
+        return validate(votes)
+    write_dataset(votes, ledger.folder / DATA)
+    return read_dataset(ledger.folder / DATA)
 
 
 def _vote(
