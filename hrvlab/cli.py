@@ -43,7 +43,9 @@ Prompts = Annotated[
 Seed = Annotated[int, typer.Option(help="Seed of the initial noise.")]
 Steps = Annotated[int, typer.Option(help="Denoising steps.")]
 BatchSize = Annotated[int, typer.Option(help="Images that go through the model together.")]
-Device = Annotated[str, typer.Option(help="'cpu', 'cuda', 'mps', …")]
+Device = Annotated[
+    str | None, typer.Option(help="'cpu', 'cuda', 'mps', …; default: the accelerator there is.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -111,7 +113,7 @@ def capture(
     seed: Seed = 0,
     steps: Steps = 50,
     batch_size: BatchSize = 8,
-    device: Device = "cpu",
+    device: Device = None,
 ) -> None:
     """Generate images and record how every head attends to every token."""
     texts = _prompts(prompt, prompts)
@@ -140,7 +142,7 @@ def votes(
     seed: Seed = 0,
     steps: Steps = 50,
     batch_size: BatchSize = 8,
-    device: Device = "cpu",
+    device: Device = None,
 ) -> None:
     """Collect the heads' votes for concepts and build Head Relevance Vectors from them."""
     texts = _prompts(prompt, prompts)

@@ -17,7 +17,10 @@ SAMPLED_VALUES = 1024
 
 
 def load(
-    model: str | Path, *, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu"
+    model: str | Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device | None = None,
 ) -> DiffusionPipeline:
     """Load a supported text-to-image pipeline; what comes back is plain diffusers.
 
@@ -28,7 +31,8 @@ def load(
         ``"CompVis/stable-diffusion-v1-4"``.
     dtype : torch.dtype
         Of the weights in memory.
-    device : str or torch.device
+    device : str or torch.device, optional
+        Default: the machine's accelerator (CUDA, MPS, …) if it has one, else the CPU.
 
     Returns
     -------
@@ -58,7 +62,7 @@ def load(
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"cannot load {source!r}: {reason}") from error
     family_of(pipe)
-    return pipe.to(device)
+    return pipe.to(device or torch.accelerator.current_accelerator(check_available=True) or "cpu")
 
 
 def fingerprint(pipe: DiffusionPipeline) -> str:
