@@ -1,11 +1,12 @@
 """hrvlab: the interpretability workbench for cross-attention heads of text-to-image models."""
 
 from hrvlab.attention import Rescale, attach
-from hrvlab.capture import capture
+from hrvlab.capture import attention_by_word, capture
 from hrvlab.concepts import ConceptSet
 from hrvlab.generation import generate
 from hrvlab.models.heads import head_table
 from hrvlab.models.load import load
+from hrvlab.prompts import read_prompts
 from hrvlab.relevance import accessor as _accessor  # noqa: F401  (registers .hrv)
 from hrvlab.relevance.vectors import load_relevance, relevance_from_array, save_relevance
 from hrvlab.relevance.votes import collect_votes
@@ -14,12 +15,14 @@ __all__ = [
     "ConceptSet",
     "Rescale",
     "attach",
+    "attention_by_word",
     "capture",
     "collect_votes",
     "generate",
     "head_table",
     "load",
     "load_relevance",
+    "read_prompts",
     "relevance_from_array",
     "save_relevance",
 ]

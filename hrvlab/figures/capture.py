@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import plotly.graph_objects as go
 import xarray as xr
+from plotly.colors import qualitative
 from plotly.subplots import make_subplots
 
-from hrvlab.figures.style import ATTENTION, menu, slider, styled
+from hrvlab.figures.style import ATTENTION, GREYS, menu, slider, styled
+
+WORDS = qualitative.Vivid
+COLUMNS = 4
 
 
 def attention_parts(by_word: xr.DataArray) -> go.Figure:
@@ -19,12 +25,13 @@ def attention_parts(by_word: xr.DataArray) -> go.Figure:
     """
     means = by_word.mean(("layer", "head"))
     figure = go.Figure()
+    greys, colors = cycle(GREYS), cycle(WORDS)
     for part in means["part"].values:
         figure.add_scatter(
             y=means.sel(part=part).values,
             name=str(part),
             stackgroup="parts",
-            line={"width": 0.5},
+            line={"width": 0.5, "color": next(greys if _is_special(part) else colors)},
             hovertemplate="call %{x}: %{y:.3f}",
         )
     figure.update_xaxes(title="UNet call").update_yaxes(title="share of attention", range=[0, 1])
@@ -47,6 +54,7 @@ def head_timeline(by_word: xr.DataArray) -> go.Figure:
         for layer, head in zip(flat["layer"].values, flat["head"].values, strict=True)
     ]
     parts = [str(part) for part in flat["part"].values]
+    first = [_is_special(part) for part in parts].index(False)
     figure = go.Figure()
     for index, part in enumerate(parts):
         figure.add_heatmap(
@@ -54,14 +62,14 @@ def head_timeline(by_word: xr.DataArray) -> go.Figure:
             y=labels,
             colorscale=ATTENTION,
             zmin=0,
-            visible=index == 0,
+            visible=index == first,
             name=part,
             colorbar={"title": "attention"},
             hovertemplate="%{y}<br>call %{x}<br>%{z:.3f}<extra></extra>",
         )
     figure.update_xaxes(title="UNet call")
     figure.update_yaxes(autorange="reversed", nticks=18)
-    figure.update_layout(updatemenus=[menu(parts)])
+    figure.update_layout(updatemenus=[menu(parts, first)])
     return styled(figure, title="Attention of every head on one word", height=620)
 
 
@@ -81,9 +89,18 @@ def word_overlays(tree: xr.DataTree, prompt: int = 0) -> go.Figure:
     words = [str(word) for word in maps["map_word"].values]
     picture = tree.to_dataset()["image"].isel(prompt=prompt).values
     stretch = [picture.shape[0] / maps.sizes["map_y"], picture.shape[1] / maps.sizes["map_x"]]
-    figure = make_subplots(1, len(words) + 1, subplot_titles=["picture", *words])
-    for column in range(len(words) + 1):
-        figure.add_trace(go.Image(z=picture, hoverinfo="skip"), 1, column + 1)
+    columns = min(COLUMNS, len(words) + 1)
+    rows = -(-(len(words) + 1) // columns)
+    figure = make_subplots(
+        rows,
+        columns,
+        subplot_titles=["picture", *words],
+        horizontal_spacing=0.02,
+        vertical_spacing=0.12,
+    )
+    cells = [(index // columns + 1, index % columns + 1) for index in range(len(words) + 1)]
+    for cell in cells:
+        figure.add_trace(go.Image(z=picture, hoverinfo="skip"), *cell)
 
     def overlay(call: int, word: int) -> go.Heatmap:
         return go.Heatmap(
@@ -101,7 +118,7 @@ def word_overlays(tree: xr.DataTree, prompt: int = 0) -> go.Figure:
 
     last = maps.sizes["timestep"] - 1
     for word in range(len(words)):
-        figure.add_trace(overlay(last, word), 1, word + 2)
+        figure.add_trace(overlay(last, word), *cells[word + 1])
     own = list(range(len(words) + 1, 2 * len(words) + 1))
     names = [str(call) for call in range(last + 1)]
     figure.frames = [
@@ -110,5 +127,10 @@ def word_overlays(tree: xr.DataTree, prompt: int = 0) -> go.Figure:
     ]
     figure.update_xaxes(visible=False, range=[0, picture.shape[1]], constrain="domain")
     figure.update_yaxes(visible=False, range=[picture.shape[0], 0], constrain="domain")
-    figure.update_layout(sliders=[{**slider(names, "UNet call "), "active": last}])
-    return styled(figure, title="Where each word is drawn", height=380)
+    figure.update_layout(sliders=[slider(names, "UNet call ", last)])
+    return styled(figure, title="Where each word is drawn", height=190 + 190 * rows)
+
+
+def _is_special(part: str) -> bool:
+    """Tell the start token, the end token and the padding from words."""
+    return part.startswith("⟨")

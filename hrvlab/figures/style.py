@@ -11,6 +11,7 @@ ACCENT = "#c2416b"
 QUIET = "#8a99a8"
 FONT = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
 ATTENTION = "Magma"
+GREYS = ("#d5dbe1", "#aab4be", "#7f8c99")
 
 
 def styled(figure: go.Figure, *, title: str, height: int) -> go.Figure:
@@ -30,29 +31,33 @@ def relevance_scale(highest: float) -> list[list[float | str]]:
     return [[0.0, "#3b6ea5"], [middle, "#ffffff"], [1.0, "#a3123a"]]
 
 
-def menu(labels: Sequence[str], traces_each: int = 1) -> dict[str, object]:
-    """Make a drop-down that shows one group of traces at a time; the first is shown at first.
+def menu(labels: Sequence[str], active: int = 0) -> dict[str, object]:
+    """Make a drop-down that shows one trace at a time.
 
     Parameters
     ----------
     labels : sequence of str
-    traces_each : int
-        How many consecutive traces belong to each label.
+        One for each trace.
+    active : int
+        The one that is visible at first.
     """
-    count = len(labels)
     buttons = [
         {
             "label": label,
             "method": "restyle",
-            "args": [{"visible": [i // traces_each == chosen for i in range(count * traces_each)]}],
+            "args": [{"visible": [other == chosen for other in range(len(labels))]}],
         }
         for chosen, label in enumerate(labels)
     ]
-    return {"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"}
+    return {
+        "buttons": buttons,
+        "active": active,
+        **{"x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
+    }
 
 
-def slider(names: Sequence[str], prefix: str) -> dict[str, object]:
-    """Make a slider over a figure's frames."""
+def slider(names: Sequence[str], prefix: str, active: int) -> dict[str, object]:
+    """Make a slider over a figure's frames, standing at first at the active one."""
     steps = [
         {
             "label": name,
@@ -61,4 +66,9 @@ def slider(names: Sequence[str], prefix: str) -> dict[str, object]:
         }
         for name in names
     ]
-    return {"steps": steps, "currentvalue": {"prefix": prefix}, "pad": {"t": 30}}
+    return {
+        "steps": steps,
+        "active": active,
+        "currentvalue": {"prefix": prefix},
+        "pad": {"t": 30},
+    }

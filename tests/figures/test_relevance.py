@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+import hrvlab as hl
+from hrvlab.figures import concept_matrix, relevance_map, reliability, top_heads, vote_counts
+from hrvlab.relevance.similarity import concept_similarity, split_half_correlation
+from tests.pipelines import tiny_sd
+
+
+@pytest.fixture(scope="module")
+def votes():
+    concepts = hl.ConceptSet.from_dict({"Color": ["red", "blue"], "Animals": ["cat", "dog"]})
+    return hl.collect_votes(
+        tiny_sd(), concepts, ["a red car", "a cat", "a dog"], num_inference_steps=2, progress=False
+    )
+
+
+@pytest.fixture(scope="module")
+def hrv(votes):
+    return votes.hrv.relevance()
+
+
+def test_the_map_shows_every_concept_as_layers_by_heads(hrv):
+    figure = relevance_map(hrv)
+    assert [trace.name for trace in figure.data] == ["Color", "Animals"]
+    np.testing.assert_array_equal(figure.data[1].z, hrv.hrv.unstack_heads().sel(concept="Animals"))
+
+
+def test_white_stands_for_the_mean_head(hrv):
+    for trace in relevance_map(hrv).data:
+        middle = trace.colorscale[1][0] * np.nanmax(trace.z)
+        assert middle == pytest.approx(1, rel=1e-3)
+
+
+def test_the_top_heads_descend_from_the_most_relevant(hrv):
+    for trace, row in zip(top_heads(hrv, hrv.hrv.rank(), 4).data, hrv.values, strict=True):
+        np.testing.assert_array_equal(trace.x, np.sort(row)[::-1][:4])
+
+
+def test_vote_counts_are_all_the_votes_there_are(hrv, votes):
+    (bars,) = vote_counts(hrv).data
+    assert sum(bars.x) == votes["votes_by_timestep"].sum()
+
+
+def test_a_matrix_names_its_rows_and_columns(hrv):
+    (heat,) = concept_matrix(concept_similarity(hrv), title="x").data
+    assert list(heat.x) == list(heat.y) == ["Color", "Animals"]
+    np.testing.assert_allclose(np.diag(heat.z), 1)
+
+
+def test_reliability_shows_every_concept(votes):
+    (dots,) = reliability(split_half_correlation(votes.hrv.relevance_by_half())).data
+    assert sorted(dots.y) == ["Animals", "Color"]
+    assert sorted(dots.x) == list(dots.x)

@@ -1,0 +1,49 @@
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import hrvlab as hl
+from hrvlab.widgets import attention_browser, spotlight
+
+
+@pytest.fixture
+def tree(tiny_pipe):
+    return hl.capture(tiny_pipe, "a red car", maps=["red", "car"], num_inference_steps=2)
+
+
+def controls(box):
+    found = {w.description: w for row in box.children[1:] for w in row.children}
+    return box.children[0], found
+
+
+def test_a_spotlight_keeps_the_brightest_place_and_darkens_the_rest():
+    picture = np.full((8, 8, 3), 200, np.uint8)
+    lit = spotlight(picture, np.array([[0.0, 0.0], [0.0, 3.0]]))
+    assert lit[-1, -1].tolist() == [200, 200, 200]
+    assert lit[0, 0].tolist() == [30, 30, 30]
+
+
+def test_the_browser_shows_a_picture_at_once(tree):
+    picture, _ = controls(attention_browser(tree))
+    assert Image.open(BytesIO(picture.value)).size == (384, 384)
+
+
+@pytest.mark.parametrize("control", ["word", "UNet call", "layer", "head"])
+def test_every_control_changes_the_picture(tree, control):
+    picture, found = controls(attention_browser(tree))
+    found["layer"].value = 0
+    before = picture.value
+    new = {"word": "car", "UNet call": 0, "layer": 1, "head": 1}[control]
+    found[control].value = new
+    assert picture.value != before
+
+
+def test_heads_are_offered_for_one_layer_at_a_time(tree):
+    _, found = controls(attention_browser(tree))
+    assert len(found["head"].options) == 1
+    found["layer"].value = 1
+    assert [label for label, _ in found["head"].options] == ["every", "0", "1"]
+    found["layer"].value = None
+    assert len(found["head"].options) == 1
