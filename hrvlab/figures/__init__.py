@@ -2,6 +2,7 @@
 
 from hrvlab.figures.capture import attention_parts, head_timeline, word_overlays
 from hrvlab.figures.images import image_grid
+from hrvlab.figures.quality import rates
 from hrvlab.figures.relevance import (
     concept_matrix,
     relevance_map,
@@ -15,6 +16,7 @@ __all__ = [
     "concept_matrix",
     "head_timeline",
     "image_grid",
+    "rates",
     "relevance_map",
     "reliability",
     "top_heads",
