@@ -7,6 +7,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated
 
+import transformers
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -192,6 +193,8 @@ def _say(line: str) -> None:
 
 def main() -> None:
     """Run the command line; an error of ours is one red line."""
+    # Loading a pipeline would tell of torchvision, which nothing here needs.
+    transformers.logging.set_verbosity_error()
     try:
         app()
     except HrvlabError as error:

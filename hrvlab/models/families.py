@@ -5,12 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from diffusers import (
-    DiffusionPipeline,
-    StableDiffusionImg2ImgPipeline,
-    StableDiffusionInpaintPipeline,
-    StableDiffusionPipeline,
-)
+from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from hrvlab.errors import ModelError
@@ -36,10 +31,11 @@ class StableDiffusion1:
     """Stable Diffusion 1.x: one CLIP text encoder, classifier-free guidance in one batch."""
 
     name = "Stable Diffusion 1.x"
+    # By name: importing the classes makes transformers ask for torchvision, which nobody needs.
     pipelines = (
-        StableDiffusionPipeline,
-        StableDiffusionImg2ImgPipeline,
-        StableDiffusionInpaintPipeline,
+        "StableDiffusionPipeline",
+        "StableDiffusionImg2ImgPipeline",
+        "StableDiffusionInpaintPipeline",
     )
 
     @staticmethod
@@ -79,9 +75,9 @@ def family_of(pipe: DiffusionPipeline) -> type[StableDiffusion1]:
     ModelError
         If hrvlab does not support it, with the reason.
     """
-    if not isinstance(pipe, StableDiffusion1.pipelines):
+    if not {cls.__name__ for cls in type(pipe).__mro__} & set(StableDiffusion1.pipelines):
         raise ModelError(
             f"{type(pipe).__name__} is not supported; hrvlab reads {StableDiffusion1.name} "
-            f"pipelines ({', '.join(cls.__name__ for cls in StableDiffusion1.pipelines)})"
+            f"pipelines ({', '.join(StableDiffusion1.pipelines)})"
         )
     return StableDiffusion1
