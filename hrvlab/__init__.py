@@ -3,6 +3,7 @@
 from hrvlab.attention import Rescale, attach
 from hrvlab.capture import attention_by_word, capture
 from hrvlab.concepts import ConceptSet
+from hrvlab.experiments.steering import adjust, strengthen
 from hrvlab.generation import generate
 from hrvlab.models.heads import head_table
 from hrvlab.models.load import load
@@ -14,6 +15,7 @@ from hrvlab.relevance.votes import collect_votes
 __all__ = [
     "ConceptSet",
     "Rescale",
+    "adjust",
     "attach",
     "attention_by_word",
     "capture",
@@ -25,4 +27,5 @@ __all__ = [
     "read_prompts",
     "relevance_from_array",
     "save_relevance",
+    "strengthen",
 ]

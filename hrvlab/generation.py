@@ -122,7 +122,7 @@ def generate(
     prompts: str | Sequence[str],
     *,
     seed: int | Sequence[int] = 0,
-    edit: Rescale | None = None,
+    edit: Rescale | Sequence[Rescale] = (),
     batch_size: int = 8,
     latents: torch.Tensor | None = None,
     progress: bool = True,
@@ -137,7 +137,8 @@ def generate(
     prompts : str or sequence of str
     seed : int or sequence of int
         Each prompt is drawn once a seed; noise derives from (seed, prompt index) alone.
-    edit : Rescale, optional
+    edit : Rescale or sequence of Rescale
+        Of the cross-attention; several act in the order given.
     batch_size : int
         Images that go through the model together.
     latents : Tensor, shape (prompt × seed, channel, height, width), optional
@@ -165,12 +166,13 @@ def generate(
         raise ParameterError(
             f"latents hold {len(latents)} images, prompts × seeds make {len(texts) * len(seeds)}"
         )
-    if edit is not None:
-        edit.columns(pipe.tokenizer, texts)
+    edits = [edit] if isinstance(edit, Rescale) else list(edit)
+    for one in edits:
+        one.columns(pipe.tokenizer, texts)
     images = []
     start = 0
     for batch in tqdm(batches, "generate", disable=not progress or len(batches) == 1):
-        parts = [] if edit is None else [edit.for_prompts(batch.indices)]
+        parts = [one.for_prompts(batch.indices) for one in edits]
         own = call if latents is None else {**call, "latents": latents[start:][: len(batch.seeds)]}
         made, _ = run_batch(pipe, batch, *parts, output_type="np", **own)
         images.append(as_uint8(made))

@@ -12,6 +12,7 @@ FLOORS = [
     ["generation"],
     ["capture", "concepts", "prompts"],
     ["relevance"],
+    ["experiments"],
     ["figures"],
     ["widgets", "publish"],
     ["miniature"],

@@ -36,6 +36,8 @@ class Rescale:
         A word or phrase, or several; ``"content"`` means every word of the prompt.
     window : tuple of int or None
         First UNet call and past-the-last UNet call in which the edit acts; None: to the end.
+    model : str, optional
+        Fingerprint of the only model that the factors are for; None: any.
 
     Raises
     ------
@@ -46,6 +48,7 @@ class Rescale:
     factors: HeadFactors
     words: str | Sequence[str] = CONTENT
     window: tuple[int, int | None] = (0, None)
+    model: str | None = None
 
     def __post_init__(self) -> None:
         factors = np.asarray(self.factors, dtype=np.float64)

@@ -21,6 +21,7 @@ from hrvlab.attention.edits import BoundRescale, Rescale
 from hrvlab.errors import CoverageError, ModelError, ParameterError
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import Layer, cross_attention_layers
+from hrvlab.models.load import fingerprint
 
 
 class Attachment:
@@ -50,6 +51,8 @@ class Attachment:
             raise ParameterError(
                 "an edit needs the prompts it acts on: attach(pipe, edit, prompts=['a red car'])"
             )
+        for model in {edit.model for edit in edits if edit.model}:
+            _check_fingerprint(pipe, model)
         self.edits = [
             BoundRescale(edit, edit.columns(pipe.tokenizer, prompts or []), self.layers)
             for edit in edits
@@ -151,6 +154,14 @@ class Attachment:
         return output
 
 
+def _check_fingerprint(pipe: DiffusionPipeline, model: str) -> None:
+    if fingerprint(pipe) != model:
+        raise ModelError(
+            f"the edit was made for model {model}, this one is {fingerprint(pipe)}; build the "
+            "relevance vectors anew on this model, or say allow_other_model=True"
+        )
+
+
 def _readable(unet: nn.Module, layer: Layer) -> Attention:
     """Give a layer's module, or say why its heads cannot be read."""
     module = unet.get_submodule(layer.module)
@@ -189,7 +200,8 @@ def attach(
     Raises
     ------
     ModelError
-        If the pipeline's family is not supported or its projections are fused.
+        If the pipeline's family is not supported, its projections are fused, or an edit was made
+        for another model.
     ParameterError
         If an edit does not fit the model or the prompts, or a second generation begins.
     TokenError

@@ -1,0 +1,1 @@
+"""What Head Relevance Vectors are tested by and used for."""
