@@ -1,0 +1,131 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hrvlab.errors import ParameterError
+from hrvlab.publish.parameters import (
+    check_parameters,
+    fill,
+    parse_assignments,
+    read_parameter_file,
+    read_parameters,
+)
+
+SOURCE = """model: str = "miniature"  # a folder, or a hub id
+words: list[str] | None = None  # which, or all
+steps: int = 25  # denoising steps
+scale: float = 7.5  # guidance
+live: bool = False
+"""
+PARAMETERS = read_parameters(SOURCE, "capture")
+
+
+def test_a_cell_is_read_with_types_defaults_and_help():
+    assert [(p.name, p.annotation, p.default, p.help) for p in PARAMETERS] == [
+        ("model", "str", "miniature", "a folder, or a hub id"),
+        ("words", "list[str] | None", None, "which, or all"),
+        ("steps", "int", 25, "denoising steps"),
+        ("scale", "float", 7.5, "guidance"),
+        ("live", "bool", False, ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line", ["steps = 3", "steps: int", "steps: int = len('abc')", "x.y: int = 3"]
+)
+def test_a_line_of_another_form_is_refused(line):
+    with pytest.raises(ParameterError, match="line 1 of the parameters cell of chapter 'capture'"):
+        read_parameters(line, "capture")
+
+
+def test_a_type_that_is_not_plain_is_refused():
+    with pytest.raises(ParameterError, match="has the type Path, which is not made of int, float"):
+        read_parameters("x: Path = 3", "capture")
+
+
+def test_a_default_of_the_wrong_type_is_refused():
+    with pytest.raises(ParameterError, match="steps must be int, got 'many'"):
+        read_parameters("steps: int = 'many'", "capture")
+
+
+def test_what_is_not_given_keeps_its_default():
+    values = check_parameters(PARAMETERS, {"steps": 3}, "capture")
+    assert values == {"model": "miniature", "words": None, "steps": 3, "scale": 7.5, "live": False}
+
+
+def test_an_unknown_name_is_refused_with_the_valid_ones():
+    with pytest.raises(ParameterError, match="no parameter 'stepz'; valid names: model, words, st"):
+        check_parameters(PARAMETERS, {"stepz": 3}, "capture")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("steps", "3"), ("steps", 2.5), ("steps", True), ("words", "cat"), ("live", 1), ("model", 3)],
+)
+def test_a_wrong_type_is_refused_with_the_right_one(name, value):
+    with pytest.raises(ParameterError, match=f"{name} must be "):
+        check_parameters(PARAMETERS, {name: value}, "capture")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_must_be_finite(value):
+    with pytest.raises(ParameterError, match="scale must be float"):
+        check_parameters(PARAMETERS, {"scale": value}, "capture")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("steps=3", 3),
+        ("scale=2.5", 2.5),
+        ("live=true", True),
+        ("words=[red, car]", ["red", "car"]),
+        ("words=null", None),
+        ("model=007", "007"),
+        ("model=a=b", "a=b"),
+        ("model=null", "null"),
+        ("model=on", "on"),
+    ],
+)
+def test_assignments_are_read_as_the_type_asks(text, value):
+    (read,) = parse_assignments(PARAMETERS, [text]).values()
+    assert read == value
+    assert type(read) is type(value)
+    check_parameters(PARAMETERS, parse_assignments(PARAMETERS, [text]), "capture")
+
+
+def test_an_assignment_without_a_value_is_refused():
+    with pytest.raises(ParameterError, match="write name=value"):
+        parse_assignments(PARAMETERS, ["steps"])
+
+
+@given(
+    st.text(),
+    st.lists(st.text()) | st.none(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+def test_filling_in_values_and_reading_them_back_gives_the_values(model, words, steps, scale):
+    values = {"model": model, "words": words, "steps": steps, "scale": scale, "live": True}
+    again = read_parameters(fill(SOURCE, values), "capture")
+    assert {p.name: p.default for p in again} == values
+    assert [p.help for p in again] == [p.help for p in PARAMETERS]
+
+
+def test_defaults_are_left_as_they_are_written():
+    assert fill(SOURCE, {p.name: p.default for p in PARAMETERS}) == SOURCE
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("- a", "must hold lines of the form name: value"), ("a: [", "is not valid YAML")],
+)
+def test_a_bad_file_is_one_clear_line(tmp_path, content, message):
+    (tmp_path / "p.yml").write_text(content)
+    with pytest.raises(ParameterError, match=message):
+        read_parameter_file(tmp_path / "p.yml")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ParameterError, match=r"cannot read the parameter file .*p\.yml"):
+        read_parameter_file(tmp_path / "p.yml")
