@@ -196,7 +196,7 @@ def main() -> None:
     # Loading a pipeline would tell of torchvision, which nothing here needs.
     transformers.logging.set_verbosity_error()
     try:
-        app()
+        app(prog_name="hrvlab")
     except HrvlabError as error:
         err.print(Text(f"error: {error}", style="red"), soft_wrap=True)
         sys.exit(1)

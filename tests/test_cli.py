@@ -1,0 +1,125 @@
+import sys
+
+import numpy as np
+import pytest
+
+import hrvlab as hl
+from hrvlab import cli
+from hrvlab.store import read_dataset
+from tests.pipelines import tiny_sd
+from tests.publish.chapters import checkout
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    tiny_sd().save_pretrained(folder)
+    return str(folder)
+
+
+def run(monkeypatch, capsys, *arguments):
+    """Run the command line in this process; gives the exit code and what was said."""
+    monkeypatch.setattr(sys, "argv", ["hrvlab", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+        sys.exit(0)
+    said = capsys.readouterr()
+    return ended.value.code, said.out, said.err
+
+
+@pytest.fixture
+def hrvlab(monkeypatch, capsys):
+    return lambda *arguments: run(monkeypatch, capsys, *arguments)
+
+
+@pytest.mark.parametrize("command", ["run", "book", "capture", "votes"])
+def test_every_command_explains_itself(hrvlab, command):
+    code, out, _ = hrvlab(command, "--help")
+    assert code == 0
+    assert "Usage: hrvlab" in out
+
+
+def test_the_version_is_the_package_s(hrvlab):
+    assert hrvlab("--version")[1].strip() == "0.1.0"
+
+
+def test_a_capture_is_written_as_a_dataset(hrvlab, model, tmp_path):
+    code, out, _ = hrvlab(
+        "capture", "-o", tmp_path / "c", "--prompt", "a red car", "-m", model, "--steps", 2
+    )
+    assert code == 0
+    assert "captured prompt 1" in out
+    expected = hl.capture(hl.load(model), "a red car", num_inference_steps=2)
+    np.testing.assert_array_equal(read_dataset(tmp_path / "c")["image"], expected["image"])
+
+
+def test_votes_are_kept_with_their_vectors(hrvlab, model, tmp_path):
+    (tmp_path / "c.yaml").write_text("concepts: {Color: [red, blue], Animals: [cat, dog]}")
+    (tmp_path / "p.txt").write_text("a red car\na cat\n")
+    options = ["-m", model, "--prompts", tmp_path / "p.txt", "--concepts", tmp_path / "c.yaml"]
+    code, _, _ = hrvlab("votes", "-o", tmp_path / "v", "--steps", 2, *options)
+    assert code == 0
+    (vectors,) = (tmp_path / "v").glob("*/relevance.zarr")
+    hrv = hl.load_relevance(vectors)
+    np.testing.assert_allclose(hrv.sum("head_position"), hrv.sizes["head_position"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--prompt", "a", "-m", "nothing"], "unknown model 'nothing'; give 'miniature'"),
+        ([], "give either --prompt, once or more, or --prompts"),
+        (["--prompts", "nowhere.txt"], "there is no list of prompts 'nowhere.txt'"),
+        (["--prompt", " "], "prompt 0 is ' '; give a text with words"),
+    ],
+)
+def test_bad_input_is_one_line_that_says_what_would_be_right(
+    hrvlab, model, tmp_path, arguments, message
+):
+    named = [] if "-m" in arguments else ["-m", model]
+    code, out, err = hrvlab("votes", "-o", tmp_path / "v", *named, *arguments)
+    assert code == 1
+    assert not out
+    *_, line = err.strip().splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+
+
+def test_a_capture_never_overwrites(hrvlab, model, tmp_path):
+    code, _, err = hrvlab("capture", "-o", tmp_path, "--prompt", "a cat", "-m", model)
+    assert code == 1
+    assert "is there already" in err
+
+
+def test_the_parameters_of_a_chapter_are_listed(hrvlab, tmp_path, monkeypatch):
+    monkeypatch.chdir(checkout(tmp_path))
+    code, out, _ = hrvlab("run", "story", "--help-parameters")
+    assert code == 0
+    assert all(word in out for word in ("Title", "count", "int", "how many"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tale"], "there is no chapter 'tale'; there are: story"),
+        (["story", "-p", "cuont=3"], "has no parameter 'cuont'; valid names: name, count"),
+        (["story", "-p", "count=many"], "count must be int, got 'many'"),
+        (["story", "-f", "none.yml"], "cannot read the parameter file none.yml"),
+    ],
+)
+def test_a_bad_run_stops_before_it_begins(hrvlab, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(checkout(tmp_path))
+    code, _, err = hrvlab("run", *arguments)
+    assert code == 1
+    assert message in " ".join(err.split())
+    assert not (tmp_path / "book").exists()
+
+
+def test_a_book_with_warnings_is_an_error(hrvlab, tmp_path, monkeypatch):
+    monkeypatch.chdir(checkout(tmp_path))
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "_toc.yml").write_text("format: jb-book\nroot: index\n")
+    (tmp_path / "book" / "index.md").write_text("# Title\n\n[nowhere](nowhere.md)\n")
+    code, _, err = hrvlab("book")
+    assert code == 1
+    assert "the book has" in err
