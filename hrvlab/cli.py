@@ -1,11 +1,11 @@
-"""The command line: ``hrvlab run``, ``book``, ``capture``, ``votes``."""
+"""The command line: ``hrvlab run``, ``book``, ``capture``, ``votes``, ``model train``."""
 
 from __future__ import annotations
 
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import transformers
 import typer
@@ -32,6 +32,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+model_app = typer.Typer(help="Make the miniature anew.", no_args_is_help=True)
+app.add_typer(model_app, name="model")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -41,6 +43,7 @@ Model = Annotated[
 Prompts = Annotated[
     str | None, typer.Option(help="A text file (one a line), a YAML file, or 'miniature'.")
 ]
+StageName = Literal["clip", "autoencoder", "denoiser", "assemble", "measure"]
 Seed = Annotated[int, typer.Option(help="Seed of the initial noise.")]
 Steps = Annotated[int, typer.Option(help="Denoising steps.")]
 BatchSize = Annotated[int, typer.Option(help="Images that go through the model together.")]
@@ -162,6 +165,29 @@ def votes(
     save_relevance(relevance(counted), vectors)
     _say(f"votes of {len(texts)} prompts for {len(concept_set.names)} concepts: {counts}")
     _say(f"Head Relevance Vectors: {vectors}")
+
+
+@model_app.command()
+def train(
+    stage: Annotated[
+        StageName | None, typer.Argument(help="One stage; default: all, in this order.")
+    ] = None,
+    folder: Annotated[
+        Path, typer.Option(help="Working folder; a killed training goes on from it.")
+    ] = Path("runs/miniature"),
+    target: Annotated[
+        Path | None, typer.Option(help="Pipeline folder to write; default: FOLDER/pipeline.")
+    ] = None,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="A few steps of every stage, to see that it works.")
+    ] = False,
+) -> None:
+    """Train the miniature from nothing: hours on two CPU cores, resumable."""
+    # Here, because what training imports takes seconds that no other command should wait.
+    from hrvlab.miniature.recipe import SHIPPED, SMOKE, STAGES, run_stages
+
+    names: list[str] = [stage] if stage else list(STAGES)
+    run_stages(names, folder, target or folder / "pipeline", SMOKE if smoke else SHIPPED)
 
 
 def _execute(checkout: Path, chapter: Chapter, given: dict[str, object], name: str | None) -> Run:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from hrvlab.errors import StoreError
 from hrvlab.miniature import textures, world
 from hrvlab.miniature.backdrops import backdrop, foreground
 from hrvlab.miniature.scenes import Figure, Scene
@@ -19,6 +20,20 @@ FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")
 STRIKE = 109  # the only size at which the font's bitmaps exist
 
 Pixels = NDArray[np.floating[Any]]
+
+
+def check_font() -> None:
+    """Make sure that emoji can be drawn.
+
+    Raises
+    ------
+    StoreError
+        If the Noto Color Emoji font is not installed.
+    """
+    if not FONT.exists():
+        raise StoreError(
+            f"drawing needs {FONT.name}: install Debian's package fonts-noto-color-emoji"
+        )
 
 
 def draw(scene: Scene) -> NDArray[np.uint8]:
@@ -34,7 +49,7 @@ def draw(scene: Scene) -> NDArray[np.uint8]:
 
     Raises
     ------
-    FileNotFoundError
+    StoreError
         If the Noto Color Emoji font is not installed.
     """
     rng = np.random.Generator(np.random.Philox(key=scene.seed))
@@ -72,10 +87,7 @@ def _glyph(glyph: str, size: int) -> Pixels:
     if glyph in ("circle", "square", "triangle", "star", "heart"):
         image = _shape(glyph)
     else:
-        if not FONT.exists():
-            raise FileNotFoundError(
-                f"drawing needs {FONT.name}: install Debian's package fonts-noto-color-emoji"
-            )
+        check_font()
         image = Image.new("RGBA", (136, 128), (0, 0, 0, 0))
         font = ImageFont.truetype(str(FONT), STRIKE)
         ImageDraw.Draw(image).text((0, 0), glyph, font=font, embedded_color=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -63,6 +64,18 @@ def captions_of(
     return [caption(scene, rng) for scene in scenes_of(indices, world)]
 
 
+def held_out_captions(count: int, seed: int = 7) -> list[str]:
+    """Write different captions, of at least two words, of scenes that no stage trains on."""
+    rng = np.random.default_rng(seed)
+    texts: dict[str, None] = {}
+    scenes = (sample_scene(HELD_OUT_WORLD, index) for index in itertools.count())
+    while len(texts) < count:
+        text = caption(next(scenes), rng)
+        if " " in text:
+            texts[text] = None
+    return list(texts)
+
+
 def as_tensor(pictures: NDArray[np.uint8]) -> Tensor:
     """Turn pictures (n, y, x, 3) into a float tensor (n, 3, y, x) in [−1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +24,8 @@ from hrvlab.miniature.world import THING_BY_NAME, THINGS
 from hrvlab.models.load import load
 
 Z95 = 1.96
-SAMPLING: dict[str, Any] = {"num_inference_steps": 25, "guidance_scale": 7.5, "batch_size": 16}
+GUIDANCE = 7.5
+BATCH_SIZE = 16
 RETRIEVED_FROM = 200
 FILE = "quality.json"
 
@@ -115,20 +115,35 @@ def interval(correct: int, total: int) -> tuple[float, float]:
     return (middle - half) / (1 + spread), (middle + half) / (1 + spread)
 
 
-def measure(folder: Path, *, seed: int = 0, images: int = 64, scenes: int = 2000) -> None:
+def measure(folder: Path, *, images: int, scenes: int, steps: int, seed: int = 0) -> None:
     """Measure an assembled miniature and write ``quality.json`` beside its weights.
 
     Parameters
     ----------
     folder : Path
         The pipeline folder, with the whole CLIP in ``clip/``.
-    seed : int
     images : int
-        Pictures generated for each question; for objects, at least four of each.
+        Pictures generated for each question, at least; every answer is asked for equally often.
     scenes : int
         Held-out scenes drawn for the autoencoder and for CLIP's own error.
+    steps : int
+        Denoising steps.
+    seed : int
     """
     pipe = load(folder)
+
+    def drawn_by_model(prompts: list[str]) -> Tensor:
+        return as_tensor(
+            generate(
+                pipe,
+                prompts,
+                seed=seed,
+                batch_size=BATCH_SIZE,
+                num_inference_steps=steps,
+                guidance_scale=GUIDANCE,
+            )
+        )
+
     clip = CLIPModel.from_pretrained(folder / "clip", dtype=torch.float32).eval()
     tokenizer = CLIPTokenizer.from_pretrained(folder / "clip")
     held_out = [sample_scene(HELD_OUT_WORLD, index) for index in range(scenes)]
@@ -145,20 +160,18 @@ def measure(folder: Path, *, seed: int = 0, images: int = 64, scenes: int = 2000
         seen = _seen(clip, tokenizer, decoded[list(indices)], question.answers)
         rows.append(_row(question.name, "drawn", answers, seen))
         prompts, wanted = _prompts(question, images, seed)
-        made = as_tensor(generate(pipe, prompts, seed=seed, **SAMPLING))
-        seen = _seen(clip, tokenizer, made, question.answers)
+        seen = _seen(clip, tokenizer, drawn_by_model(prompts), question.answers)
         rows.append(_row(question.name, "generated", wanted, seen))
     pairs = sorted(world.HELD_OUT_PAIRS) * -(-images // len(world.HELD_OUT_PAIRS))
     prompts = [f"a {color} {thing}" for color, thing in pairs]
-    made = as_tensor(generate(pipe, prompts, seed=seed, **SAMPLING))
-    seen = _seen(clip, tokenizer, made, world.PLAIN_COLORS)
+    seen = _seen(clip, tokenizer, drawn_by_model(prompts), world.PLAIN_COLORS)
     rows.append(_row("color, pair never drawn", "generated", [c for c, _ in pairs], seen))
     report = {
         "autoencoder_psnr_db": _psnr(pixels, decoded),
         "clip_retrieval": _retrieval(clip, tokenizer, held_out, pixels),
         "retrieved_from": RETRIEVED_FROM,
-        "steps": SAMPLING["num_inference_steps"],
-        "guidance_scale": SAMPLING["guidance_scale"],
+        "steps": steps,
+        "guidance_scale": GUIDANCE,
         "seed": seed,
         "rates": rows,
     }
@@ -209,7 +222,7 @@ def _prompts(question: Question, images: int, seed: int) -> tuple[list[str], lis
     """Write prompts that go through the answers in turn, each with things of one sense."""
     rng = np.random.default_rng(seed)
     plain = [thing.name for thing in THINGS if thing.cue == thing.word]
-    rounds = max(4 if question.name == "object" else 1, -(-images // len(question.answers)))
+    rounds = -(-images // len(question.answers))
     answers = list(question.answers) * rounds
     prompts = [question.prompt(answer, plain[rng.integers(len(plain))]) for answer in answers]
     return [_with_right_article(prompt) for prompt in prompts], answers

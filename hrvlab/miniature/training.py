@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
+from hrvlab.errors import StoreError
+
 WARMUP = 200
 DECAY = 0.25  # the last part of training, in which the learning rate falls to zero
 SAVE_EVERY_S = 240.0
@@ -116,12 +118,12 @@ def averaged_weights(folder: Path, name: str) -> dict[str, Tensor]:
 
     Raises
     ------
-    FileNotFoundError
+    StoreError
         If the stage has not been trained in this folder.
     """
     path = folder / f"{name}.safetensors"
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: train the stage {name!r} first")
+        raise StoreError(f"{path} is missing: train the stage {name!r} first")
     with safe_open(path, "pt") as file:
         prefix = "average.module."
         names = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118

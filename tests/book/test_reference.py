@@ -9,7 +9,7 @@ BOOK = ROOT / "book"
 
 def modules():
     paths = (p.relative_to(ROOT) for p in (ROOT / "hrvlab").rglob("*.py"))
-    return {".".join(p.with_suffix("").parts) for p in paths if p.name != "__init__.py"}
+    return {".".join(p.with_suffix("").parts) for p in paths if not p.name.startswith("__")}
 
 
 def test_the_reference_covers_every_module_once():

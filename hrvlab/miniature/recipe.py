@@ -1,0 +1,148 @@
+"""The recipe of the miniature: its stages in order, and how long each was trained."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from hrvlab.miniature.assembly import assemble, trained_autoencoder, trained_clip
+from hrvlab.miniature.autoencoder import autoencoder_stage
+from hrvlab.miniature.clip import clip_stage
+from hrvlab.miniature.denoiser import denoiser_stage, encode_pictures
+from hrvlab.miniature.drawing import check_font
+from hrvlab.miniature.quality import measure
+from hrvlab.miniature.tokens import train_tokenizer
+from hrvlab.miniature.training import train
+
+DENOISER_PROCESSES = 2
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How much of everything.
+
+    Parameters
+    ----------
+    pictures : int
+        Drawn scenes that all stages train on.
+    clip_steps, autoencoder_steps, denoiser_steps : int
+        Optimiser steps of each stage; the denoiser's are taken by two processes together.
+    measured_pictures : int
+        Pictures generated for each question about the model's quality.
+    measured_scenes : int
+        Held-out scenes drawn for the same.
+    sampling_steps : int
+        Denoising steps of the measured pictures.
+    """
+
+    pictures: int = 96_000
+    clip_steps: int = 3200
+    autoencoder_steps: int = 12_000
+    denoiser_steps: int = 9000
+    measured_pictures: int = 128
+    measured_scenes: int = 2000
+    sampling_steps: int = 25
+
+
+SHIPPED = Recipe()
+SMOKE = Recipe(
+    pictures=2000,
+    clip_steps=4,
+    autoencoder_steps=4,
+    denoiser_steps=2,
+    measured_pictures=1,
+    measured_scenes=600,
+    sampling_steps=2,
+)
+
+
+def train_clip(folder: Path, target: Path, recipe: Recipe) -> None:
+    """Train the tokenizer and CLIP."""
+    torch.manual_seed(0)
+    tokenizer = train_tokenizer()
+    stage = clip_stage(tokenizer, folder, pictures=recipe.pictures, steps=recipe.clip_steps)
+    train(stage, folder)
+
+
+def train_autoencoder(folder: Path, target: Path, recipe: Recipe) -> None:
+    """Train the autoencoder."""
+    torch.manual_seed(0)
+    stage = autoencoder_stage(folder, pictures=recipe.pictures, steps=recipe.autoencoder_steps)
+    train(stage, folder)
+
+
+def train_denoiser(folder: Path, target: Path, recipe: Recipe) -> None:
+    """Train the UNet in two single-threaded processes, which two cores serve best."""
+    clip, tokenizer = trained_clip(folder)
+    autoencoder = trained_autoencoder(folder)
+    encode_pictures(folder, autoencoder, recipe.pictures)
+    if "WORLD_SIZE" not in os.environ:
+        options = ["--smoke"] if recipe == SMOKE else []
+        launcher = ["-m", "torch.distributed.run", "--standalone"]
+        launcher += ["--nproc-per-node", str(DENOISER_PROCESSES)]
+        command = ["--module", "hrvlab", "model", "train", "denoiser", "--folder", str(folder)]
+        subprocess.run([sys.executable, *launcher, *command, *options], check=True)
+        return
+    torch.manual_seed(0)
+    stage = denoiser_stage(
+        folder,
+        autoencoder,
+        clip.text_model,
+        tokenizer,
+        pictures=recipe.pictures,
+        steps=recipe.denoiser_steps,
+    )
+    train(stage, folder)
+
+
+def assemble_pipeline(folder: Path, target: Path, recipe: Recipe) -> None:
+    """Write the pipeline folder."""
+    assemble(folder, target, pictures=recipe.pictures)
+
+
+def measure_quality(folder: Path, target: Path, recipe: Recipe) -> None:
+    """Measure what the assembled model draws."""
+    measure(
+        target,
+        images=recipe.measured_pictures,
+        scenes=recipe.measured_scenes,
+        steps=recipe.sampling_steps,
+    )
+
+
+STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {
+    "clip": train_clip,
+    "autoencoder": train_autoencoder,
+    "denoiser": train_denoiser,
+    "assemble": assemble_pipeline,
+    "measure": measure_quality,
+}
+
+
+def run_stages(names: list[str], folder: Path, target: Path, recipe: Recipe) -> None:
+    """Run stages in order; each goes on from its last checkpoint.
+
+    Parameters
+    ----------
+    names : list of str
+        Of `STAGES`.
+    folder : Path
+        Working folder: pictures, checkpoints, loss curves, sample sheets.
+    target : Path
+        Pipeline folder that the last stages write.
+    recipe : Recipe
+
+    Raises
+    ------
+    StoreError
+        If the emoji font is missing, or a stage that comes before was not trained.
+    """
+    check_font()
+    for name in names:
+        STAGES[name](folder, target, recipe)

@@ -1,0 +1,59 @@
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from transformers import CLIPTextModel
+
+from hrvlab.miniature.clip import build_clip
+from hrvlab.miniature.denoiser import MIN_SNR, Denoising, build_scheduler, build_unet
+from hrvlab.miniature.tokens import train_tokenizer
+from hrvlab.models.heads import head_table
+
+
+def test_its_heads_bear_the_labels_of_stable_diffusion():
+    with torch.device("meta"):
+        ours = build_unet()
+        theirs = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
+    labels = [head_table(unet)["label"].values.tolist() for unet in (ours, theirs)]
+    assert labels[0] == labels[1]
+    assert len(labels[0]) == 128
+
+
+@pytest.fixture(scope="module")
+def parts():
+    tokenizer = train_tokenizer(captions=500)
+    torch.manual_seed(0)
+    text_encoder = build_clip(tokenizer).text_model
+    assert isinstance(text_encoder, CLIPTextModel)
+    return build_unet(), text_encoder, tokenizer
+
+
+def test_the_loss_is_the_velocity_s_error_under_a_capped_signal_to_noise_ratio(parts):
+    unet, text_encoder, tokenizer = parts
+    latents = torch.randn(3, 12, 8, 8, generator=torch.Generator().manual_seed(0))
+    captions = ["a red car", "", "a cat"]
+    torch.manual_seed(1)
+    loss = Denoising(unet, text_encoder, tokenizer)(latents, captions)
+
+    torch.manual_seed(1)
+    noise = torch.randn(3, 12, 8, 8)
+    jitter = torch.rand(3)
+    order = torch.randperm(3)
+    times = ((torch.arange(3) + jitter) / 3)[order].mul(1000).long()
+    alpha = build_scheduler().alphas_cumprod[times]
+    a, s = alpha.sqrt().view(-1, 1, 1, 1), (1 - alpha).sqrt().view(-1, 1, 1, 1)
+    ids = tokenizer(captions, padding="max_length", return_tensors="pt").input_ids
+    with torch.no_grad():
+        states = text_encoder(ids).last_hidden_state
+        velocity = unet(a * latents + s * noise, times, states).sample
+    snr = alpha / (1 - alpha)
+    # Capping the loss of the noise prediction at MIN_SNR, written for the velocity.
+    weights = torch.minimum(snr, torch.tensor(MIN_SNR)) / (snr + 1)
+    expected = (weights * (velocity - (a * noise - s * latents)).square().mean((1, 2, 3))).mean()
+    torch.testing.assert_close(loss, expected)
+
+
+def test_the_text_encoder_is_not_trained(parts):
+    model = Denoising(*parts)
+    model(torch.zeros(1, 12, 8, 8), ["a cat"]).backward()
+    assert all(p.grad is None for p in model.text_encoder.parameters())
+    assert any(p.grad is not None for p in model.unet.parameters())

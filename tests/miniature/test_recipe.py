@@ -1,0 +1,34 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+import hrvlab as hl
+from hrvlab.errors import StoreError
+from hrvlab.miniature import drawing
+from hrvlab.miniature.recipe import SHIPPED, STAGES, run_stages
+
+
+def test_every_stage_runs_end_to_end_into_a_pipeline_that_loads(tmp_path):
+    command = [sys.executable, "-m", "hrvlab", "model", "train", "--smoke", "--folder"]
+    subprocess.run([*command, str(tmp_path)], check=True, capture_output=True)
+    pipe = hl.load(tmp_path / "pipeline")
+    image = hl.generate(pipe, "a red car", num_inference_steps=2)
+    assert image.shape == (1, 64, 64, 3)
+    quality = json.loads((tmp_path / "pipeline" / "quality.json").read_text())
+    assert all(row["low"] <= row["correct"] / row["of"] <= row["high"] for row in quality["rates"])
+    sizes = [path.stat().st_size for path in (tmp_path / "pipeline").rglob("*.safetensors")]
+    assert sum(sizes) < 60e6
+
+
+def test_without_the_font_nothing_begins(tmp_path, monkeypatch):
+    monkeypatch.setattr(drawing, "FONT", tmp_path / "none.ttf")
+    with pytest.raises(StoreError, match="fonts-noto-color-emoji"):
+        run_stages(list(STAGES), tmp_path / "work", tmp_path / "target", SHIPPED)
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_stage_needs_those_before_it(tmp_path):
+    with pytest.raises(StoreError, match="train the stage 'clip' first"):
+        run_stages(["denoiser"], tmp_path, tmp_path / "target", SHIPPED)
