@@ -3,7 +3,9 @@
 from hrvlab.attention import Rescale, attach
 from hrvlab.capture import attention_by_word, capture
 from hrvlab.concepts import ConceptSet
+from hrvlab.experiments.scoring import clip_score
 from hrvlab.experiments.steering import adjust, strengthen
+from hrvlab.experiments.weakening import weaken
 from hrvlab.generation import generate
 from hrvlab.models.heads import head_table
 from hrvlab.models.load import load
@@ -19,6 +21,7 @@ __all__ = [
     "attach",
     "attention_by_word",
     "capture",
+    "clip_score",
     "collect_votes",
     "generate",
     "head_table",
@@ -28,4 +31,5 @@ __all__ = [
     "relevance_from_array",
     "save_relevance",
     "strengthen",
+    "weaken",
 ]

@@ -67,7 +67,13 @@ VOTES = Schema(
     coords=("noise_level", *HEAD_COORDS),
 )
 RELEVANCE = Schema("relevance", {"relevance": ("concept", "head_position")}, coords=HEAD_COORDS)
-SCHEMAS = {schema.name: schema for schema in (CAPTURE, VOTES, RELEVANCE)}
+WEAKENING = Schema(
+    "weakening",
+    {"score": ("order", "weakened", "prompt", "seed")},
+    {"image": ("order", "weakened", "prompt", "seed")},
+    ("kind", "share"),
+)
+SCHEMAS = {schema.name: schema for schema in (CAPTURE, VOTES, RELEVANCE, WEAKENING)}
 
 
 def validate(dataset: xr.Dataset) -> xr.Dataset:

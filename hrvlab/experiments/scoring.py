@@ -1,0 +1,119 @@
+"""Score pictures against texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import CLIPModel, CLIPProcessor
+
+from hrvlab.errors import ModelError, ParameterError
+from hrvlab.models.load import MINIATURE
+from hrvlab.paths import data_path
+from hrvlab.typing import Images
+
+
+class Score(Protocol):
+    """Rates each picture against its own text; higher is more alike."""
+
+    @property
+    def name(self) -> str:
+        """What identifies the score in plans and datasets."""
+
+    def __call__(self, images: Images, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Rate pictures (image, y, x, channel) against as many texts."""
+
+
+@dataclass(frozen=True)
+class ClipScore:
+    """Cosine between CLIP's embeddings of a picture and of a text.
+
+    Parameters
+    ----------
+    name : str
+    model : transformers.CLIPModel
+    processor : transformers.CLIPProcessor
+    template : str
+        What is said of a text; ``"{}"`` is the text alone, as published.
+    """
+
+    name: str
+    model: CLIPModel
+    processor: CLIPProcessor
+    template: str
+
+    def __call__(self, images: Images, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Rate pictures against texts.
+
+        Parameters
+        ----------
+        images : ndarray of uint8, shape (image, y, x, channel)
+        texts : sequence of str
+            One for each picture.
+
+        Returns
+        -------
+        ndarray of float32, shape (image,)
+            In [−1, 1].
+
+        Raises
+        ------
+        ParameterError
+            If there are not as many texts as pictures, or a score is not finite.
+        """
+        if len(images) != len(texts):
+            raise ParameterError(f"{len(images)} pictures need as many texts, got {len(texts)}")
+        inputs = self.processor(
+            text=[self.template.format(text) for text in texts],
+            images=list(images),
+            return_tensors="pt",
+            padding=True,
+            truncation=True,
+        ).to(self.model.device)
+        with torch.no_grad():
+            output = self.model(**inputs)
+        cosines = (output.image_embeds * output.text_embeds).sum(dim=1).float().cpu().numpy()
+        if not np.isfinite(cosines).all():
+            raise ParameterError("CLIP gave scores that are not finite; use float32 weights")
+        return cosines
+
+
+def clip_score(
+    model: str | Path = MINIATURE,
+    *,
+    template: str = "{}",
+    device: str | torch.device = "cpu",
+) -> ClipScore:
+    """Load a CLIP to score with.
+
+    Parameters
+    ----------
+    model : str or Path
+        ``"miniature"`` (shipped), a folder, or a hub id such as
+        ``"laion/CLIP-ViT-H-14-laion2B-s32B-b79K"``, which was used for the published scores.
+    template : str
+        With one ``{}`` for the text.
+    device : str or torch.device
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or it has no safetensors weights.
+    ParameterError
+        If the template has no place for the text.
+    """
+    if template.count("{}") != 1:
+        raise ParameterError(f"the template {template!r} must hold one {{}} for the text")
+    path = data_path(MINIATURE, "clip") if str(model) == MINIATURE else model
+    try:
+        clip = CLIPModel.from_pretrained(path, use_safetensors=True).eval().to(device)
+        processor = CLIPProcessor.from_pretrained(path)
+    except OSError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"cannot load CLIP from {str(model)!r}: {reason}") from error
+    return ClipScore(f"CLIP {Path(model).name}, {template!r}", clip, processor, template)

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    CLIPProcessor,
+)
+
+from hrvlab.errors import ModelError, ParameterError
+from hrvlab.experiments.scoring import clip_score
+from tests.pipelines import tiny_tokenizer
+
+IMAGES = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 3), np.uint8)
+TEXTS = ["red", "a blue cat", "dog"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A tiny CLIP, saved."""
+    torch.manual_seed(0)
+    tokenizer = tiny_tokenizer()
+    tower = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    tower |= {"num_attention_heads": 2, "projection_dim": 8}
+    text = tower | {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 20,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    vision = tower | {"image_size": 8, "patch_size": 4}
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)
+    path = tmp_path_factory.mktemp("clip")
+    CLIPModel(config).save_pretrained(path)
+    images = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
+    CLIPProcessor(images, tokenizer).save_pretrained(path)
+    return path
+
+
+def test_a_score_is_the_cosine_of_the_two_embeddings(folder):
+    score = clip_score(folder)
+    found = score(IMAGES, TEXTS)
+    for image, text, value in zip(IMAGES, TEXTS, found, strict=True):
+        pixels = score.processor(images=image, return_tensors="pt").pixel_values
+        ids = score.processor(text=text, return_tensors="pt").input_ids
+        with torch.no_grad():
+            picture = score.model.visual_projection(score.model.vision_model(pixels).pooler_output)[
+                0
+            ]
+            words = score.model.text_projection(score.model.text_model(ids).pooler_output)[0]
+        assert value == pytest.approx(
+            float(torch.cosine_similarity(picture, words, dim=0)), abs=1e-5
+        )
+    assert found.dtype == np.float32
+
+
+def test_a_template_says_more_than_the_word(folder):
+    plain, templated = clip_score(folder), clip_score(folder, template="a photo of a {}")
+    np.testing.assert_allclose(
+        templated(IMAGES, TEXTS), plain(IMAGES, [f"a photo of a {text}" for text in TEXTS])
+    )
+    assert plain.name != templated.name
+
+
+def test_a_template_without_a_place_for_the_text_is_refused(folder):
+    with pytest.raises(ParameterError, match="must hold one {} for the text"):
+        clip_score(folder, template="a photo")
+
+
+def test_every_picture_needs_its_text(folder):
+    with pytest.raises(ParameterError, match="3 pictures need as many texts, got 1"):
+        clip_score(folder)(IMAGES, ["red"])
+
+
+def test_scores_that_are_not_finite_are_an_error(folder):
+    score = clip_score(folder)
+    score.model.visual_projection.weight.data.fill_(torch.nan)
+    with pytest.raises(ParameterError, match="not finite"):
+        score(IMAGES, TEXTS)
+
+
+def test_a_folder_without_a_clip_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="cannot load CLIP"):
+        clip_score(tmp_path)

@@ -1,0 +1,171 @@
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+from PIL import Image
+
+import hrvlab as hl
+from hrvlab.errors import ConceptError, ModelError, ParameterError, TokenError
+from hrvlab.experiments.weakening import list_trials, make_orders
+from tests.pipelines import tiny_sd
+
+PROMPTS = ["a red car", "a photo of a blue cat"]
+TEXTS = ["red", "blue"]
+CALL = {"num_inference_steps": 2, "progress": False, "batch_size": 4, "cuts": [3], "draws": 2}
+
+
+class Brightness:
+    """A score that needs no model: how bright the picture is, and how long the text."""
+
+    name = "brightness"
+
+    def __call__(self, images, texts):
+        lengths = np.array([len(text) for text in texts])
+        return (images.mean((1, 2, 3)) + lengths).astype(np.float32)
+
+
+def vectors(pipe):
+    heads = hl.head_table(pipe.unet).sizes["head_position"]
+    rows = np.random.default_rng(0).gamma(0.7, size=(2, heads))
+    return hl.relevance_from_array(rows, concepts=["Color", "Animals"], pipe=pipe)
+
+
+def sweep(pipe, **changes):
+    given = {"texts": TEXTS, "score": Brightness(), **CALL} | changes
+    return hl.weaken(pipe, vectors(pipe), "Color", PROMPTS, **given)
+
+
+def test_orders_are_most_relevant_first_its_reverse_and_random(tiny_pipe):
+    row = vectors(tiny_pipe).sel(concept="Color")
+    orders = make_orders(row, ["MoRHF", "LeRHF", "random"], draws=3, seed=0)
+    assert list(orders) == ["MoRHF", "LeRHF", "random 0", "random 1", "random 2"]
+    assert (np.diff(row.values[orders["MoRHF"]]) <= 0).all()
+    np.testing.assert_array_equal(orders["LeRHF"], orders["MoRHF"][::-1])
+    for order in orders.values():
+        assert sorted(order) == list(range(row.size))
+    assert (orders["random 0"] != orders["random 1"]).any()
+
+
+def test_a_random_order_depends_on_its_own_number_alone(tiny_pipe):
+    row = vectors(tiny_pipe).sel(concept="Color")
+    few, many = (make_orders(row, ["random"], draws=draws, seed=3) for draws in (1, 4))
+    np.testing.assert_array_equal(few["random 0"], many["random 0"])
+
+
+def test_equal_heads_go_by_position(tiny_pipe):
+    row = xr.zeros_like(vectors(tiny_pipe).sel(concept="Color"))
+    orders = make_orders(row, ["MoRHF"], draws=0, seed=0)
+    np.testing.assert_array_equal(orders["MoRHF"], np.arange(row.size))
+
+
+def test_shared_cuts_are_made_once():
+    trials = list_trials(orders=4, cuts=3, prompts=2, seeds=1)
+    assert len(trials) == len(set(trials)) == 2 * (2 + 4 * 1)
+
+
+def test_every_picture_is_what_weakening_those_heads_alone_draws(tiny_pipe):
+    curves = sweep(tiny_pipe, seeds=[0, 5])
+    row = vectors(tiny_pipe).sel(concept="Color")
+    orders = make_orders(row, ["MoRHF", "LeRHF", "random"], draws=2, seed=0)
+    for name, order in orders.items():
+        for cut in curves["weakened"].values:
+            factors = np.ones(row.size)
+            factors[order[:cut]] = -2.0
+            images = hl.generate(
+                tiny_pipe,
+                PROMPTS,
+                seed=[0, 5],
+                edit=hl.Rescale(factors),
+                num_inference_steps=2,
+                progress=False,
+            )
+            texts = [text for text in TEXTS for _ in range(2)]
+            expected = Brightness()(images, texts).reshape(2, 2)
+            np.testing.assert_allclose(
+                curves["score"].sel(order=name, weakened=cut), expected, atol=0.2
+            )
+
+
+def test_all_orders_meet_at_no_head_and_at_all_heads(tiny_pipe):
+    curves = sweep(tiny_pipe)
+    for cut in (0, -1):
+        ends = curves["score"].isel(weakened=cut)
+        assert (ends == ends.isel(order=0)).all()
+    assert curves["share"].values[[0, -1]].tolist() == [0, 1]
+    assert curves["kind"].values.tolist() == ["MoRHF", "LeRHF", "random", "random"]
+
+
+def test_with_a_store_the_numbers_are_the_same_and_the_pictures_are_kept(tiny_pipe, tmp_path):
+    stored = sweep(tiny_pipe, store=tmp_path)
+    plain = sweep(tiny_pipe)
+    np.testing.assert_array_equal(stored["score"], plain["score"])
+    (images,) = tmp_path.glob("*/images")
+    name = str(stored["image"].sel(order="LeRHF", weakened=3)[1, 0].values)
+    picture = np.asarray(Image.open(images / name))
+    expected = Brightness()(picture[None], TEXTS[1:])
+    np.testing.assert_array_equal(stored["score"].sel(order="LeRHF", weakened=3)[1, 0], expected[0])
+    calls = []
+    tiny_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    xr.testing.assert_identical(sweep(tiny_pipe, store=tmp_path), stored)
+    assert not calls
+
+
+def test_killed_at_any_point_it_resumes_to_identical_scores(tiny_pipe, tmp_path):
+    script = textwrap.dedent(f"""
+        import sys
+        from tests.experiments.test_weakening import sweep
+        from tests.pipelines import tiny_sd
+        print("ready", flush=True)
+        sweep(tiny_sd(), store={str(tmp_path)!r}, cuts=None, seeds=[0, 1, 2])
+        print("done", flush=True)
+    """)
+    rng = np.random.default_rng(0)
+    kills = 0
+    for _ in range(10):
+        process = subprocess.Popen(
+            [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(rng.uniform(0.05, 0.5))
+        process.send_signal(signal.SIGKILL)
+        kills += "done" not in process.stdout.read()
+        process.wait()
+        process.stdout.close()
+        if list(tmp_path.glob("*/data.zarr")):
+            break
+    assert kills
+    resumed = sweep(tiny_pipe, store=tmp_path, cuts=None, seeds=[0, 1, 2])
+    whole = sweep(tiny_pipe, cuts=None, seeds=[0, 1, 2])
+    np.testing.assert_array_equal(resumed["score"], whole["score"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"orders": ["best"]}, ParameterError, "unknown order 'best'; give some of MoRHF"),
+        ({"cuts": [99]}, ParameterError, r"the cuts \[99\] are not between 0 and 8 heads"),
+        ({"texts": ["red"]}, ParameterError, "2 prompts need as many texts, got 1"),
+        ({"tokens": "red"}, TokenError, "red"),
+        ({"factor": float("nan")}, ParameterError, "finite"),
+    ],
+)
+def test_bad_input_is_refused_before_generating(tiny_pipe, changes, error, message):
+    calls = []
+    tiny_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    with pytest.raises(error, match=message):
+        sweep(tiny_pipe, **changes)
+    assert not calls
+
+
+def test_an_unknown_concept_and_another_model_are_refused(tiny_pipe):
+    given = {"texts": TEXTS, "score": Brightness(), **CALL}
+    with pytest.raises(ConceptError, match="no concept 'Hue'"):
+        hl.weaken(tiny_pipe, vectors(tiny_pipe), "Hue", PROMPTS, **given)
+    with pytest.raises(ModelError, match="built from model"):
+        hl.weaken(tiny_pipe, vectors(tiny_sd(seed=1)), "Color", PROMPTS, **given)
