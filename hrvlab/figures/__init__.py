@@ -10,8 +10,10 @@ from hrvlab.figures.relevance import (
     top_heads,
     vote_counts,
 )
+from hrvlab.figures.weakening import area_gaps, weakening_curves, weakening_strips
 
 __all__ = [
+    "area_gaps",
     "attention_parts",
     "concept_matrix",
     "head_timeline",
@@ -21,5 +23,7 @@ __all__ = [
     "reliability",
     "top_heads",
     "vote_counts",
+    "weakening_curves",
+    "weakening_strips",
     "word_overlays",
 ]

@@ -25,6 +25,12 @@ def styled(figure: go.Figure, *, title: str, height: int) -> go.Figure:
     )
 
 
+def faded(color: str) -> str:
+    """Make a colour, given as #rrggbb, nearly transparent."""
+    red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, 0.18)"
+
+
 def relevance_scale(highest: float) -> list[list[float | str]]:
     """Colours with white at a relevance of 1, the mean over heads."""
     middle = min(1 / max(highest, 1.0001), 0.9999)

@@ -1,0 +1,111 @@
+"""Lists of prompts that test a method, shipped or in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hrvlab.errors import ParameterError
+from hrvlab.paths import data_path
+
+
+class Weakening(BaseModel):
+    """The prompts of one concept: a template filled with every word and every noun.
+
+    Parameters
+    ----------
+    template : str
+        With ``{word}``, and ``{noun}`` if there are nouns.
+    words : list of str
+        Words of the concept; a prompt's pictures are scored against its word.
+    nouns : list of str
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    template: str
+    words: list[str]
+    nouns: list[str] = [""]
+
+
+class WeakeningBenchmark(BaseModel):
+    """All concepts of a benchmark.
+
+    Parameters
+    ----------
+    source : str
+    concepts : dict of str to Weakening
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    source: str = ""
+    concepts: dict[str, Weakening]
+
+
+def read_weakening(source: str | Path) -> WeakeningBenchmark:
+    """Read the prompts of ordered weakening.
+
+    Parameters
+    ----------
+    source : str or Path
+        ``"miniature"``, ``"published"``, or a YAML file.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such benchmark, or it is not of that form.
+    """
+    shipped = data_path("benchmarks", f"weakening-{source}.yaml")
+    path = shipped if shipped.is_file() else Path(source)
+    if not path.is_file():
+        raise ParameterError(
+            f"there is no benchmark {str(source)!r}; give a YAML file, 'miniature' or 'published'"
+        )
+    try:
+        return WeakeningBenchmark.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, ValidationError) as error:
+        reason = " ".join(str(error).split())
+        raise ParameterError(f"{path} is not a weakening benchmark: {reason}") from error
+
+
+def weakening_prompts(
+    benchmark: WeakeningBenchmark, concept: str, count: int | None = None
+) -> tuple[list[str], list[str]]:
+    """Write the prompts of one concept.
+
+    Parameters
+    ----------
+    benchmark : WeakeningBenchmark
+    concept : str
+    count : int, optional
+        Take that many, evenly spread over all; default: all.
+
+    Returns
+    -------
+    prompts, texts : list of str
+        Each prompt, and the word that its pictures are scored against.
+
+    Raises
+    ------
+    ParameterError
+        If the benchmark has no such concept, or not so many prompts.
+    """
+    if concept not in benchmark.concepts:
+        raise ParameterError(
+            f"the benchmark has no concept {concept!r}; it has: {', '.join(benchmark.concepts)}"
+        )
+    entry = benchmark.concepts[concept]
+    pairs = [
+        (entry.template.format(word=word, noun=noun), word)
+        for noun in entry.nouns
+        for word in entry.words
+    ]
+    if count is not None and not 0 < count <= len(pairs):
+        raise ParameterError(f"{concept!r} has 1 to {len(pairs)} prompts, not {count}")
+    chosen = np.linspace(0, len(pairs), count or len(pairs), endpoint=False).astype(int)
+    prompts, texts = zip(*(pairs[index] for index in chosen), strict=True)
+    return list(prompts), list(texts)

@@ -1,0 +1,123 @@
+"""What becomes of a concept when heads are weakened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+import xarray as xr
+from plotly.subplots import make_subplots
+
+from hrvlab.figures.style import ACCENT, INK, QUIET, faded, styled
+from hrvlab.typing import Images
+
+COLORS = {"MoRHF": ACCENT, "LeRHF": "#3b6ea5", "random": QUIET}
+MEANINGS = {
+    "MoRHF": "most relevant heads first",
+    "LeRHF": "least relevant heads first",
+    "random": "random order",
+}
+
+
+def weakening_curves(summary: xr.Dataset, concept: str) -> go.Figure:
+    """Show the score against the share of weakened heads, one band for each kind of order.
+
+    Parameters
+    ----------
+    summary : xarray.Dataset, dims (kind, weakened)
+        ``mean``, ``low`` and ``high`` with the coordinate ``share``.
+    concept : str
+    """
+    figure = go.Figure()
+    share = summary["share"].values
+    for kind in (str(kind) for kind in summary["kind"].values):
+        one = summary.sel(kind=kind)
+        figure.add_scatter(
+            x=[*share, *share[::-1]],
+            y=[*one["high"].values, *one["low"].values[::-1]],
+            fill="toself",
+            fillcolor=faded(COLORS[kind]),
+            line={"width": 0},
+            hoverinfo="skip",
+            showlegend=False,
+            legendgroup=kind,
+        )
+        figure.add_scatter(
+            x=share,
+            y=one["mean"].values,
+            mode="lines+markers",
+            line={"color": COLORS[kind]},
+            name=MEANINGS[kind],
+            legendgroup=kind,
+            hovertemplate="%{x:.0%} of heads: %{y:.3f}",
+        )
+    figure.update_xaxes(title="share of heads weakened", tickformat=".0%")
+    figure.update_yaxes(title="score")
+    figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
+    return styled(figure, title=f"{concept}: what is left of it", height=440)
+
+
+def area_gaps(gaps: xr.Dataset) -> go.Figure:
+    """Show the area gaps of every concept with their intervals.
+
+    Parameters
+    ----------
+    gaps : xarray.Dataset, dims (concept, kind)
+        ``mean``, ``low`` and ``high``; positive where the vector orders heads better.
+    """
+    figure = go.Figure()
+    names = [str(name) for name in gaps["concept"].values]
+    for kind in (str(kind) for kind in gaps["kind"].values):
+        one = gaps.sel(kind=kind)
+        figure.add_scatter(
+            x=one["mean"].values,
+            y=names,
+            mode="markers",
+            name=f"against {MEANINGS[kind]}",
+            marker={"color": COLORS[kind], "size": 10},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": (one["high"] - one["mean"]).values,
+                "arrayminus": (one["mean"] - one["low"]).values,
+            },
+            hovertemplate="%{y}: %{x:.3f}",
+        )
+    figure.add_vline(0, line_color=INK, line_width=1)
+    figure.update_xaxes(title="area gap, with 95 % interval")
+    figure.update_yaxes(autorange="reversed")
+    figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
+    return styled(figure, title="How much better than other orders", height=160 + 40 * len(names))
+
+
+def weakening_strips(
+    images: Images, kinds: Sequence[str], shares: Sequence[float], prompt: str
+) -> go.Figure:
+    """Show one prompt's pictures as more and more heads are weakened, a row for each order.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (kind × share, y, x, channel)
+        Row by row.
+    kinds : sequence of str
+    shares : sequence of float
+    prompt : str
+    """
+    figure = make_subplots(
+        len(kinds),
+        len(shares),
+        column_titles=[f"{share:.0%}" for share in shares],
+        row_titles=list(kinds),
+        horizontal_spacing=0.008,
+        vertical_spacing=0.02,
+    )
+    for index, image in enumerate(images):
+        row, column = divmod(index, len(shares))
+        figure.add_trace(go.Image(z=image, hoverinfo="skip"), row + 1, column + 1)
+    figure.update_xaxes(visible=False).update_yaxes(visible=False)
+    escaped = prompt.replace("&", "&amp;").replace("<", "&lt;")
+    return styled(
+        figure,
+        title=f"“{escaped}”, as more heads are weakened",
+        height=110 + 110 * len(kinds),
+    )
