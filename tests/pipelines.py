@@ -3,7 +3,15 @@
 import torch
 from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    CLIPProcessor,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+)
 
 WORDS = "a photo of red blue green car cat dog tree rose vase and style painting on day"
 
@@ -85,3 +93,22 @@ def tiny_sd(seed: int = 0, heads: int | tuple[int, ...] = 2) -> StableDiffusionP
     )
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def save_tiny_clip(folder) -> None:
+    """Save a randomly initialised CLIP with its processor, for pictures of 8 × 8."""
+    torch.manual_seed(0)
+    tokenizer = tiny_tokenizer()
+    tower = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    tower |= {"num_attention_heads": 2, "projection_dim": 8}
+    text = tower | {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": tokenizer.model_max_length,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    vision = tower | {"image_size": 8, "patch_size": 4}
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)
+    CLIPModel(config).save_pretrained(folder)
+    images = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
+    CLIPProcessor(images, tokenizer).save_pretrained(folder)

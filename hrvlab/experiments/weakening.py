@@ -11,18 +11,17 @@ import numpy as np
 import xarray as xr
 from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm.auto import tqdm
 
 from hrvlab.attention import Rescale
 from hrvlab.attention.edits import CONTENT
 from hrvlab.errors import ConceptError, ParameterError
+from hrvlab.experiments.pictures import keep_images
 from hrvlab.experiments.scoring import Score
 from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
 from hrvlab.models.load import fingerprint
 from hrvlab.relevance.vectors import check_model, rank
-from hrvlab.store import DATA, Ledger, provenance, read_dataset, storing, validate, write_dataset
-from hrvlab.typing import Images
+from hrvlab.store import DATA, Ledger, provenance, read_dataset, validate, write_dataset
 
 # Part of every plan: units computed by another version of this algorithm are not mixed in.
 ALGORITHM = 1
@@ -220,7 +219,7 @@ def weaken(
             images = as_uint8(made)
             unit = {"score": score(images, [texts[trial.prompt] for trial in chunk])}
             if ledger:
-                _keep_images(ledger.folder, chunk, images)
+                keep_images(ledger.folder, [image_name(trial) for trial in chunk], images)
                 ledger.finish(number, **unit)
         scores[start : start + len(chunk)] = unit["score"]
     curves = _labelled(trials, scores, ordered, counts, heads, with_images=ledger is not None)
@@ -258,13 +257,6 @@ def _cuts(cuts: Sequence[int] | None, heads: int) -> list[int]:
     if wrong:
         raise ParameterError(f"the cuts {wrong} are not between 0 and {heads} heads")
     return sorted({0, heads, *cuts})
-
-
-def _keep_images(folder: Path, trials: Sequence[Trial], images: Images) -> None:
-    with storing(folder):
-        (folder / "images").mkdir(exist_ok=True)
-        for trial, image in zip(trials, images, strict=True):
-            Image.fromarray(image).save(folder / "images" / image_name(trial))
 
 
 def _labelled(

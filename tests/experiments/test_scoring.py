@@ -1,16 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessor,
-    CLIPModel,
-    CLIPProcessor,
-)
 
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.experiments.scoring import clip_score
-from tests.pipelines import tiny_tokenizer
+from tests.pipelines import save_tiny_clip
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 3), np.uint8)
 TEXTS = ["red", "a blue cat", "dog"]
@@ -18,23 +12,8 @@ TEXTS = ["red", "a blue cat", "dog"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A tiny CLIP, saved."""
-    torch.manual_seed(0)
-    tokenizer = tiny_tokenizer()
-    tower = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
-    tower |= {"num_attention_heads": 2, "projection_dim": 8}
-    text = tower | {
-        "vocab_size": len(tokenizer),
-        "max_position_embeddings": 20,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-    }
-    vision = tower | {"image_size": 8, "patch_size": 4}
-    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)
     path = tmp_path_factory.mktemp("clip")
-    CLIPModel(config).save_pretrained(path)
-    images = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
-    CLIPProcessor(images, tokenizer).save_pretrained(path)
+    save_tiny_clip(path)
     return path
 
 

@@ -7,10 +7,10 @@ import time
 import numpy as np
 import pytest
 import xarray as xr
-from PIL import Image
 
 import hrvlab as hl
-from hrvlab.errors import ConceptError, ModelError, ParameterError, TokenError
+from hrvlab.errors import ConceptError, ModelError, ParameterError, StoreError, TokenError
+from hrvlab.experiments.pictures import read_images
 from hrvlab.experiments.weakening import list_trials, make_orders
 from tests.pipelines import tiny_sd
 
@@ -104,15 +104,20 @@ def test_with_a_store_the_numbers_are_the_same_and_the_pictures_are_kept(tiny_pi
     stored = sweep(tiny_pipe, store=tmp_path)
     plain = sweep(tiny_pipe)
     np.testing.assert_array_equal(stored["score"], plain["score"])
-    (images,) = tmp_path.glob("*/images")
-    name = str(stored["image"].sel(order="LeRHF", weakened=3)[1, 0].values)
-    picture = np.asarray(Image.open(images / name))
-    expected = Brightness()(picture[None], TEXTS[1:])
-    np.testing.assert_array_equal(stored["score"].sel(order="LeRHF", weakened=3)[1, 0], expected[0])
+    some = stored.sel(order="LeRHF", seed=0).isel(prompt=1)
+    pictures = read_images(stored, some["image"])
+    expected = Brightness()(pictures, TEXTS[1:] * len(pictures))
+    np.testing.assert_array_equal(some["score"], expected)
     calls = []
     tiny_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
     xr.testing.assert_identical(sweep(tiny_pipe, store=tmp_path), stored)
     assert not calls
+
+
+def test_without_a_store_there_are_no_pictures_to_read(tiny_pipe):
+    curves = sweep(tiny_pipe)
+    with pytest.raises(StoreError, match="keeps no pictures; run the sweep with a store"):
+        read_images(curves, curves["score"])
 
 
 def test_killed_at_any_point_it_resumes_to_identical_scores(tiny_pipe, tmp_path):
