@@ -5,6 +5,7 @@ from hrvlab.figures.images import image_grid
 from hrvlab.figures.quality import rates
 from hrvlab.figures.relevance import (
     concept_matrix,
+    convergence_curves,
     relevance_map,
     reliability,
     top_heads,
@@ -16,6 +17,7 @@ __all__ = [
     "area_gaps",
     "attention_parts",
     "concept_matrix",
+    "convergence_curves",
     "head_timeline",
     "image_grid",
     "rates",

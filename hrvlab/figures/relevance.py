@@ -156,3 +156,26 @@ def reliability(correlation: xr.DataArray) -> go.Figure:
         range=[min(0, float(ordered.min())), 1.02],
     )
     return styled(figure, title="How reliable each vector is", height=130 + 22 * len(ordered))
+
+
+def convergence_curves(agreement: xr.DataArray) -> go.Figure:
+    """Show how the agreement of two sets of prompts grows with their size.
+
+    Parameters
+    ----------
+    agreement : xarray.DataArray, dims (prompts, concept)
+        From `hrvlab.relevance.uncertainty.convergence`.
+    """
+    figure = go.Figure()
+    for concept in agreement["concept"].values:
+        figure.add_scatter(
+            x=agreement["prompts"].values,
+            y=agreement.sel(concept=concept).values,
+            name=str(concept),
+            mode="lines+markers",
+            hovertemplate="%{x} prompts: %{y:.3f}",
+        )
+    figure.add_hline(0.9, line_dash="dot", line_color=QUIET)
+    figure.update_xaxes(title="prompts in each set", type="log", dtick="D1")
+    figure.update_yaxes(title="correlation")
+    return styled(figure, title="How many prompts are enough", height=480)

@@ -2,8 +2,16 @@ import numpy as np
 import pytest
 
 import hrvlab as hl
-from hrvlab.figures import concept_matrix, relevance_map, reliability, top_heads, vote_counts
+from hrvlab.figures import (
+    concept_matrix,
+    convergence_curves,
+    relevance_map,
+    reliability,
+    top_heads,
+    vote_counts,
+)
 from hrvlab.relevance.similarity import concept_similarity, split_half_correlation
+from hrvlab.relevance.uncertainty import convergence
 from tests.pipelines import tiny_sd
 
 
@@ -52,3 +60,13 @@ def test_reliability_shows_every_concept(votes):
     (dots,) = reliability(split_half_correlation(votes.hrv.relevance_by_half())).data
     assert sorted(dots.y) == ["Animals", "Color"]
     assert sorted(dots.x) == list(dots.x)
+
+
+def test_agreement_is_shown_for_every_concept_and_size(votes):
+    agreement = convergence(votes, sizes=[1], resamples=2)
+    for trace, concept in zip(
+        convergence_curves(agreement).data, ["Color", "Animals"], strict=True
+    ):
+        assert trace.name == concept
+        np.testing.assert_array_equal(trace.x, [1])
+        np.testing.assert_array_equal(trace.y, agreement.sel(concept=concept))

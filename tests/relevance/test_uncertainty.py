@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+from hrvlab.errors import ParameterError
+from hrvlab.relevance.uncertainty import (
+    bootstrap_relevance,
+    convergence,
+    resample_votes,
+    top_head_stability,
+)
+from hrvlab.relevance.vectors import normalise, relevance
+
+HEADS, CONCEPTS, CALLS = 12, 3, 40
+
+
+def votes(prompts=64, sharpness=1.0, seed=0):
+    """Votes of heads that each have tastes of their own, the same for every prompt."""
+    rng = np.random.default_rng(seed)
+    tastes = rng.dirichlet(np.full(CONCEPTS, 1 / sharpness), size=HEADS)
+    by_prompt = np.stack([rng.multinomial(CALLS, tastes) for _ in range(prompts)])
+    return xr.Dataset(
+        {
+            "votes_by_prompt": (("prompt", "head_position", "concept"), by_prompt),
+            "votes_by_timestep": (
+                ("timestep", "head_position", "concept"),
+                by_prompt.sum(0, keepdims=True),
+            ),
+        },
+        {"concept": ["Color", "Animals", "Size"], "label": ("head_position", list("abcdefghijkl"))},
+    )
+
+
+def test_a_resample_holds_as_many_votes():
+    drawn = resample_votes(votes()["votes_by_prompt"].values, 5)
+    assert (drawn.sum(-1) == 64 * CALLS).all()
+
+
+def test_resampling_is_adding_up_drawn_prompts():
+    counts = votes(prompts=6)["votes_by_prompt"].values
+    drawn = resample_votes(counts, 50)
+    rng = np.random.Generator(np.random.Philox(key=0))
+    times = rng.multinomial(6, np.full(6, 1 / 6), size=50)
+    expected = [sum(n * prompt for n, prompt in zip(row, counts, strict=True)) for row in times]
+    np.testing.assert_array_equal(drawn, expected)
+
+
+def test_resampled_vectors_scatter_around_the_vector():
+    data = votes(prompts=400)
+    draws = bootstrap_relevance(data, resamples=300)
+    np.testing.assert_allclose(draws.sum("head_position"), HEADS)
+    whole = normalise(data["votes_by_prompt"].values.sum(0))
+    np.testing.assert_allclose(draws.mean("draw"), whole, atol=0.05)
+
+
+def test_top_heads_are_stable_where_tastes_are_sharp_and_not_where_there_are_none():
+    def stability(data):
+        draws = bootstrap_relevance(data, resamples=100)
+        return float(top_head_stability(relevance(data), draws, 3).mean())
+
+    assert stability(votes(sharpness=5.0)) > 0.9
+    assert stability(votes(prompts=8, sharpness=1e-4)) < 0.9
+
+
+def test_the_same_vector_in_every_draw_is_perfectly_stable():
+    hrv = relevance(votes())
+    draws = xr.concat([hrv] * 3, "draw")
+    assert (top_head_stability(hrv, draws, 4) == 1).all()
+
+
+def test_more_prompts_agree_better():
+    found = convergence(votes(prompts=128, sharpness=0.3))
+    assert list(found["prompts"].values) == [4, 8, 16, 32, 64]
+    means = found.mean("concept").values
+    assert (np.diff(means) > 0).all()
+    assert (found <= 1).all()
+
+
+def test_halves_correlate_as_numpy_says():
+    data = votes(prompts=8)
+    found = convergence(data, sizes=[4], resamples=1)
+    order = np.random.Generator(np.random.Philox(key=0)).permutation(8)
+    counts = data["votes_by_prompt"].values
+    one, other = (normalise(counts[half].sum(0)) for half in (order[:4], order[-4:]))
+    expected = [np.corrcoef(a, b)[0, 1] for a, b in zip(one, other, strict=True)]
+    np.testing.assert_allclose(found[0], expected)
+
+
+@pytest.mark.parametrize("sizes", [[5], [0], []])
+def test_sets_that_would_overlap_are_refused(sizes):
+    with pytest.raises(ParameterError, match="give sizes from 1 to 4"):
+        convergence(votes(prompts=8), sizes=sizes)
