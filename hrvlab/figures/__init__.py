@@ -2,7 +2,7 @@
 
 from hrvlab.figures.capture import attention_parts, head_timeline, word_overlays
 from hrvlab.figures.images import image_grid
-from hrvlab.figures.quality import rates
+from hrvlab.figures.quality import loss_curves, rates
 from hrvlab.figures.relevance import (
     concept_matrix,
     convergence_curves,
@@ -20,6 +20,7 @@ __all__ = [
     "convergence_curves",
     "head_timeline",
     "image_grid",
+    "loss_curves",
     "rates",
     "relevance_map",
     "reliability",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from hrvlab.figures.style import ACCENT, QUIET, styled
 
@@ -42,3 +43,27 @@ def rates(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     figure.update_xaxes(title="share answered right, with 95 % interval", range=[0, 1.02])
     figure.update_yaxes(categoryorder="array", categoryarray=questions[::-1])
     return styled(figure, title="What CLIP recognises", height=130 + 42 * len(questions))
+
+
+def loss_curves(losses: Mapping[str, Mapping[str, Sequence[float]]]) -> go.Figure:
+    """Show the loss of every stage of training, side by side.
+
+    Parameters
+    ----------
+    losses : mapping of str to mapping
+        For each stage, ``step`` and ``loss``.
+    """
+    figure = make_subplots(1, len(losses), subplot_titles=list(losses), horizontal_spacing=0.08)
+    for column, curve in enumerate(losses.values(), start=1):
+        figure.add_scatter(
+            x=curve["step"],
+            y=curve["loss"],
+            mode="lines",
+            line={"color": ACCENT},
+            showlegend=False,
+            hovertemplate="step %{x}: %{y:.4f}<extra></extra>",
+            row=1,
+            col=column,
+        )
+    figure.update_xaxes(title="step").update_yaxes(type="log")
+    return styled(figure, title="Loss of each stage", height=360)

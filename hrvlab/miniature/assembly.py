@@ -22,6 +22,8 @@ from hrvlab.miniature.drawing import SIDE
 from hrvlab.miniature.tokens import train_tokenizer
 from hrvlab.miniature.training import averaged_weights
 
+TRAINING = "training.json"
+
 
 def trained_clip(folder: Path) -> tuple[CLIPModel, CLIPTokenizer]:
     """Read the trained CLIP and its tokenizer from the working folder."""
@@ -68,6 +70,23 @@ def assemble(folder: Path, target: Path, *, pictures: int) -> None:
     clip.half().save_pretrained(target / "clip", safe_serialization=True)
     for config in (target / "text_encoder" / "config.json", target / "clip" / "config.json"):
         _load_as_float32(config)
+    curves = {stage: loss_curve(folder, stage) for stage in ("clip", "autoencoder", "denoiser")}
+    report = {"pictures": pictures, "losses": curves}
+    (target / TRAINING).write_text(json.dumps(report) + "\n")
+
+
+def loss_curve(folder: Path, stage: str) -> dict[str, list[float]]:
+    """Read a stage's logged losses; of steps logged twice, by a resumed run, the later counts.
+
+    Returns
+    -------
+    dict
+        ``step`` and ``loss``, in the order of steps.
+    """
+    lines = (folder / f"{stage}.jsonl").read_text().splitlines()
+    losses = {entry["step"]: entry["loss"] for entry in map(json.loads, lines)}
+    steps = sorted(losses)
+    return {"step": steps, "loss": [losses[step] for step in steps]}
 
 
 def _part(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:

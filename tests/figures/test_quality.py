@@ -1,6 +1,6 @@
 import pytest
 
-from hrvlab.figures import rates
+from hrvlab.figures import loss_curves, rates
 
 ROWS = [
     {"question": "color", "pictures": "drawn", "correct": 9, "of": 10, "low": 0.6, "high": 0.98},
@@ -14,3 +14,13 @@ def test_rates_stand_within_their_intervals():
         assert rate == row["correct"] / row["of"]
         assert rate + trace.error_x.array[0] == pytest.approx(row["high"])
         assert rate - trace.error_x.arrayminus[0] == pytest.approx(row["low"])
+
+
+def test_every_stage_has_its_curve():
+    losses = {
+        "clip": {"step": [50, 100], "loss": [2.0, 1.0]},
+        "denoiser": {"step": [50], "loss": [0.5]},
+    }
+    for trace, curve in zip(loss_curves(losses).data, losses.values(), strict=True):
+        assert list(trace.x) == curve["step"]
+        assert list(trace.y) == curve["loss"]
