@@ -4,6 +4,11 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 2
 export HF_HUB_DISABLE_TELEMETRY := 1
 
+# Marks of tests that need more than Python, where it is missing.
+FONT := /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf
+LACKING := $(strip $(if $(shell command -v chromedriver),,browser) $(if $(wildcard $(FONT)),,font))
+SPACE := $(subst ,, )
+
 .PHONY: help book lab test lint clean
 .DEFAULT_GOAL := help
 
@@ -22,7 +27,8 @@ lab: .venv/.installed ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 test: .venv/.installed ## Run the tests
-	$(BIN)/python -m pytest
+	@$(if $(LACKING),echo "left out for want of Debian packages: $(LACKING)",:)
+	$(BIN)/python -m pytest $(if $(LACKING),-m "not ($(subst $(SPACE), or ,$(LACKING)))")
 
 lint: .venv/.installed ## Check format, style and types
 	$(BIN)/ruff format --check .

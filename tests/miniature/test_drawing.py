@@ -7,6 +7,8 @@ from hrvlab.miniature.drawing import SIDE, draw
 from hrvlab.miniature.scenes import Figure, Scene, sample_scene
 from hrvlab.miniature.world import THING_BY_NAME
 
+pytestmark = pytest.mark.font
+
 
 def test_drawing_a_scene_again_gives_the_same_picture():
     scene = sample_scene(1, 3)
