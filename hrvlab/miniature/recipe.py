@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import signal
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
+from hrvlab.errors import StoreError
 from hrvlab.miniature.assembly import assemble, trained_autoencoder, trained_clip
 from hrvlab.miniature.autoencoder import autoencoder_stage
 from hrvlab.miniature.clip import clip_stage
@@ -79,20 +81,38 @@ def train_autoencoder(folder: Path, target: Path, recipe: Recipe) -> None:
 
 def train_denoiser(folder: Path, target: Path, recipe: Recipe) -> None:
     """Train the UNet in two single-threaded processes, which two cores serve best."""
-    clip, tokenizer = trained_clip(folder)
-    autoencoder = trained_autoencoder(folder)
-    encode_pictures(folder, autoencoder, recipe.pictures)
-    if "WORLD_SIZE" not in os.environ:
-        options = ["--smoke"] if recipe == SMOKE else []
-        launcher = ["-m", "torch.distributed.run", "--standalone"]
-        launcher += ["--nproc-per-node", str(DENOISER_PROCESSES)]
-        command = ["--module", "hrvlab", "model", "train", "denoiser", "--folder", str(folder)]
-        subprocess.run([sys.executable, *launcher, *command, *options], check=True)
-        return
+    trained_clip(folder)  # it must be there before the encoding takes its minutes
+    encode_pictures(folder, trained_autoencoder(folder), recipe.pictures)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    # A spawned process inherits the environment, not what the command line silenced.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    try:
+        spawn(_denoise, (port, folder, recipe), DENOISER_PROCESSES)
+    except ProcessExitedException as error:
+        raise StoreError(
+            f"a process of the denoiser's training died ({error}); "
+            "train again to go on from the last checkpoint"
+        ) from error
+
+
+def _denoise(rank: int, port: int, folder: Path, recipe: Recipe) -> None:
+    """Train the UNet as one of several processes."""
+    # What is sent when the parent dies; a shell's background jobs begin with it ignored.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.environ |= {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(DENOISER_PROCESSES),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    torch.set_num_threads(1)
+    # Seeded before the trained parts are built, for building them takes random numbers too.
     torch.manual_seed(0)
+    clip, tokenizer = trained_clip(folder)
     stage = denoiser_stage(
         folder,
-        autoencoder,
+        trained_autoencoder(folder),
         clip.text_model,
         tokenizer,
         pictures=recipe.pictures,

@@ -60,8 +60,8 @@ def train(stage: Stage, folder: Path, *, seed: int = 0, save_every_s: float = SA
     """Train a stage to its end, from its last checkpoint if there is one.
 
     Leaves ``{name}.safetensors`` (checkpoint), ``{name}.jsonl`` (loss curve) and
-    ``{name}-samples/`` in the folder. Under ``torchrun`` every process draws its own batches and
-    gradients are averaged.
+    ``{name}-samples/`` in the folder. Where ``WORLD_SIZE`` tells of several processes, each draws
+    its own batches and gradients are averaged.
 
     Parameters
     ----------
@@ -97,12 +97,12 @@ def train(stage: Stage, folder: Path, *, seed: int = 0, save_every_s: float = SA
         optimizer.zero_grad()
         average.update_parameters(model)
         losses.append(loss.item())
-        if rank == 0 and (step + 1) % 50 == 0:
+        last = step + 1 == stage.steps
+        if rank == 0 and (last or (step + 1) % 50 == 0):
             mean = float(np.mean(losses[-50:]))
             bar.set_postfix(loss=f"{mean:.4f}")
             with (folder / f"{stage.name}.jsonl").open("a") as log:
                 log.write(json.dumps({"step": step + 1, "loss": round(mean, 5)}) + "\n")
-        last = step + 1 == stage.steps
         if rank == 0 and (last or time.monotonic() - saved > save_every_s):
             _save(folder / f"{stage.name}.safetensors", step + 1, model, average, optimizer)
             sheets = folder / f"{stage.name}-samples"

@@ -38,18 +38,45 @@ def test_every_thing_and_attribute_occurs():
     assert {scene.count for scene in SCENES} == {1, 2, 3, 4}
 
 
+def said(words, text):
+    """Which of some words a text holds as they are, "rose-colored" not counting as "rose"."""
+    return {word for word in words if re.search(rf"(?<![\w-]){word}(?![\w-])", text)}
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_captions_say_what_is_true(seed):
     rng = np.random.default_rng(seed)
-    attributes = {*world.MATERIALS, *world.STYLES, *world.WEATHERS, *world.LANDSCAPES}
     for scene in SCENES[:1000]:
         text = caption(scene, rng)
-        true = {scene.style, scene.weather, scene.landscape}
-        true |= {figure.material for figure in scene.figures}
-        said = {word for word in attributes if re.search(rf"\b{word}\b", text)}
-        assert said <= true, text
-        if " " in text and "day" not in text and len(text.split()) > 2:
-            assert all(figure.thing.word[:-1] in text for figure in scene.figures), text
+        figures = scene.figures
+        assert said(world.PLAIN_COLORS, text) <= {f.color for f in figures}, text
+        assert said(world.PATTERNS, text) <= {f.pattern for f in figures}, text
+        assert said(world.SIZES, text) <= {f.size for f in figures}, text
+        assert said(world.MATERIALS, text) <= {f.material for f in figures}, text
+        assert said(world.STYLES, text) <= {scene.style}, text
+        assert said(world.WEATHERS, text) <= {scene.weather}, text
+        assert said(world.LANDSCAPES, text) <= {scene.landscape}, text
+        assert all(world.COUNTS[word] == scene.count for word in said(world.COUNTS, text)), text
+
+
+def test_a_caption_that_is_a_sentence_leaves_nothing_out():
+    rng = np.random.default_rng(0)
+    sentences = 0
+    for scene in SCENES[:1000]:
+        text = caption(scene, rng)
+        beginning, *rest = text.split()
+        if not rest or beginning not in {"a", "an", *world.COUNTS}:
+            continue  # a bare word
+        sentences += 1
+        wanted = [scene.style, scene.weather, scene.landscape]
+        for figure in scene.figures:
+            wanted += [figure.color, figure.pattern, figure.material, figure.size]
+            thing = figure.thing
+            assert thing.word in text or thing.plural in text, text
+        assert all(word in text for word in wanted if word), text
+        if scene.count > 1:
+            assert said(world.COUNTS, text), text
+    assert sentences > 800
 
 
 def test_captions_use_the_right_article():

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,6 +52,35 @@ def test_killed_and_resumed_it_ends_in_the_same_weights(tmp_path, die_at):
         train(stage(20, die_at), tmp_path / "killed", save_every_s=0)
     train(stage(20), tmp_path / "killed")
     same(*(averaged_weights(tmp_path / name, "line") for name in ("whole", "killed")))
+
+
+def test_the_loss_curve_ends_with_the_last_step(tmp_path):
+    train(stage(60), tmp_path)
+    logged = [json.loads(line)["step"] for line in (tmp_path / "line.jsonl").open()]
+    assert logged == [50, 60]
+
+
+def test_the_kept_weights_are_the_exponential_average_of_those_passed_through(tmp_path):
+    passed = []
+
+    def watched(steps):
+        plain = stage(steps)
+
+        def loss(model, rng):
+            passed.append(model.weights.weight.detach().clone())
+            return plain.loss(model, rng)
+
+        return replace(plain, loss=loss)
+
+    last = watched(30)
+    train(last, tmp_path)
+    # The first update starts the average; every later one moves it by a tenth.
+    after_each_step = [*passed[1:], last.model.weights.weight.detach()]
+    expected = after_each_step[0]
+    for weight in after_each_step[1:]:
+        expected = 0.9 * expected + 0.1 * weight
+    kept = averaged_weights(tmp_path, "line")["weights.weight"]
+    torch.testing.assert_close(kept, expected)
 
 
 def test_another_seed_ends_in_other_weights(tmp_path):

@@ -1,7 +1,11 @@
+import re
 from collections import Counter
+
+import numpy as np
 
 from hrvlab.concepts import ConceptSet
 from hrvlab.miniature import world
+from hrvlab.miniature.pictures import captions_of
 
 
 def test_the_shipped_concepts_are_those_of_the_world():
@@ -26,3 +30,23 @@ def test_ten_words_have_two_senses():
 def test_held_out_pairs_are_of_this_world():
     words = {thing.word for thing in world.THINGS}
     assert all(color in world.COLORS and word in words for color, word in world.HELD_OUT_PAIRS)
+
+
+CAPTIONS = captions_of(np.arange(4000), np.random.default_rng(0))
+GRAMMAR = {"a", "an", "and", "day", "in", "made", "of", "on", "painting", "pattern", "photo"}
+GRAMMAR |= {"style", "the", "with"}
+
+
+def test_every_concept_word_occurs_in_the_captions():
+    said = " | ".join(CAPTIONS)
+    words = [word for some in world.concept_words().values() for word in some]
+    assert not [word for word in words if not re.search(rf"\b{word}\b", said)]
+
+
+def test_captions_hold_no_word_from_outside_the_world():
+    known = [thing.word for thing in world.THINGS] + [f"{thing.word}s" for thing in world.THINGS]
+    known += [name for thing in world.THINGS for name in (thing.cue, thing.plural)]
+    known += [word for some in world.concept_words().values() for word in some]
+    known += [name for color in world.COLOR_THINGS for name in (color, f"{color}-colored")]
+    said = {word for text in CAPTIONS for word in text.split()}
+    assert said <= GRAMMAR | {part for name in known for part in name.split()}
