@@ -11,13 +11,14 @@ from plotly.subplots import make_subplots
 from hrvlab.figures.style import ACCENT, QUIET, styled
 
 
-def rates(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
+def rates(rows: Sequence[Mapping[str, Any]], *, title: str) -> go.Figure:
     """Show how often questions were answered right, drawn and generated pictures side by side.
 
     Parameters
     ----------
     rows : sequence of mapping
         With ``question``, ``pictures``, ``correct``, ``of``, and the bounds ``low`` and ``high``.
+    title : str
     """
     figure = go.Figure()
     questions = list(dict.fromkeys(row["question"] for row in rows))
@@ -42,7 +43,7 @@ def rates(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         )
     figure.update_xaxes(title="share answered right, with 95 % interval", range=[0, 1.02])
     figure.update_yaxes(categoryorder="array", categoryarray=questions[::-1])
-    return styled(figure, title="What CLIP recognises", height=130 + 42 * len(questions))
+    return styled(figure, title=title, height=130 + 42 * len(questions))
 
 
 def loss_curves(losses: Mapping[str, Mapping[str, Sequence[float]]]) -> go.Figure:

@@ -70,7 +70,9 @@ def assemble(folder: Path, target: Path, *, pictures: int) -> None:
     clip.half().save_pretrained(target / "clip", safe_serialization=True)
     for config in (target / "text_encoder" / "config.json", target / "clip" / "config.json"):
         _load_as_float32(config)
-    curves = {stage: loss_curve(folder, stage) for stage in ("clip", "autoencoder", "denoiser")}
+    curves = {
+        stage: loss_curve(folder, stage) for stage in ("clip", "autoencoder", "judge", "denoiser")
+    }
     report = {"pictures": pictures, "losses": curves}
     (target / TRAINING).write_text(json.dumps(report) + "\n")
 

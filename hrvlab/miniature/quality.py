@@ -1,10 +1,9 @@
-"""How good the miniature is: what its CLIP sees in pictures drawn from prompts of known truth."""
+"""How good the miniature is: what two witnesses see in pictures whose truth is known."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
 
@@ -12,99 +11,27 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTokenizer
 
+from hrvlab.experiments.judge import load_judge
 from hrvlab.generation import generate
 from hrvlab.miniature import world
 from hrvlab.miniature.drawing import draw
 from hrvlab.miniature.pictures import HELD_OUT_WORLD, as_tensor
+from hrvlab.miniature.questions import QUESTIONS, Question, ask_for
 from hrvlab.miniature.scenes import Scene, caption, sample_scene
-from hrvlab.miniature.world import THING_BY_NAME, THINGS
 from hrvlab.models.load import load
+from hrvlab.typing import Images
 
 Z95 = 1.96
+RETRIEVED_FROM = 200
 GUIDANCE = 7.5
 BATCH_SIZE = 16
-RETRIEVED_FROM = 200
+NOISE = 0.1  # standard deviation, of pixels in [−1, 1]
 FILE = "quality.json"
 
-
-@dataclass(frozen=True)
-class Question:
-    """One thing a picture can get right or wrong.
-
-    Parameters
-    ----------
-    name : str
-    answers : tuple of str
-        What CLIP chooses from, as texts.
-    truth : callable
-        Gives a scene's right answer; None where the question does not apply.
-    prompt : callable
-        Writes a prompt from a right answer and the name of a thing.
-    """
-
-    name: str
-    answers: tuple[str, ...]
-    truth: Callable[[Scene], str | None]
-    prompt: Callable[[str, str], str]
-
-
-def _count(scene: Scene) -> str | None:
-    return next(word for word, number in world.COUNTS.items() if number == scene.count)
-
-
-QUESTIONS = (
-    Question(
-        "object",
-        tuple(THING_BY_NAME),
-        lambda scene: scene.figures[0].thing.name if scene.count == 1 else None,
-        lambda answer, thing: f"a {answer}",
-    ),
-    Question(
-        "color",
-        world.PLAIN_COLORS,
-        lambda scene: scene.figures[0].color,
-        lambda answer, thing: f"a {answer} {thing}",
-    ),
-    Question(
-        "pattern",
-        world.PATTERNS,
-        lambda scene: scene.figures[0].pattern,
-        lambda answer, thing: f"a {thing} with a {answer} pattern",
-    ),
-    Question(
-        "material",
-        world.MATERIALS,
-        lambda scene: scene.figures[0].material,
-        lambda answer, thing: f"a {thing} made of {answer}",
-    ),
-    Question(
-        "style",
-        world.STYLES,
-        lambda scene: scene.style,
-        lambda answer, thing: f"a {answer} style painting of a {thing}",
-    ),
-    Question(
-        "weather",
-        world.WEATHERS,
-        lambda scene: scene.weather,
-        lambda answer, thing: f"a {thing} on a {answer} day",
-    ),
-    Question(
-        "scene",
-        world.LANDSCAPES,
-        lambda scene: scene.landscape,
-        lambda answer, thing: f"a {thing} in the {answer}",
-    ),
-    Question(
-        "count",
-        ("two", "three", "four"),
-        lambda scene: _count(scene) if scene.count > 1 else None,
-        lambda answer, thing: f"{answer} {THING_BY_NAME[thing].plural}",
-    ),
-)
+Witness = Callable[[Images, Question], list[str]]
 
 
 def interval(correct: int, total: int) -> tuple[float, float]:
@@ -121,51 +48,65 @@ def measure(folder: Path, *, images: int, scenes: int, steps: int, seed: int = 0
     Parameters
     ----------
     folder : Path
-        The pipeline folder, with the whole CLIP in ``clip/``.
+        The pipeline folder, with the whole CLIP in ``clip`` and the judge in ``judge``.
     images : int
         Pictures generated for each question, at least; every answer is asked for equally often.
     scenes : int
-        Held-out scenes drawn for the autoencoder and for CLIP's own error.
+        Held-out scenes drawn for the autoencoder and for the witnesses' own errors.
     steps : int
         Denoising steps.
     seed : int
     """
     pipe = load(folder)
-
-    def drawn_by_model(prompts: list[str]) -> Tensor:
-        return as_tensor(
-            generate(
-                pipe,
-                prompts,
-                seed=seed,
-                batch_size=BATCH_SIZE,
-                num_inference_steps=steps,
-                guidance_scale=GUIDANCE,
-            )
-        )
-
     clip = CLIPModel.from_pretrained(folder / "clip", dtype=torch.float32).eval()
     tokenizer = CLIPTokenizer.from_pretrained(folder / "clip")
+    witnesses = {"judge": judge_witness(folder), "CLIP": clip_witness(clip, tokenizer)}
     held_out = [sample_scene(HELD_OUT_WORLD, index) for index in range(scenes)]
     pixels = as_tensor(np.stack([draw(scene) for scene in held_out]))
     decoded = _decoded(pipe.vae, pixels)
+    noise = torch.randn(decoded.shape, generator=torch.Generator().manual_seed(seed))
+    drawn = {
+        "drawn": decoded,
+        "drawn, blurred": nn.functional.avg_pool2d(decoded, 3, 1, 1),
+        "drawn, noised": decoded + NOISE * noise,
+    }
+    pairs = sorted(world.HELD_OUT_PAIRS) * -(-images // len(world.HELD_OUT_PAIRS))
+    asked = [(question.name, question, *ask_for(question, images, seed)) for question in QUESTIONS]
+    asked.append(
+        (
+            "color, pair never drawn",
+            next(question for question in QUESTIONS if question.name == "color"),
+            [f"a {color} {thing}" for color, thing in pairs],
+            [color for color, _ in pairs],
+        )
+    )
     rows = []
+    for name, question, prompts, wanted in asked:
+        made = generate(
+            pipe,
+            prompts,
+            seed=seed,
+            batch_size=BATCH_SIZE,
+            num_inference_steps=steps,
+            guidance_scale=GUIDANCE,
+        )
+        rows += [
+            _row(witness, name, "generated", wanted, see(made, question))
+            for witness, see in witnesses.items()
+        ]
     for question in QUESTIONS:
-        single = [
+        chosen = [
             (index, answer)
             for index, scene in enumerate(held_out)
             if len(scene.figures) == 1 and (answer := question.truth(scene)) in question.answers
         ]
-        indices, answers = zip(*single, strict=True)
-        seen = _seen(clip, tokenizer, decoded[list(indices)], question.answers)
-        rows.append(_row(question.name, "drawn", answers, seen))
-        prompts, wanted = _prompts(question, images, seed)
-        seen = _seen(clip, tokenizer, drawn_by_model(prompts), question.answers)
-        rows.append(_row(question.name, "generated", wanted, seen))
-    pairs = sorted(world.HELD_OUT_PAIRS) * -(-images // len(world.HELD_OUT_PAIRS))
-    prompts = [f"a {color} {thing}" for color, thing in pairs]
-    seen = _seen(clip, tokenizer, drawn_by_model(prompts), world.PLAIN_COLORS)
-    rows.append(_row("color, pair never drawn", "generated", [c for c, _ in pairs], seen))
+        indices, answers = zip(*chosen, strict=True)
+        for source, pictures in drawn.items():
+            shown = _as_images(pictures[list(indices)])
+            rows += [
+                _row(witness, question.name, source, answers, see(shown, question))
+                for witness, see in witnesses.items()
+            ]
     report = {
         "autoencoder_psnr_db": _psnr(pixels, decoded),
         "clip_retrieval": _retrieval(clip, tokenizer, held_out, pixels),
@@ -178,6 +119,24 @@ def measure(folder: Path, *, images: int, scenes: int, steps: int, seed: int = 0
     (folder / FILE).write_text(json.dumps(report, indent=1) + "\n")
 
 
+def judge_witness(folder: Path) -> Witness:
+    """Let the judge see; where it refuses an answer, that is an error."""
+    judge = load_judge(folder / "judge")
+    return lambda images, question: judge.answers(images)[question.name]
+
+
+def clip_witness(clip: CLIPModel, tokenizer: CLIPTokenizer) -> Witness:
+    """Let CLIP see the answer that it finds most like each picture."""
+
+    def see(images: Images, question: Question) -> list[str]:
+        tokens = tokenizer(list(question.answers), padding=True, return_tensors="pt")
+        with torch.no_grad():
+            logits = clip(pixel_values=as_tensor(images), **tokens).logits_per_image
+        return [question.answers[int(index)] for index in logits.argmax(1)]
+
+    return see
+
+
 def _decoded(autoencoder: AutoencoderKL, pixels: Tensor) -> Tensor:
     with torch.no_grad():
         chunks = [
@@ -187,19 +146,13 @@ def _decoded(autoencoder: AutoencoderKL, pixels: Tensor) -> Tensor:
     return torch.cat(chunks).clamp(-1, 1)
 
 
+def _as_images(pixels: Tensor) -> Images:
+    return ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+
+
 def _psnr(pixels: Tensor, decoded: Tensor) -> float:
     error = (pixels - decoded).square().mean((1, 2, 3))
     return round(float((10 * torch.log10(4 / error)).mean()), 2)
-
-
-def _seen(
-    clip: CLIPModel, tokenizer: CLIPTokenizer, pixels: Tensor, answers: Sequence[str]
-) -> list[str]:
-    """Give the answer that CLIP finds most like each picture."""
-    tokens = tokenizer(list(answers), padding=True, return_tensors="pt")
-    with torch.no_grad():
-        logits = clip(pixel_values=pixels, **tokens).logits_per_image
-    return [answers[int(index)] for index in logits.argmax(1)]
 
 
 def _retrieval(
@@ -218,32 +171,14 @@ def _retrieval(
     return round(float(np.mean(hits)), 4)
 
 
-def _prompts(question: Question, images: int, seed: int) -> tuple[list[str], list[str]]:
-    """Write prompts that go through the answers in turn, each with things of one sense."""
-    rng = np.random.default_rng(seed)
-    plain = [thing.name for thing in THINGS if thing.cue == thing.word]
-    rounds = -(-images // len(question.answers))
-    answers = list(question.answers) * rounds
-    prompts = [question.prompt(answer, plain[rng.integers(len(plain))]) for answer in answers]
-    return [_with_right_article(prompt) for prompt in prompts], answers
-
-
-def _with_right_article(prompt: str) -> str:
-    words = prompt.split()
-    following = [*words[1:], ""]
-    return " ".join(
-        "an" if word == "a" and after[:1] in tuple("aeiou") else word
-        for word, after in zip(words, following, strict=True)
-    )
-
-
 def _row(
-    name: str, source: str, answers: Sequence[str], seen: Sequence[str]
+    witness: str, question: str, source: str, answers: Sequence[str], seen: Sequence[str]
 ) -> dict[str, str | int | float]:
     right: NDArray[np.bool_] = np.asarray(answers) == np.asarray(seen)
     low, high = interval(int(right.sum()), len(right))
     return {
-        "question": name,
+        "witness": witness,
+        "question": question,
         "pictures": source,
         "correct": int(right.sum()),
         "of": len(right),

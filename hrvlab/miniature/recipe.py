@@ -18,6 +18,7 @@ from hrvlab.miniature.autoencoder import autoencoder_stage
 from hrvlab.miniature.clip import clip_stage
 from hrvlab.miniature.denoiser import denoiser_stage, encode_pictures
 from hrvlab.miniature.drawing import check_font
+from hrvlab.miniature.judging import judge_stage, save_judge
 from hrvlab.miniature.quality import measure
 from hrvlab.miniature.tokens import train_tokenizer
 from hrvlab.miniature.training import train
@@ -33,7 +34,7 @@ class Recipe:
     ----------
     pictures : int
         Drawn scenes that all stages train on.
-    clip_steps, autoencoder_steps, denoiser_steps : int
+    clip_steps, autoencoder_steps, judge_steps, denoiser_steps : int
         Optimiser steps of each stage; the denoiser's are taken by two processes together.
     measured_pictures : int
         Pictures generated for each question about the model's quality.
@@ -46,7 +47,8 @@ class Recipe:
     pictures: int = 96_000
     clip_steps: int = 3200
     autoencoder_steps: int = 12_000
-    denoiser_steps: int = 9000
+    judge_steps: int = 1600
+    denoiser_steps: int = 8000
     measured_pictures: int = 128
     measured_scenes: int = 2000
     sampling_steps: int = 25
@@ -57,6 +59,7 @@ SMOKE = Recipe(
     pictures=2000,
     clip_steps=4,
     autoencoder_steps=4,
+    judge_steps=4,
     denoiser_steps=2,
     measured_pictures=1,
     measured_scenes=600,
@@ -76,6 +79,15 @@ def train_autoencoder(folder: Path, target: Path, recipe: Recipe) -> None:
     """Train the autoencoder."""
     torch.manual_seed(0)
     stage = autoencoder_stage(folder, pictures=recipe.pictures, steps=recipe.autoencoder_steps)
+    train(stage, folder)
+
+
+def train_judge(folder: Path, target: Path, recipe: Recipe) -> None:
+    """Train the judge."""
+    torch.manual_seed(0)
+    stage = judge_stage(
+        folder, trained_autoencoder(folder), pictures=recipe.pictures, steps=recipe.judge_steps
+    )
     train(stage, folder)
 
 
@@ -122,8 +134,9 @@ def _denoise(rank: int, port: int, folder: Path, recipe: Recipe) -> None:
 
 
 def assemble_pipeline(folder: Path, target: Path, recipe: Recipe) -> None:
-    """Write the pipeline folder."""
+    """Write the pipeline folder, CLIP and the judge beside it."""
     assemble(folder, target, pictures=recipe.pictures)
+    save_judge(folder, target)
 
 
 def measure_quality(folder: Path, target: Path, recipe: Recipe) -> None:
@@ -139,6 +152,7 @@ def measure_quality(folder: Path, target: Path, recipe: Recipe) -> None:
 STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {
     "clip": train_clip,
     "autoencoder": train_autoencoder,
+    "judge": train_judge,
     "denoiser": train_denoiser,
     "assemble": assemble_pipeline,
     "measure": measure_quality,

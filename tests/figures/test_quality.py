@@ -9,7 +9,7 @@ ROWS = [
 
 
 def test_rates_stand_within_their_intervals():
-    for trace, row in zip(rates(ROWS).data, ROWS, strict=True):
+    for trace, row in zip(rates(ROWS, title="x").data, ROWS, strict=True):
         (rate,) = trace.x
         assert rate == row["correct"] / row["of"]
         assert rate + trace.error_x.array[0] == pytest.approx(row["high"])

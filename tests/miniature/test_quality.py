@@ -1,6 +1,8 @@
 import pytest
 
-from hrvlab.miniature.quality import QUESTIONS, _prompts, interval
+from hrvlab.miniature.judging import QUESTIONS as JUDGED
+from hrvlab.miniature.quality import interval
+from hrvlab.miniature.questions import QUESTIONS, ask_for
 from hrvlab.miniature.scenes import sample_scene
 
 
@@ -18,7 +20,7 @@ def test_an_interval_solves_wilsons_equation():
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda q: q.name)
 def test_every_answer_is_asked_for_equally_often_and_said_in_its_prompt(question):
-    prompts, answers = _prompts(question, 64, seed=0)
+    prompts, answers = ask_for(question, 64, seed=0)
     assert len(prompts) == len(answers) >= 64
     assert len({answers.count(answer) for answer in question.answers}) == 1
     assert all(answer in prompt for prompt, answer in zip(prompts, answers, strict=True))
@@ -28,3 +30,8 @@ def test_every_answer_is_asked_for_equally_often_and_said_in_its_prompt(question
 def test_held_out_scenes_answer_every_question(question):
     truths = {question.truth(sample_scene(2, index)) for index in range(2000)}
     assert set(question.answers) <= truths
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda q: q.name)
+def test_the_judge_can_give_every_answer(question):
+    assert set(question.answers) <= set(JUDGED[question.name])

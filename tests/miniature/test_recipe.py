@@ -7,6 +7,7 @@ import pytest
 import hrvlab as hl
 from hrvlab.errors import StoreError
 from hrvlab.miniature import drawing
+from hrvlab.miniature.assembly import loss_curve
 from hrvlab.miniature.recipe import SHIPPED, STAGES, run_stages
 
 
@@ -32,3 +33,9 @@ def test_without_the_font_nothing_begins(tmp_path, monkeypatch):
 def test_a_stage_needs_those_before_it(tmp_path):
     with pytest.raises(StoreError, match="train the stage 'clip' first"):
         run_stages(["denoiser"], tmp_path, tmp_path / "target", SHIPPED)
+
+
+def test_a_loss_logged_again_by_a_resumed_run_counts_once(tmp_path):
+    lines = ['{"step": 50, "loss": 3}', '{"step": 100, "loss": 2}', '{"step": 100, "loss": 1}']
+    (tmp_path / "clip.jsonl").write_text("\n".join(lines))
+    assert loss_curve(tmp_path, "clip") == {"step": [50, 100], "loss": [3, 1]}
