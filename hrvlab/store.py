@@ -73,7 +73,13 @@ WEAKENING = Schema(
     {"image": ("order", "weakened", "prompt", "seed")},
     ("kind", "share"),
 )
-SCHEMAS = {schema.name: schema for schema in (CAPTURE, VOTES, RELEVANCE, WEAKENING)}
+EFFECTS = Schema(
+    "effects",
+    {"effect": ("head_position", "prompt", "seed")},
+    {"image": ("head_position", "prompt", "seed")},
+    HEAD_COORDS,
+)
+SCHEMAS = {schema.name: schema for schema in (CAPTURE, VOTES, RELEVANCE, WEAKENING, EFFECTS)}
 
 
 def validate(dataset: xr.Dataset) -> xr.Dataset:

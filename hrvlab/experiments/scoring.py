@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from transformers import CLIPModel, CLIPProcessor
 
 from hrvlab.errors import ModelError, ParameterError
+from hrvlab.experiments.judge import NONE, Judge, load_judge
 from hrvlab.models.load import MINIATURE
 from hrvlab.paths import data_path
 from hrvlab.typing import Images
@@ -81,6 +82,75 @@ class ClipScore:
         if not np.isfinite(cosines).all():
             raise ParameterError("CLIP gave scores that are not finite; use float32 weights")
         return cosines
+
+
+@dataclass(frozen=True)
+class JudgeScore:
+    """How probable the judge of the miniature's world finds that a picture shows a text's answer.
+
+    Parameters
+    ----------
+    judge : Judge
+    name : str
+    """
+
+    judge: Judge
+    name: str = "judge"
+
+    def __call__(self, images: Images, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Rate pictures against answers.
+
+        Parameters
+        ----------
+        images : ndarray of uint8, shape (image, 64, 64, 3)
+        texts : sequence of str
+            One for each picture: a thing, colour, material, … that the judge knows.
+
+        Returns
+        -------
+        ndarray of float32, shape (image,)
+            Probabilities.
+
+        Raises
+        ------
+        ParameterError
+            If the judge does not know a text, or there are not as many as pictures.
+        """
+        if len(images) != len(texts):
+            raise ParameterError(f"{len(images)} pictures need as many texts, got {len(texts)}")
+        questions = {
+            answer: name
+            for name, answers in self.judge.questions.items()
+            for answer in answers
+            if answer != NONE
+        }
+        unknown = sorted(set(texts) - questions.keys())
+        if unknown:
+            raise ParameterError(f"the judge knows no {', '.join(unknown)}")
+        seen = self.judge(images)
+        return np.array(
+            [
+                seen[questions[text]].sel({f"{questions[text]}_answer": text}).values[index]
+                for index, text in enumerate(texts)
+            ],
+            np.float32,
+        )
+
+
+def judge_score(folder: str | Path = MINIATURE) -> JudgeScore:
+    """Load a judge to score with.
+
+    Parameters
+    ----------
+    folder : str or Path
+        ``"miniature"`` (shipped), or a folder with a judge.
+
+    Raises
+    ------
+    ModelError
+        If there is none.
+    """
+    return JudgeScore(load_judge(folder))
 
 
 def clip_score(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,43 +10,18 @@ import numpy as np
 import xarray as xr
 from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
-from hrvlab.attention import Rescale
 from hrvlab.attention.edits import CONTENT
 from hrvlab.errors import ConceptError, ParameterError
-from hrvlab.experiments.pictures import keep_images
 from hrvlab.experiments.scoring import Score
-from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
-from hrvlab.models.load import fingerprint
+from hrvlab.experiments.sweep import check, open_ledger, sweep
 from hrvlab.relevance.vectors import check_model, rank
-from hrvlab.store import DATA, Ledger, provenance, read_dataset, validate, write_dataset
+from hrvlab.store import DATA, provenance, read_dataset, validate, write_dataset
+from hrvlab.typing import HeadFactors
 
-# Part of every plan: units computed by another version of this algorithm are not mixed in.
-ALGORITHM = 1
 MOST_FIRST, LEAST_FIRST, RANDOM = "MoRHF", "LeRHF", "random"
 KINDS = (MOST_FIRST, LEAST_FIRST, RANDOM)
 CUTS = 9
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One picture of a sweep: the heads weakened, the prompt and the seed.
-
-    Parameters
-    ----------
-    order : int
-        Number of the order; 0 for the cuts that all orders share.
-    cut : int
-        Number of the cut.
-    prompt, seed : int
-        Their numbers.
-    """
-
-    order: int
-    cut: int
-    prompt: int
-    seed: int
 
 
 def make_orders(
@@ -168,16 +142,12 @@ def weaken(
     names = [str(name) for name in hrv["concept"].values]
     if concept not in names:
         raise ConceptError(f"there is no concept {concept!r}; there are: {', '.join(names)}")
-    if len(texts) != len(prompts):
-        raise ParameterError(f"{len(prompts)} prompts need as many texts, got {len(texts)}")
-    plan_batches(prompts, list(seeds), batch_size)
     relevance = hrv.isel(concept=names.index(concept))
     ordered = make_orders(relevance, orders, draws=draws, seed=seeds[0])
     heads = relevance.sizes["head_position"]
     counts = _cuts(cuts, heads)
-    edit = Rescale(np.ones(heads), tokens, window)
-    edit.columns(pipe.tokenizer, prompts)
-    trials = list_trials(len(ordered), len(counts), len(prompts), len(seeds))
+    settings, index = weakened_settings(list(ordered.values()), counts, factor)
+    check(pipe, settings, prompts, texts, seeds, tokens, window, batch_size)
     parameters = {
         "concept": concept,
         "prompts": list(prompts),
@@ -192,39 +162,29 @@ def weaken(
         "batch_size": batch_size,
         **call,
     }
-    ledger = None
-    if store is not None:
-        scheduler = {k: v for k, v in pipe.scheduler.config.items() if k[0] != "_"}
-        plan = {"algorithm": ALGORITHM, "model": fingerprint(pipe), "scheduler": scheduler}
-        ledger = Ledger(Path(store), {**plan, "dtype": str(pipe.unet.dtype), **parameters})
-        if (ledger.folder / DATA).exists():
-            return read_dataset(ledger.folder / DATA)
-    permutations = list(ordered.values())
-    scores = np.empty(len(trials), np.float32)
-    starts = range(0, len(trials), batch_size)
-    for number, start in enumerate(tqdm(starts, "weaken", disable=not progress)):
-        chunk = trials[start : start + batch_size]
-        unit = ledger.read(number) if ledger else None
-        if unit is None:
-            factors = np.ones((len(chunk), heads))
-            for row, trial in zip(factors, chunk, strict=True):
-                row[permutations[trial.order][: counts[trial.cut]]] = factor
-            batch = Batch(
-                tuple(prompts[trial.prompt] for trial in chunk),
-                tuple(trial.prompt for trial in chunk),
-                tuple(seeds[trial.seed] for trial in chunk),
-            )
-            part = Rescale(factors, tokens, window)
-            made, _ = run_batch(pipe, batch, part, output_type="np", **call)
-            images = as_uint8(made)
-            unit = {"score": score(images, [texts[trial.prompt] for trial in chunk])}
-            if ledger:
-                keep_images(ledger.folder, [image_name(trial) for trial in chunk], images)
-                ledger.finish(number, **unit)
-        scores[start : start + len(chunk)] = unit["score"]
-    curves = _labelled(trials, scores, ordered, counts, heads, with_images=ledger is not None)
-    curves = curves.assign_coords(
-        prompt_text=("prompt", list(prompts)), text=("prompt", list(texts)), seed=list(seeds)
+    ledger = None if store is None else open_ledger(pipe, store, parameters)
+    if ledger and (ledger.folder / DATA).exists():
+        return read_dataset(ledger.folder / DATA)
+    result = sweep(
+        pipe,
+        settings,
+        prompts,
+        texts=texts,
+        score=score,
+        seeds=seeds,
+        tokens=tokens,
+        window=window,
+        batch_size=batch_size,
+        ledger=ledger,
+        name="weaken",
+        progress=progress,
+        **call,
+    )
+    curves = result.isel(setting=xr.DataArray(index, dims=("order", "weakened"))).assign_coords(
+        order=list(ordered),
+        kind=("order", [name.split(" ")[0] for name in ordered]),
+        weakened=counts,
+        share=("weakened", np.array(counts) / heads),
     )
     curves.attrs = provenance(pipe, "weakening", seed=list(seeds), parameters=parameters)
     if ledger is None:
@@ -233,21 +193,23 @@ def weaken(
     return read_dataset(ledger.folder / DATA)
 
 
-def list_trials(orders: int, cuts: int, prompts: int, seeds: int) -> list[Trial]:
-    """List the pictures of a sweep; the first and the last cut are made once for all orders."""
-    return [
-        Trial(order, cut, prompt, seed)
-        for prompt in range(prompts)
-        for seed in range(seeds)
-        for order in range(orders)
-        for cut in range(cuts)
-        if order == 0 or 0 < cut < cuts - 1
-    ]
+def weakened_settings(
+    orders: Sequence[NDArray[np.int64]], cuts: Sequence[int], factor: float
+) -> tuple[HeadFactors, NDArray[np.int64]]:
+    """Write down the heads' factors for every order and cut; no two settings are the same.
 
-
-def image_name(trial: Trial) -> str:
-    """Name a trial's picture."""
-    return f"{trial.prompt:03d}-{trial.seed:03d}-{trial.order:02d}-{trial.cut:02d}.png"
+    Returns
+    -------
+    settings : ndarray of float64, shape (setting, head_position)
+    index : ndarray of int64, shape (order, cut)
+        The setting of each order and cut: all orders share that of no head and that of all heads.
+    """
+    factors = np.ones((len(orders), len(cuts), len(orders[0])))
+    for row, order in zip(factors, orders, strict=True):
+        for setting, cut in zip(row, cuts, strict=True):
+            setting[order[:cut]] = factor
+    settings, index = np.unique(factors.reshape(-1, factors.shape[-1]), axis=0, return_inverse=True)
+    return settings, index.reshape(factors.shape[:2])
 
 
 def _cuts(cuts: Sequence[int] | None, heads: int) -> list[int]:
@@ -257,34 +219,3 @@ def _cuts(cuts: Sequence[int] | None, heads: int) -> list[int]:
     if wrong:
         raise ParameterError(f"the cuts {wrong} are not between 0 and {heads} heads")
     return sorted({0, heads, *cuts})
-
-
-def _labelled(
-    trials: Sequence[Trial],
-    scores: NDArray[np.float32],
-    orders: dict[str, NDArray[np.int64]],
-    cuts: list[int],
-    heads: int,
-    *,
-    with_images: bool,
-) -> xr.Dataset:
-    """Lay scores out by order, cut, prompt and seed, the shared cuts repeated for every order."""
-    number = {trial: index for index, trial in enumerate(trials)}
-    last = len(cuts) - 1
-    prompts, seeds = (1 + max(getattr(t, name) for t in trials) for name in ("prompt", "seed"))
-    index = np.empty((len(orders), len(cuts), prompts, seeds), np.int64)
-    for order, cut, prompt, seed in np.ndindex(index.shape):
-        shared = cut in (0, last)
-        index[order, cut, prompt, seed] = number[Trial(0 if shared else order, cut, prompt, seed)]
-    dims = ("order", "weakened", "prompt", "seed")
-    variables = {"score": (dims, scores[index])}
-    if with_images:
-        names = np.array([image_name(trial) for trial in trials])
-        variables["image"] = (dims, names[index])
-    coords = {
-        "order": list(orders),
-        "kind": ("order", [name.split(" ")[0] for name in orders]),
-        "weakened": cuts,
-        "share": ("weakened", np.array(cuts) / heads),
-    }
-    return xr.Dataset(variables, coords)

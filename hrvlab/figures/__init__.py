@@ -11,11 +11,17 @@ from hrvlab.figures.relevance import (
     top_heads,
     vote_counts,
 )
-from hrvlab.figures.weakening import area_gaps, weakening_curves, weakening_strips
+from hrvlab.figures.weakening import (
+    area_gaps,
+    causal_agreement,
+    weakening_curves,
+    weakening_strips,
+)
 
 __all__ = [
     "area_gaps",
     "attention_parts",
+    "causal_agreement",
     "concept_matrix",
     "convergence_curves",
     "head_timeline",

@@ -37,6 +37,7 @@ def weakening_curves(summary: xr.Dataset, concept: str) -> go.Figure:
             y=[*one["high"].values, *one["low"].values[::-1]],
             fill="toself",
             fillcolor=faded(COLORS[kind]),
+            mode="lines",
             line={"width": 0},
             hoverinfo="skip",
             showlegend=False,
@@ -69,25 +70,70 @@ def area_gaps(gaps: xr.Dataset) -> go.Figure:
     names = [str(name) for name in gaps["concept"].values]
     for kind in (str(kind) for kind in gaps["kind"].values):
         one = gaps.sel(kind=kind)
-        figure.add_scatter(
-            x=one["mean"].values,
-            y=names,
-            mode="markers",
-            name=f"against {MEANINGS[kind]}",
-            marker={"color": COLORS[kind], "size": 10},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": (one["high"] - one["mean"]).values,
-                "arrayminus": (one["mean"] - one["low"]).values,
-            },
-            hovertemplate="%{y}: %{x:.3f}",
-        )
+        label = f"against {MEANINGS[kind]}"
+        figure.add_trace(_dots(one["mean"], one["low"], one["high"], names, COLORS[kind], label))
     figure.add_vline(0, line_color=INK, line_width=1)
     figure.update_xaxes(title="area gap, with 95 % interval")
     figure.update_yaxes(autorange="reversed")
     figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
     return styled(figure, title="How much better than other orders", height=160 + 40 * len(names))
+
+
+def causal_agreement(found: xr.Dataset) -> go.Figure:
+    """Show how well vectors foretell what single heads do, for every concept.
+
+    Parameters
+    ----------
+    found : xarray.Dataset, dims (concept, vector)
+        ``correlation``, ``low`` and ``high``, and ``ceiling (concept)``: the most that any vector
+        could be expected to reach.
+    """
+    figure = go.Figure()
+    names = [str(name) for name in found["concept"].values]
+    colors = (ACCENT, "#3b6ea5", "#4f8a5b", QUIET)
+    for vector, color in zip(map(str, found["vector"].values), colors, strict=False):
+        one = found.sel(vector=vector)
+        figure.add_trace(_dots(one["correlation"], one["low"], one["high"], names, color, vector))
+    figure.add_scatter(
+        x=found["ceiling"].values,
+        y=names,
+        mode="markers",
+        name="most to be expected",
+        marker={"symbol": "line-ns-open", "size": 16, "color": INK},
+        hovertemplate="%{y}: %{x:.2f}",
+    )
+    figure.add_vline(0, line_color=INK, line_width=1)
+    figure.update_xaxes(title="rank correlation with each head's own effect, 95 % interval")
+    figure.update_yaxes(autorange="reversed")
+    figure.update_layout(
+        scattermode="group", legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+    )
+    return styled(figure, title="Does a vector know what heads do?", height=160 + 60 * len(names))
+
+
+def _dots(
+    mean: xr.DataArray,
+    low: xr.DataArray,
+    high: xr.DataArray,
+    rows: list[str],
+    color: str,
+    name: str,
+) -> go.Scatter:
+    """Dots with their intervals, one a row."""
+    return go.Scatter(
+        x=mean.values,
+        y=rows,
+        mode="markers",
+        name=name,
+        marker={"color": color, "size": 10},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": (high - mean).values,
+            "arrayminus": (mean - low).values,
+        },
+        hovertemplate="%{y}: %{x:.3f}",
+    )
 
 
 def weakening_strips(

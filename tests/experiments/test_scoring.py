@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from hrvlab.errors import ModelError, ParameterError
-from hrvlab.experiments.scoring import clip_score
+from hrvlab.experiments.judge import Judge, JudgeNetwork
+from hrvlab.experiments.scoring import JudgeScore, clip_score
 from tests.pipelines import save_tiny_clip
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 3), np.uint8)
@@ -62,3 +63,23 @@ def test_scores_that_are_not_finite_are_an_error(folder):
 def test_a_folder_without_a_clip_is_refused(tmp_path):
     with pytest.raises(ModelError, match="cannot load CLIP"):
         clip_score(tmp_path)
+
+
+@pytest.fixture
+def judge():
+    torch.manual_seed(0)
+    questions = {"object": ["cat", "car"], "color": ["none", "red", "blue"]}
+    return Judge(JudgeNetwork(questions).eval(), questions)
+
+
+def test_a_judge_s_score_is_the_probability_of_the_text(judge):
+    pictures = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), np.uint8)
+    seen = judge(pictures)
+    expected = [seen["object"][0, 1], seen["color"][1, 2], seen["object"][2, 0]]
+    np.testing.assert_allclose(JudgeScore(judge)(pictures, ["car", "blue", "cat"]), expected)
+
+
+@pytest.mark.parametrize("text", ["none", "dog"])
+def test_a_judge_is_not_asked_for_what_it_does_not_know(judge, text):
+    with pytest.raises(ParameterError, match=f"the judge knows no {text}"):
+        JudgeScore(judge)(np.zeros((1, 64, 64, 3), np.uint8), [text])

@@ -11,7 +11,7 @@ import xarray as xr
 import hrvlab as hl
 from hrvlab.errors import ConceptError, ModelError, ParameterError, StoreError, TokenError
 from hrvlab.experiments.pictures import read_images
-from hrvlab.experiments.weakening import list_trials, make_orders
+from hrvlab.experiments.weakening import make_orders, weakened_settings
 from tests.pipelines import tiny_sd
 
 PROMPTS = ["a red car", "a photo of a blue cat"]
@@ -63,9 +63,13 @@ def test_equal_heads_go_by_position(tiny_pipe):
     np.testing.assert_array_equal(orders["MoRHF"], np.arange(row.size))
 
 
-def test_shared_cuts_are_made_once():
-    trials = list_trials(orders=4, cuts=3, prompts=2, seeds=1)
-    assert len(trials) == len(set(trials)) == 2 * (2 + 4 * 1)
+def test_no_two_settings_are_the_same_and_all_orders_share_the_first_and_last():
+    orders = [np.array([2, 0, 1]), np.array([1, 0, 2]), np.array([2, 1, 0])]
+    settings, index = weakened_settings(orders, [0, 1, 2, 3], -2.0)
+    assert len(np.unique(settings, axis=0)) == len(settings)
+    assert len(set(index[:, 0])) == len(set(index[:, -1])) == 1
+    assert index[0, 1] == index[2, 1]  # both begin with the same head
+    np.testing.assert_array_equal(settings[index[1, 2]], [-2, -2, 1])
 
 
 def test_every_picture_is_what_weakening_those_heads_alone_draws(tiny_pipe):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hrvlab.figures import area_gaps, weakening_curves, weakening_strips
+from hrvlab.figures import area_gaps, causal_agreement, weakening_curves, weakening_strips
 
 
 def summary(dims, coords):
@@ -32,6 +32,16 @@ def test_every_concept_has_its_gap_and_interval():
         np.testing.assert_array_equal(trace.x, data["mean"].sel(kind=kind))
         assert trace.error_x.array == pytest.approx([0.2, 0.2])
         assert trace.error_x.arrayminus == pytest.approx([0.1, 0.1])
+
+
+def test_every_vector_has_its_agreement_beside_the_ceiling():
+    coords = {"concept": ["Color", "Animals"], "vector": ["HRV", "random"]}
+    data = summary(("concept", "vector"), coords).rename(mean="correlation")
+    *dots, ceiling = causal_agreement(data.assign(ceiling=("concept", [0.9, 0.5]))).data
+    assert [trace.name for trace in dots] == coords["vector"]
+    for trace, vector in zip(dots, coords["vector"], strict=True):
+        np.testing.assert_array_equal(trace.x, data["correlation"].sel(vector=vector))
+    assert list(ceiling.x) == [0.9, 0.5]
 
 
 def test_a_strip_shows_every_picture_and_says_its_prompt_harmlessly():

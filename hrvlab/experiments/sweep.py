@@ -1,0 +1,167 @@
+"""Many settings of the heads, several in one batch: pictures and their scores, resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from diffusers import DiffusionPipeline
+from tqdm.auto import tqdm
+
+from hrvlab.attention import Rescale
+from hrvlab.attention.edits import CONTENT
+from hrvlab.errors import ParameterError
+from hrvlab.experiments.pictures import keep_images, read_images
+from hrvlab.experiments.scoring import Score
+from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
+from hrvlab.models.load import fingerprint
+from hrvlab.store import Ledger
+from hrvlab.typing import HeadFactors
+
+# Part of every plan: units computed by another version of this algorithm are not mixed in.
+ALGORITHM = 2
+DIMS = ("setting", "prompt", "seed")
+
+
+def open_ledger(pipe: DiffusionPipeline, store: str | Path, parameters: dict[str, Any]) -> Ledger:
+    """Open the folder of a plan: a model, its scheduler, and all that determines the pictures."""
+    scheduler = {k: v for k, v in pipe.scheduler.config.items() if k[0] != "_"}
+    plan = {"algorithm": ALGORITHM, "model": fingerprint(pipe), "scheduler": scheduler}
+    return Ledger(Path(store), {**plan, "dtype": str(pipe.unet.dtype), **parameters})
+
+
+def check(
+    pipe: DiffusionPipeline,
+    settings: HeadFactors,
+    prompts: Sequence[str],
+    texts: Sequence[str],
+    seeds: Sequence[int],
+    tokens: str | Sequence[str],
+    window: tuple[int, int | None],
+    batch_size: int,
+) -> None:
+    """Refuse what `sweep` cannot do, before anything is written or generated.
+
+    Raises
+    ------
+    ParameterError, TokenError
+        If there is nothing to draw, not a text for every prompt, a factor is not finite, or a word
+        is not in a prompt.
+    """
+    if len(texts) != len(prompts):
+        raise ParameterError(f"{len(prompts)} prompts need as many texts, got {len(texts)}")
+    plan_batches(prompts, seeds, batch_size)
+    Rescale(settings, tokens, window).columns(pipe.tokenizer, prompts)
+
+
+def sweep(
+    pipe: DiffusionPipeline,
+    settings: HeadFactors,
+    prompts: Sequence[str],
+    *,
+    texts: Sequence[str],
+    score: Score,
+    seeds: Sequence[int] = (0,),
+    tokens: str | Sequence[str] = CONTENT,
+    window: tuple[int, int | None] = (0, None),
+    batch_size: int = 16,
+    ledger: Ledger | None = None,
+    name: str = "sweep",
+    progress: bool = True,
+    **call: Any,
+) -> xr.Dataset:
+    """Draw every prompt with every seed under every setting of the heads, and score the pictures.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    settings : ndarray of float, shape (setting, head_position)
+        What each head's attention to the tokens is multiplied with.
+    prompts : sequence of str
+    texts : sequence of str
+        For each prompt, what its pictures are scored against.
+    score : Score
+        Such as `clip_score` gives.
+    seeds : sequence of int
+        Of the initial noise.
+    tokens : str or sequence of str
+        ``"content"``: every word of the prompt; or a word, or several.
+    window : tuple of int or None
+        First UNet call and past-the-last UNet call in which the settings act.
+    batch_size : int
+    ledger : Ledger, optional
+        Keeps finished batches and the pictures.
+    name : str
+        Of the progress bar.
+    progress : bool
+    **call
+        Keywords of the pipeline's own call.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``score (setting, prompt, seed)`` float32; with a ledger also ``image``, file names.
+    """
+    shape = (len(prompts), len(seeds), len(settings))
+    # All settings of a prompt and seed lie side by side: a sweep cut short has whole rows.
+    trials = list(np.ndindex(shape))
+    names = [f"{prompt:03d}-{seed:03d}-{setting:03d}.png" for prompt, seed, setting in trials]
+    scores = np.empty(len(trials), np.float32)
+    starts = range(0, len(trials), batch_size)
+    for number, start in enumerate(tqdm(starts, name, disable=not progress)):
+        chunk = slice(start, start + batch_size)
+        unit = ledger.read(number) if ledger else None
+        if unit is None:
+            drawn, drawn_seeds, set_to = (list(part) for part in zip(*trials[chunk], strict=True))
+            batch = Batch(
+                tuple(prompts[prompt] for prompt in drawn),
+                tuple(drawn),
+                tuple(seeds[seed] for seed in drawn_seeds),
+            )
+            edit = Rescale(settings[set_to], tokens, window)
+            made, _ = run_batch(pipe, batch, edit, output_type="np", **call)
+            images = as_uint8(made)
+            unit = {"score": score(images, [texts[prompt] for prompt in drawn])}
+            if ledger:
+                keep_images(ledger.folder, names[chunk], images)
+                ledger.finish(number, **unit)
+        scores[chunk] = unit["score"]
+    variables = {"score": scores, **({"image": np.array(names)} if ledger else {})}
+    dims = ("prompt", "seed", "setting")
+    return xr.Dataset(
+        {key: (dims, values.reshape(shape)) for key, values in variables.items()},
+        {
+            "prompt_text": ("prompt", list(prompts)),
+            "text": ("prompt", list(texts)),
+            "seed": list(seeds),
+        },
+    ).transpose(*DIMS)
+
+
+def rescore(result: xr.Dataset, score: Score) -> xr.Dataset:
+    """Score the kept pictures of a sweep by something else.
+
+    Parameters
+    ----------
+    result : xarray.Dataset
+        Of a sweep with a store, with ``image`` and the coordinate ``text (prompt)``.
+    score : Score
+
+    Returns
+    -------
+    xarray.Dataset
+        The same with other scores.
+
+    Raises
+    ------
+    StoreError
+        If the sweep was not stored.
+    """
+    names, first = np.unique(result["image"].values, return_index=True)
+    texts = xr.broadcast(result["text"], result["image"])[0].transpose(*result["image"].dims)
+    scores = score(read_images(result, xr.DataArray(names)), list(texts.values.ravel()[first]))
+    again = scores[np.searchsorted(names, result["image"].values)]
+    return result.assign(score=(result["image"].dims, again))
