@@ -131,6 +131,12 @@ class Judge:
             for name in self.questions
         }
 
+    def things(self, images: Images) -> list[list[str]]:
+        """Name the things that are more likely than not in each picture."""
+        likely = self(images)[OBJECTS].values > 0.5
+        names = np.array(self.questions[OBJECTS])
+        return [names[row].tolist() for row in likely]
+
 
 def load_judge(folder: str | Path = MINIATURE) -> Judge:
     """Load a judge.

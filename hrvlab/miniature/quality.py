@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from math import sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, DiffusionPipeline
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTokenizer
 
 from hrvlab.experiments.judge import load_judge
 from hrvlab.generation import generate
-from hrvlab.miniature import world
 from hrvlab.miniature.drawing import draw
 from hrvlab.miniature.pictures import HELD_OUT_WORLD, as_tensor
-from hrvlab.miniature.questions import QUESTIONS, Question, ask_for
+from hrvlab.miniature.questions import (
+    QUESTIONS,
+    TWO_THINGS,
+    Question,
+    in_one_name,
+    read_asked,
+)
 from hrvlab.miniature.scenes import Scene, caption, sample_scene
-from hrvlab.models.load import load
+from hrvlab.models.load import fingerprint, load
 from hrvlab.typing import Images
 
 Z95 = 1.96
@@ -42,15 +49,19 @@ def interval(correct: int, total: int) -> tuple[float, float]:
     return (middle - half) / (1 + spread), (middle + half) / (1 + spread)
 
 
-def measure(folder: Path, *, images: int, scenes: int, steps: int, seed: int = 0) -> None:
+def measure(
+    folder: Path, work: Path, *, images: int, scenes: int, steps: int, seed: int = 0
+) -> None:
     """Measure an assembled miniature and write ``quality.json`` beside its weights.
 
     Parameters
     ----------
     folder : Path
         The pipeline folder, with the whole CLIP in ``clip`` and the judge in ``judge``.
+    work : Path
+        Keeps the generated pictures, so that a killed measurement goes on with the next row.
     images : int
-        Pictures generated for each question, at least; every answer is asked for equally often.
+        Pictures generated for each row of the table.
     scenes : int
         Held-out scenes drawn for the autoencoder and for the witnesses' own errors.
     steps : int
@@ -70,35 +81,20 @@ def measure(folder: Path, *, images: int, scenes: int, steps: int, seed: int = 0
         "drawn, blurred": nn.functional.avg_pool2d(decoded, 3, 1, 1),
         "drawn, noised": decoded + NOISE * noise,
     }
-    pairs = sorted(world.HELD_OUT_PAIRS) * -(-images // len(world.HELD_OUT_PAIRS))
-    asked = [(question.name, question, *ask_for(question, images, seed)) for question in QUESTIONS]
-    asked.append(
-        (
-            "color, pair never drawn",
-            next(question for question in QUESTIONS if question.name == "color"),
-            [f"a {color} {thing}" for color, thing in pairs],
-            [color for color, _ in pairs],
-        )
-    )
+    questions = {question.name: question for question in QUESTIONS}
     rows = []
-    for name, question, prompts, wanted in asked:
-        made = generate(
-            pipe,
-            prompts,
-            seed=seed,
-            batch_size=BATCH_SIZE,
-            num_inference_steps=steps,
-            guidance_scale=GUIDANCE,
-        )
+    for name, asking in read_asked().items():
+        prompts, wanted = asking.ask(images)
+        made = _made(pipe, prompts, work, seed=seed, num_inference_steps=steps)
         rows += [
-            _row(witness, name, "generated", wanted, see(made, question))
+            _row(witness, name, "generated", wanted, see(made, questions[asking.question]))
             for witness, see in witnesses.items()
         ]
     for question in QUESTIONS:
         chosen = [
             (index, answer)
             for index, scene in enumerate(held_out)
-            if len(scene.figures) == 1 and (answer := question.truth(scene)) in question.answers
+            if (answer := question.truth(scene)) in question.answers
         ]
         indices, answers = zip(*chosen, strict=True)
         for source, pictures in drawn.items():
@@ -122,7 +118,13 @@ def measure(folder: Path, *, images: int, scenes: int, steps: int, seed: int = 0
 def judge_witness(folder: Path) -> Witness:
     """Let the judge see; where it refuses an answer, that is an error."""
     judge = load_judge(folder / "judge")
-    return lambda images, question: judge.answers(images)[question.name]
+
+    def see(images: Images, question: Question) -> list[str]:
+        if question.name == TWO_THINGS:
+            return [in_one_name(things) for things in judge.things(images)]
+        return judge.answers(images)[question.name]
+
+    return see
 
 
 def clip_witness(clip: CLIPModel, tokenizer: CLIPTokenizer) -> Witness:
@@ -135,6 +137,18 @@ def clip_witness(clip: CLIPModel, tokenizer: CLIPTokenizer) -> Witness:
         return [question.answers[int(index)] for index in logits.argmax(1)]
 
     return see
+
+
+def _made(pipe: DiffusionPipeline, prompts: list[str], work: Path, **call: Any) -> Images:
+    """Generate pictures, or read them if that was done."""
+    plan = json.dumps([fingerprint(pipe), GUIDANCE, BATCH_SIZE, prompts, call], sort_keys=True)
+    path = work / f"measured-{hashlib.sha256(plan.encode()).hexdigest()[:16]}.npy"
+    if not path.exists():
+        made = generate(pipe, prompts, batch_size=BATCH_SIZE, guidance_scale=GUIDANCE, **call)
+        partial = path.with_suffix(".partial.npy")
+        np.save(partial, made, allow_pickle=False)
+        partial.rename(path)
+    return np.load(path, allow_pickle=False)
 
 
 def _decoded(autoencoder: AutoencoderKL, pixels: Tensor) -> Tensor:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from hrvlab.miniature import world
 from hrvlab.miniature.scenes import Scene
-from hrvlab.miniature.world import THING_BY_NAME, THINGS
+from hrvlab.miniature.world import THING_BY_NAME
+from hrvlab.paths import data_path
+
+TWO_THINGS = "two things"
 
 
 @dataclass(frozen=True)
@@ -23,93 +29,107 @@ class Question:
         What may be seen, as texts.
     truth : callable
         Gives a scene's right answer; None where the question does not apply.
-    prompt : callable
-        Writes a prompt from a right answer and the name of a thing.
     """
 
     name: str
     answers: tuple[str, ...]
     truth: Callable[[Scene], str | None]
-    prompt: Callable[[str, str], str]
+
+
+def in_one_name(things: list[str]) -> str:
+    """Name several things together, whatever their order."""
+    return " and ".join(sorted(things))
+
+
+def _of_one_kind(truth: Callable[[Scene], str | None]) -> Callable[[Scene], str | None]:
+    """Ask only about scenes of one kind of thing."""
+    return lambda scene: truth(scene) if len(scene.figures) == 1 else None
+
+
+def _thing(scene: Scene) -> str | None:
+    return scene.figures[0].thing.name if scene.count == 1 else None
 
 
 def _count(scene: Scene) -> str | None:
-    return next(word for word, number in world.COUNTS.items() if number == scene.count)
+    words = list(world.COUNTS)
+    return words[scene.count - 1] if scene.count > 1 else None
+
+
+def _two_things(scene: Scene) -> str | None:
+    things = [figure.thing.name for figure in scene.figures]
+    return in_one_name(things) if len(things) == 2 else None
 
 
 QUESTIONS = (
+    Question("object", tuple(THING_BY_NAME), _of_one_kind(_thing)),
+    Question("color", world.PLAIN_COLORS, _of_one_kind(lambda scene: scene.figures[0].color)),
+    Question("pattern", world.PATTERNS, _of_one_kind(lambda scene: scene.figures[0].pattern)),
+    Question("material", world.MATERIALS, _of_one_kind(lambda scene: scene.figures[0].material)),
+    Question("style", world.STYLES, _of_one_kind(lambda scene: scene.style)),
+    Question("weather", world.WEATHERS, _of_one_kind(lambda scene: scene.weather)),
+    Question("scene", world.LANDSCAPES, _of_one_kind(lambda scene: scene.landscape)),
+    Question("count", ("two", "three", "four"), _of_one_kind(_count)),
     Question(
-        "object",
-        tuple(THING_BY_NAME),
-        lambda scene: scene.figures[0].thing.name if scene.count == 1 else None,
-        lambda answer, thing: f"a {answer}",
-    ),
-    Question(
-        "color",
-        world.PLAIN_COLORS,
-        lambda scene: scene.figures[0].color,
-        lambda answer, thing: f"a {answer} {thing}",
-    ),
-    Question(
-        "pattern",
-        world.PATTERNS,
-        lambda scene: scene.figures[0].pattern,
-        lambda answer, thing: f"a {thing} with a {answer} pattern",
-    ),
-    Question(
-        "material",
-        world.MATERIALS,
-        lambda scene: scene.figures[0].material,
-        lambda answer, thing: f"a {thing} made of {answer}",
-    ),
-    Question(
-        "style",
-        world.STYLES,
-        lambda scene: scene.style,
-        lambda answer, thing: f"a {answer} style painting of a {thing}",
-    ),
-    Question(
-        "weather",
-        world.WEATHERS,
-        lambda scene: scene.weather,
-        lambda answer, thing: f"a {thing} on a {answer} day",
-    ),
-    Question(
-        "scene",
-        world.LANDSCAPES,
-        lambda scene: scene.landscape,
-        lambda answer, thing: f"a {thing} in the {answer}",
-    ),
-    Question(
-        "count",
-        ("two", "three", "four"),
-        lambda scene: _count(scene) if scene.count > 1 else None,
-        lambda answer, thing: f"{answer} {THING_BY_NAME[thing].plural}",
+        TWO_THINGS,
+        tuple(in_one_name(list(pair)) for pair in itertools.combinations(THING_BY_NAME, 2)),
+        _two_things,
     ),
 )
 
 
-def ask_for(question: Question, images: int, seed: int) -> tuple[list[str], list[str]]:
-    """Write prompts that go through the answers in turn, each with things of one sense.
+class Asking(BaseModel):
+    """Prompts that ask for known answers to one question.
 
     Parameters
     ----------
-    question : Question
-    images : int
-        How many prompts, at least; every answer is asked for equally often.
-    seed : int
-        Chooses the things.
+    question : str
+        Name of one of `QUESTIONS`.
+    template : str
+        With ``{word}``, and ``{noun}`` if there are nouns.
+    words : list of str
+    nouns : list of str
+    answers : list of str, optional
+        The right answer for each word; default: the word itself.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    question: str
+    template: str
+    words: list[str]
+    nouns: list[str] = [""]
+    answers: list[str] | None = None
+
+    def ask(self, pictures: int) -> tuple[list[str], list[str]]:
+        """Write so many prompts, all in turn as often as it takes, the rest evenly spread.
+
+        Returns
+        -------
+        prompts, answers : list of str
+        """
+        answers = self.answers or self.words
+        pairs = [
+            (_with_right_article(self.template.format(word=word, noun=noun)), answer)
+            for noun in self.nouns
+            for word, answer in zip(self.words, answers, strict=True)
+        ]
+        rounds, rest = divmod(pictures, len(pairs))
+        spread = np.linspace(0, len(pairs), rest, endpoint=False).astype(int)
+        chosen = pairs * rounds + [pairs[index] for index in spread]
+        prompts, wanted = zip(*chosen, strict=True)
+        return list(prompts), list(wanted)
+
+
+def read_asked() -> dict[str, Asking]:
+    """Read what the miniature draws when its quality is measured.
 
     Returns
     -------
-    prompts, answers : list of str
+    dict of str to Asking
+        Under names that say what is measured.
     """
-    rng = np.random.default_rng(seed)
-    plain = [thing.name for thing in THINGS if thing.cue == thing.word]
-    rounds = -(-images // len(question.answers))
-    answers = list(question.answers) * rounds
-    prompts = [question.prompt(answer, plain[rng.integers(len(plain))]) for answer in answers]
-    return [_with_right_article(prompt) for prompt in prompts], answers
+    content = yaml.safe_load(data_path("benchmarks", "quality-miniature.yaml").read_text())
+    return TypeAdapter(dict[str, Asking]).validate_python(content)
 
 
 def _with_right_article(prompt: str) -> str:

@@ -36,6 +36,12 @@ def test_the_answer_is_the_most_probable_one(folder):
         assert answers == [QUESTIONS[name][index] for index in best]
 
 
+def test_the_things_named_are_those_more_likely_than_not(folder):
+    judge = load_judge(folder)
+    named = [[name in names for name in QUESTIONS["object"]] for names in judge.things(IMAGES)]
+    np.testing.assert_array_equal(named, judge(IMAGES)["object"] > 0.5)
+
+
 def test_a_picture_is_judged_alike_alone_and_among_others(folder):
     judge = load_judge(folder)
     together = judge(IMAGES)["color"]
