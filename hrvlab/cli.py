@@ -43,7 +43,7 @@ Model = Annotated[
 Prompts = Annotated[
     str | None, typer.Option(help="A text file (one a line), a YAML file, or 'miniature'.")
 ]
-StageName = Literal["clip", "autoencoder", "judge", "denoiser", "assemble", "measure"]
+StageName = Literal["clip", "autoencoder", "judge", "denoiser", "reading", "assemble", "measure"]
 Seed = Annotated[int, typer.Option(help="Seed of the initial noise.")]
 Steps = Annotated[int, typer.Option(help="Denoising steps.")]
 BatchSize = Annotated[int, typer.Option(help="Images that go through the model together.")]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
@@ -23,6 +23,7 @@ from hrvlab.miniature.tokens import train_tokenizer
 from hrvlab.miniature.training import averaged_weights
 
 TRAINING = "training.json"
+TRAINED = ("clip", "autoencoder", "judge", "denoiser", "reading")
 
 
 def trained_clip(folder: Path) -> tuple[CLIPModel, CLIPTokenizer]:
@@ -38,6 +39,13 @@ def trained_autoencoder(folder: Path) -> AutoencoderKL:
     autoencoder = build_autoencoder()
     autoencoder.load_state_dict(_part(averaged_weights(folder, "autoencoder"), "autoencoder"))
     return autoencoder.eval()
+
+
+def trained_unet(folder: Path, stage: str) -> UNet2DConditionModel:
+    """Read the UNet from the working folder as one of its stages left it."""
+    unet = build_unet()
+    unet.load_state_dict(_part(averaged_weights(folder, stage), "unet"))
+    return unet
 
 
 def assemble(folder: Path, target: Path, *, pictures: int) -> None:
@@ -56,8 +64,7 @@ def assemble(folder: Path, target: Path, *, pictures: int) -> None:
     autoencoder = trained_autoencoder(folder)
     latents = encode_pictures(folder, autoencoder, pictures)
     autoencoder.register_to_config(scaling_factor=scaling_factor(latents))
-    unet = build_unet()
-    unet.load_state_dict(_part(averaged_weights(folder, "denoiser"), "unet"))
+    unet = trained_unet(folder, "reading")
     pipe = build_pipeline(autoencoder, clip.text_model, tokenizer, unet)
     pipe.to(torch.float16).save_pretrained(target, safe_serialization=True)
     image_processor = CLIPImageProcessor(
@@ -70,9 +77,7 @@ def assemble(folder: Path, target: Path, *, pictures: int) -> None:
     clip.half().save_pretrained(target / "clip", safe_serialization=True)
     for config in (target / "text_encoder" / "config.json", target / "clip" / "config.json"):
         _load_as_float32(config)
-    curves = {
-        stage: loss_curve(folder, stage) for stage in ("clip", "autoencoder", "judge", "denoiser")
-    }
+    curves = {stage: loss_curve(folder, stage) for stage in TRAINED}
     report = {"pictures": pictures, "losses": curves}
     (target / TRAINING).write_text(json.dumps(report) + "\n")
 

@@ -118,13 +118,44 @@ def scaling_factor(latents: NDArray[np.float16]) -> float:
     return round(1 / float(latents[:4000].astype(np.float32).std()), 4)
 
 
+def words_alone(states: Tensor, ends: Tensor) -> Tensor:
+    """Give every caption the end and the padding of another, so that its words alone tell.
+
+    The end token has read all of a short caption, and a UNet that can learn everything from there
+    learns little from the words. Stable Diffusion's captions are too long and varied for that.
+
+    Parameters
+    ----------
+    states : Tensor, shape (caption, token, channel)
+        Of the text encoder.
+    ends : Tensor of int64, shape (caption,)
+        Position of each caption's end token.
+
+    Returns
+    -------
+    Tensor, shape (caption, token, channel)
+        Row i up to its end as it was; from there on, row i − 1 from its own end on.
+    """
+    others = torch.arange(len(states)).roll(1)
+    places = torch.arange(states.shape[1])
+    theirs = places + (ends[others] - ends)[:, None]
+    swapped = states[others[:, None], theirs.clamp(0, len(places) - 1)]
+    return torch.where((places < ends[:, None])[..., None], states, swapped)
+
+
 class Denoising(nn.Module):
     """The UNet with its loss: velocity prediction, weighted by capped signal-to-noise ratio."""
 
     def __init__(
-        self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer
+        self,
+        unet: UNet2DConditionModel,
+        text_encoder: CLIPTextModel,
+        tokenizer: CLIPTokenizer,
+        *,
+        reading: bool = False,
     ) -> None:
         super().__init__()
+        self.reading = reading
         self.unet = unet
         self.text_encoder = text_encoder.requires_grad_(False)
         self.tokenizer = tokenizer
@@ -137,6 +168,8 @@ class Denoising(nn.Module):
         )
         with torch.no_grad():
             states = self.text_encoder(tokens.input_ids).last_hidden_state
+        if self.reading:
+            states = words_alone(states, tokens.attention_mask.sum(1) - 1)
         noise = torch.randn_like(latents)
         # Stratified over the batch: the same marginal, a steadier loss.
         spread = (torch.arange(len(latents)) + torch.rand(len(latents))) / len(latents)
@@ -150,17 +183,20 @@ class Denoising(nn.Module):
 
 
 def denoiser_stage(
+    name: str,
     folder: Path,
+    unet: UNet2DConditionModel,
     autoencoder: AutoencoderKL,
     text_encoder: CLIPTextModel,
     tokenizer: CLIPTokenizer,
     *,
     pictures: int,
     steps: int,
+    learning_rate: float,
+    reading: bool,
     batch: int = 32,
-    learning_rate: float = 1e-3,
 ) -> Stage:
-    """Train the UNet on the latents of drawn pictures and their captions."""
+    """Train the UNet on the latents of drawn pictures and their captions, or their words alone."""
     latents = encode_pictures(folder, autoencoder, pictures)
     factor = scaling_factor(latents)
 
@@ -182,5 +218,5 @@ def denoiser_stage(
         ).images
         save_sheet(images * 2 - 1, path, columns=8)
 
-    model = Denoising(build_unet(), text_encoder, tokenizer)
-    return Stage("denoiser", model, loss, steps, learning_rate, 0.999, preview)
+    model = Denoising(unet, text_encoder, tokenizer, reading=reading)
+    return Stage(name, model, loss, steps, learning_rate, 0.999, preview)

@@ -13,17 +13,17 @@ import torch
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from hrvlab.errors import StoreError
-from hrvlab.miniature.assembly import assemble, trained_autoencoder, trained_clip
+from hrvlab.miniature.assembly import assemble, trained_autoencoder, trained_clip, trained_unet
 from hrvlab.miniature.autoencoder import autoencoder_stage
 from hrvlab.miniature.clip import clip_stage
-from hrvlab.miniature.denoiser import denoiser_stage, encode_pictures
+from hrvlab.miniature.denoiser import build_unet, denoiser_stage, encode_pictures
 from hrvlab.miniature.drawing import check_font
 from hrvlab.miniature.judging import judge_stage, save_judge
 from hrvlab.miniature.quality import measure
 from hrvlab.miniature.tokens import train_tokenizer
-from hrvlab.miniature.training import train
+from hrvlab.miniature.training import Stage, train
 
-DENOISER_PROCESSES = 2
+UNET_PROCESSES = 2
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Recipe:
     ----------
     pictures : int
         Drawn scenes that all stages train on.
-    clip_steps, autoencoder_steps, judge_steps, denoiser_steps : int
-        Optimiser steps of each stage; the denoiser's are taken by two processes together.
+    clip_steps, autoencoder_steps, judge_steps, denoiser_steps, reading_steps : int
+        Optimiser steps of each stage; those of the UNet's two are taken by two processes together.
     measured_pictures : int
-        Pictures generated for each question about the model's quality.
+        Pictures generated for each row of the quality table.
     measured_scenes : int
         Held-out scenes drawn for the same.
     sampling_steps : int
@@ -47,9 +47,10 @@ class Recipe:
     pictures: int = 96_000
     clip_steps: int = 3200
     autoencoder_steps: int = 12_000
-    judge_steps: int = 1600
+    judge_steps: int = 4800
     denoiser_steps: int = 8000
-    measured_pictures: int = 128
+    reading_steps: int = 2000
+    measured_pictures: int = 512
     measured_scenes: int = 2000
     sampling_steps: int = 25
 
@@ -61,6 +62,7 @@ SMOKE = Recipe(
     autoencoder_steps=4,
     judge_steps=4,
     denoiser_steps=2,
+    reading_steps=2,
     measured_pictures=1,
     measured_scenes=600,
     sampling_steps=2,
@@ -92,45 +94,81 @@ def train_judge(folder: Path, target: Path, recipe: Recipe) -> None:
 
 
 def train_denoiser(folder: Path, target: Path, recipe: Recipe) -> None:
-    """Train the UNet in two single-threaded processes, which two cores serve best."""
+    """Train the UNet."""
     trained_clip(folder)  # it must be there before the encoding takes its minutes
     encode_pictures(folder, trained_autoencoder(folder), recipe.pictures)
+    _in_processes(_denoise, folder, recipe)
+
+
+def train_reading(folder: Path, target: Path, recipe: Recipe) -> None:
+    """Train the UNet further, from words alone."""
+    trained_unet(folder, "denoiser")
+    _in_processes(_read, folder, recipe)
+
+
+def _in_processes(stage: Callable[[Path, Recipe], Stage], folder: Path, recipe: Recipe) -> None:
+    """Train in two single-threaded processes, which two cores serve best."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     # A spawned process inherits the environment, not what the command line silenced.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
-        spawn(_denoise, (port, folder, recipe), DENOISER_PROCESSES)
+        spawn(_process, (port, stage, folder, recipe), UNET_PROCESSES)
     except ProcessExitedException as error:
         raise StoreError(
-            f"a process of the denoiser's training died ({error}); "
+            f"a process of the training died ({error}); "
             "train again to go on from the last checkpoint"
         ) from error
 
 
-def _denoise(rank: int, port: int, folder: Path, recipe: Recipe) -> None:
-    """Train the UNet as one of several processes."""
+def _process(
+    rank: int, port: int, stage: Callable[[Path, Recipe], Stage], folder: Path, recipe: Recipe
+) -> None:
+    """Train a stage as one of several processes."""
     # What is sent when the parent dies; a shell's background jobs begin with it ignored.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ |= {
         "RANK": str(rank),
-        "WORLD_SIZE": str(DENOISER_PROCESSES),
+        "WORLD_SIZE": str(UNET_PROCESSES),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
     torch.set_num_threads(1)
     # Seeded before the trained parts are built, for building them takes random numbers too.
     torch.manual_seed(0)
+    train(stage(folder, recipe), folder)
+
+
+def _denoise(folder: Path, recipe: Recipe) -> Stage:
     clip, tokenizer = trained_clip(folder)
-    stage = denoiser_stage(
+    return denoiser_stage(
+        "denoiser",
         folder,
+        build_unet(),
         trained_autoencoder(folder),
         clip.text_model,
         tokenizer,
         pictures=recipe.pictures,
         steps=recipe.denoiser_steps,
+        learning_rate=1e-3,
+        reading=False,
     )
-    train(stage, folder)
+
+
+def _read(folder: Path, recipe: Recipe) -> Stage:
+    clip, tokenizer = trained_clip(folder)
+    return denoiser_stage(
+        "reading",
+        folder,
+        trained_unet(folder, "denoiser"),
+        trained_autoencoder(folder),
+        clip.text_model,
+        tokenizer,
+        pictures=recipe.pictures,
+        steps=recipe.reading_steps,
+        learning_rate=5e-4,
+        reading=True,
+    )
 
 
 def assemble_pipeline(folder: Path, target: Path, recipe: Recipe) -> None:
@@ -143,6 +181,7 @@ def measure_quality(folder: Path, target: Path, recipe: Recipe) -> None:
     """Measure what the assembled model draws."""
     measure(
         target,
+        folder,
         images=recipe.measured_pictures,
         scenes=recipe.measured_scenes,
         steps=recipe.sampling_steps,
@@ -154,6 +193,7 @@ STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {
     "autoencoder": train_autoencoder,
     "judge": train_judge,
     "denoiser": train_denoiser,
+    "reading": train_reading,
     "assemble": assemble_pipeline,
     "measure": measure_quality,
 }

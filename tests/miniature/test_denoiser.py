@@ -4,7 +4,13 @@ from diffusers import UNet2DConditionModel
 from transformers import CLIPTextModel
 
 from hrvlab.miniature.clip import build_clip
-from hrvlab.miniature.denoiser import MIN_SNR, Denoising, build_scheduler, build_unet
+from hrvlab.miniature.denoiser import (
+    MIN_SNR,
+    Denoising,
+    build_scheduler,
+    build_unet,
+    words_alone,
+)
 from hrvlab.miniature.tokens import train_tokenizer
 from hrvlab.models.heads import head_table
 
@@ -57,3 +63,29 @@ def test_the_text_encoder_is_not_trained(parts):
     model(torch.zeros(1, 12, 8, 8), ["a cat"]).backward()
     assert all(p.grad is None for p in model.text_encoder.parameters())
     assert any(p.grad is not None for p in model.unet.parameters())
+
+
+def test_from_its_end_on_a_caption_is_followed_by_another_s_end_and_padding():
+    # Two words, none, four: captions of 7 tokens that end at 3, 1 and 5.
+    states = torch.arange(21.0).view(3, 7, 1)
+    alone = words_alone(states, torch.tensor([3, 1, 5]))[..., 0]
+    assert alone.tolist() == [
+        [0, 1, 2, 19, 20, 20, 20],
+        [7, 3, 4, 5, 6, 6, 6],
+        [14, 15, 16, 17, 18, 8, 9],
+    ]
+
+
+def test_a_reading_unet_cannot_tell_a_caption_from_its_end(parts):
+    unet, text_encoder, tokenizer = parts
+    reading = Denoising(unet, text_encoder, tokenizer, reading=True)
+    seen = []
+    hook = unet.register_forward_pre_hook(lambda module, given: seen.append(given[2]))
+    reading(torch.zeros(2, 12, 8, 8), ["a red car", "a cat"])
+    hook.remove()
+    plain = text_encoder(
+        tokenizer(["a red car", "a cat"], padding="max_length", return_tensors="pt").input_ids
+    )
+    states = plain.last_hidden_state
+    torch.testing.assert_close(seen[0][0, :4], states[0, :4])
+    torch.testing.assert_close(seen[0][0, 4], states[1, 3])
