@@ -3,7 +3,8 @@
 from hrvlab.attention import Rescale, attach
 from hrvlab.capture import attention_by_word, capture
 from hrvlab.concepts import ConceptSet
-from hrvlab.experiments.scoring import clip_score
+from hrvlab.experiments.editing import edit
+from hrvlab.experiments.scoring import clip_score, judge_score
 from hrvlab.experiments.steering import adjust, strengthen
 from hrvlab.experiments.weakening import weaken
 from hrvlab.generation import generate
@@ -23,8 +24,10 @@ __all__ = [
     "capture",
     "clip_score",
     "collect_votes",
+    "edit",
     "generate",
     "head_table",
+    "judge_score",
     "load",
     "load_relevance",
     "read_prompts",

@@ -13,8 +13,7 @@ from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from hrvlab.attention import Attachment, Rescale, attach
-from hrvlab.attention.calls import Tap
+from hrvlab.attention import Attachment, Part, Rescale, attach
 from hrvlab.errors import ParameterError
 from hrvlab.typing import Images
 
@@ -67,7 +66,7 @@ def image_generator(seed: int, prompt_index: int, image: int = 0) -> torch.Gener
 
 
 def run_batch(
-    pipe: DiffusionPipeline, batch: Batch, *parts: Tap | Rescale, **call: Any
+    pipe: DiffusionPipeline, batch: Batch, *parts: Part, **call: Any
 ) -> tuple[Any, Attachment]:
     """Run the pipeline once with taps and edits attached.
 
@@ -75,7 +74,7 @@ def run_batch(
     ----------
     pipe : diffusers.DiffusionPipeline
     batch : Batch
-    *parts : Tap or Rescale
+    *parts : Tap, Rescale or Borrow
     **call
         Keywords of the pipeline's own call.
 

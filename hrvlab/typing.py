@@ -4,7 +4,7 @@
 position of a layer's grid, ``token`` a text column and ``head_position`` a head of the whole model.
 """
 
-from jaxtyping import Bool, Float, Float32, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt8
 from numpy import ndarray
 from torch import Tensor
 
@@ -14,11 +14,13 @@ Key = Float[Tensor, "sample head token dim"]
 Value = Float[Tensor, "sample token channel"]
 Probabilities = Float[Tensor, "sample head position token"]
 HeadFactors = Float[ndarray, "... head_position"]
+Alignment = Float64[ndarray, "source_token target_token"]
 TokenMask = Bool[ndarray, "sample token"]
 Votes = Int64[ndarray, "row head_position concept"]
 TokenMass = Float32[ndarray, "sample call layer head token"]
 
 __all__ = [
+    "Alignment",
     "HeadFactors",
     "Images",
     "Key",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from diffusers.models.attention_processor import Attention
+from torch import Tensor
 
 from hrvlab.models.heads import Layer
 from hrvlab.typing import Key, Query
@@ -35,6 +36,21 @@ class Call:
     conditional: slice
     samples: int
     latent_size: tuple[int, int]
+
+
+# What a bound edit does with the states of one projection in one call; it gives new ones.
+Hook = Callable[[Call, Tensor], Tensor]
+
+
+class BoundEdit(Protocol):
+    """An intervention that knows the prompts and the model it acts on."""
+
+    def hooks(self, layer: Layer) -> Mapping[str, Hook]:
+        """Give what to do in a layer's transformer block.
+
+        Keys name projections of its self- and cross-attention: ``"attn1.to_q"``, ``"attn2.to_v"``
+        and so on, whose outputs are changed, or ``"attn2.to_out.0"``, whose input is.
+        """
 
 
 class Tap(Protocol):

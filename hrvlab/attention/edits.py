@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from hrvlab.attention.calls import Call
+from hrvlab.attention.calls import Call, Hook
 from hrvlab.errors import ParameterError
 from hrvlab.models.heads import Layer
 from hrvlab.models.tokens import content_columns, word_columns
@@ -111,18 +112,15 @@ class BoundRescale:
         self.mask = torch.from_numpy(mask)
         self.factors = torch.from_numpy(np.atleast_2d(edit.factors))
 
-    def acts_in(self, call: Call) -> bool:
-        """Say whether the call lies in the window."""
+    def hooks(self, layer: Layer) -> dict[str, Hook]:
+        """Give what to do with the outputs of a transformer block's projections."""
+        return {"attn2.to_v": partial(self._rescale, layer)}
+
+    def _rescale(self, layer: Layer, call: Call, value: Tensor) -> Tensor:
+        """Rescale the conditional rows of a value projection's output (batch, token, channel)."""
         start, stop = self.window
-        return call.index >= start and (stop is None or call.index < stop)
-
-    def apply(self, call: Call, layer: Layer, value: Tensor) -> Tensor:
-        """Rescale the conditional rows of a value projection's output.
-
-        Parameters
-        ----------
-        value : Tensor, shape (batch, token, head × dim)
-        """
+        if call.index < start or (stop is not None and call.index >= stop):
+            return value
         repeats, rest = divmod(call.samples, len(self.mask))
         if rest:
             raise ParameterError(

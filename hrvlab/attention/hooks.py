@@ -1,7 +1,7 @@
 """Attach taps and edits to a pipeline's cross-attention by PyTorch's own forward hooks.
 
-No attention processor is replaced and no forward is patched: hooks on ``to_q`` and ``to_k`` read,
-hooks on ``to_v`` edit, and removing them restores the model exactly.
+No attention processor is replaced and no forward is patched: hooks on the projections read and
+change what passes, and removing them restores the model exactly.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from hrvlab.attention.calls import Call, Tap
+from hrvlab.attention.borrow import Borrow, BoundBorrow
+from hrvlab.attention.calls import BoundEdit, Call, Hook, Tap
 from hrvlab.attention.edits import BoundRescale, Rescale
 from hrvlab.errors import CoverageError, ModelError, ParameterError
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import Layer, cross_attention_layers
 from hrvlab.models.load import fingerprint
+
+Edit = Rescale | Borrow
+Part = Tap | Edit
 
 
 class Attachment:
@@ -37,7 +41,7 @@ class Attachment:
     def __init__(
         self,
         pipe: DiffusionPipeline,
-        parts: Sequence[Tap | Rescale],
+        parts: Sequence[Part],
         prompts: Sequence[str] | None,
     ) -> None:
         self.family = family_of(pipe)
@@ -45,43 +49,62 @@ class Attachment:
         self.layers = cross_attention_layers(pipe.unet)
         self.modules = [_readable(pipe.unet, layer) for layer in self.layers]
         self.noise_levels: list[float] = []
-        self.taps = [part for part in parts if not isinstance(part, Rescale)]
-        edits = [part for part in parts if isinstance(part, Rescale)]
+        edits = [part for part in parts if isinstance(part, Edit)]
+        self.taps = [part for part in parts if not isinstance(part, Edit)]
         if edits and not prompts:
             raise ParameterError(
                 "an edit needs the prompts it acts on: attach(pipe, edit, prompts=['a red car'])"
             )
         for model in {edit.model for edit in edits if edit.model}:
             _check_fingerprint(pipe, model)
-        self.edits = [
-            BoundRescale(edit, edit.columns(pipe.tokenizer, prompts or []), self.layers)
-            for edit in edits
-        ]
+        self.edits = [self._bind(edit, prompts or []) for edit in edits]
         self._call: Call | None = None
         self._query: Tensor | None = None
-        self._fired: set[tuple[str, str]] = set()
-        self._expected = {
-            (layer.module, projection)
-            for layer in self.layers
-            for projection in self._projections()
-        }
+        self._fired: set[str] = set()
+        self._expected: set[str] = set()
         self._handles: list[RemovableHandle] = []
 
-    def _projections(self) -> list[str]:
-        return ["to_q", "to_k"] * bool(self.taps) + ["to_v"] * bool(self.edits)
+    def _bind(self, edit: Edit, prompts: Sequence[str]) -> BoundEdit:
+        if isinstance(edit, Borrow):
+            return BoundBorrow(edit, len(prompts), self.layers)
+        return BoundRescale(edit, edit.columns(self.pipe.tokenizer, prompts), self.layers)
 
     def install(self) -> None:
-        """Put every hook in place."""
+        """Put every hook in place: edits in the order given, then taps, which see their work."""
         for tap in self.taps:
             tap.begin(self.layers, self.modules)
         unet = self.pipe.unet
         self._handles.append(unet.register_forward_pre_hook(self._begin_call, with_kwargs=True))
         self._handles.append(unet.register_forward_hook(self._end_call))
-        actions = {"to_q": self._keep_query, "to_k": self._observe, "to_v": self._edit}
         for layer, module in zip(self.layers, self.modules, strict=True):
-            for projection in self._projections():
-                hook = partial(actions[projection], layer, module)
-                self._handles.append(getattr(module, projection).register_forward_hook(hook))
+            hooks = [hook for edit in self.edits for hook in edit.hooks(layer).items()]
+            if self.taps:
+                hooks.append(("attn2.to_q", self._keep_query))
+                hooks.append(("attn2.to_k", partial(self._observe, layer, module)))
+            for projection, hook in hooks:
+                self._hook(f"{layer.module.removesuffix('attn2')}{projection}", hook)
+
+    def _hook(self, name: str, hook: Hook) -> None:
+        """Let a hook change a projection's output, or the input of an output projection."""
+        self._expected.add(name)
+
+        def before(_: nn.Module, given: tuple[Tensor]) -> tuple[Tensor]:
+            return (self._run(name, hook, given[0]),)
+
+        def after(_: nn.Module, __: object, output: Tensor) -> Tensor:
+            return self._run(name, hook, output)
+
+        projection = self.pipe.unet.get_submodule(name)
+        self._handles.append(
+            projection.register_forward_pre_hook(before)
+            if name.endswith("to_out.0")
+            else projection.register_forward_hook(after)
+        )
+
+    def _run(self, name: str, hook: Hook, states: Tensor) -> Tensor:
+        self._fired.add(name)
+        assert self._call is not None
+        return hook(self._call, states)
 
     def remove(self) -> None:
         """Take every hook away again."""
@@ -113,44 +136,28 @@ class Attachment:
         self._fired.clear()
 
     def _end_call(self, *_: object) -> None:
-        missing = sorted({module for module, _ in self._expected - self._fired})
+        missing = sorted(self._expected - self._fired)
         if missing:
             raise CoverageError(
-                f"{len(missing)} of {len(self.layers)} cross-attention layers were not read in "
-                f"UNet call {len(self.noise_levels)}, first {missing[0]}: its projections were "
-                "fused or replaced after attach; attach last, after pipe.unfuse_qkv_projections()"
+                f"{len(missing)} of {len(self._expected)} attention projections were not read in "
+                f"UNet call {len(self.noise_levels)}, first {missing[0]}: they were fused or "
+                "replaced after attach; attach last, after pipe.unfuse_qkv_projections()"
             )
         assert self._call is not None
         self.noise_levels.append(self._call.noise_level)
 
-    def _keep_query(
-        self, layer: Layer, module: Attention, _: nn.Module, __: object, output: Tensor
-    ) -> None:
-        self._fired.add((layer.module, "to_q"))
+    def _keep_query(self, call: Call, output: Tensor) -> Tensor:
         self._query = output
+        return output
 
-    def _observe(
-        self, layer: Layer, module: Attention, _: nn.Module, __: object, output: Tensor
-    ) -> None:
-        self._fired.add((layer.module, "to_k"))
-        call = self._call
-        assert call is not None and self._query is not None
+    def _observe(self, layer: Layer, module: Attention, call: Call, output: Tensor) -> Tensor:
+        assert self._query is not None
         query, key = (
             states[call.conditional].detach().unflatten(-1, (layer.heads, -1)).transpose(1, 2)
             for states in (self._query, output)
         )
         for tap in self.taps:
             tap.observe(call, layer, query, key, module.scale)
-
-    def _edit(
-        self, layer: Layer, module: Attention, _: nn.Module, __: object, output: Tensor
-    ) -> Tensor:
-        self._fired.add((layer.module, "to_v"))
-        call = self._call
-        assert call is not None
-        for edit in self.edits:
-            if edit.acts_in(call):
-                output = edit.apply(call, layer, output)
         return output
 
 
@@ -177,7 +184,7 @@ def _readable(unet: nn.Module, layer: Layer) -> Attention:
 
 @contextmanager
 def attach(
-    pipe: DiffusionPipeline, *parts: Tap | Rescale, prompts: Sequence[str] | None = None
+    pipe: DiffusionPipeline, *parts: Part, prompts: Sequence[str] | None = None
 ) -> Iterator[Attachment]:
     """Observe and edit the cross-attention of one plain pipeline call.
 
@@ -188,7 +195,7 @@ def attach(
     ----------
     pipe : diffusers.DiffusionPipeline
         Of a supported family.
-    *parts : Tap or Rescale
+    *parts : Tap, Rescale or Borrow
         Any number of observers and edits; edits act in the order given.
     prompts : sequence of str, optional
         The prompts of the call, one a batch row before ``num_images_per_prompt``; needed by edits.

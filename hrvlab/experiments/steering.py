@@ -106,7 +106,7 @@ def strengthen(
     -----
     Concept strengthening, Section 5 of arXiv 2412.02237, which has a strength of 1.
     """
-    row = _row(hrv, concept)
+    row = concept_row(hrv, concept)
     factors = strengthening_factors(row.values, strength)
     return _edit(row, factors, word, top, layers, window, allow_other_model)
 
@@ -155,13 +155,20 @@ def adjust(
     -----
     Concept adjusting, Section 5 of arXiv 2412.02237.
     """
-    wanted, unwanted = _row(hrv, toward), _row(hrv, away)
+    wanted, unwanted = concept_row(hrv, toward), concept_row(hrv, away)
     factors = adjusting_factors(wanted.values, unwanted.values, gain=gain, loss=loss, clamp=clamp)
     contrast = abs(wanted - unwanted).assign_attrs(hrv.attrs)
     return _edit(contrast, factors, word, top, layers, window, allow_other_model)
 
 
-def _row(hrv: xr.DataArray, concept: str) -> xr.DataArray:
+def concept_row(hrv: xr.DataArray, concept: str) -> xr.DataArray:
+    """Give one concept's vector.
+
+    Raises
+    ------
+    ConceptError
+        If there is no such concept.
+    """
     names = [str(name) for name in hrv["concept"].values]
     if concept not in names:
         raise ConceptError(f"there is no concept {concept!r}; there are: {', '.join(names)}")

@@ -77,7 +77,7 @@ def test_a_layer_that_is_not_called_is_an_error(tiny_pipe):
     layer = cross_attention_layers(tiny_pipe.unet)[1]
     module = tiny_pipe.unet.get_submodule(layer.module)
     with (
-        pytest.raises(CoverageError, match="1 of 4 cross-attention layers were not read"),
+        pytest.raises(CoverageError, match="1 of 8 attention projections were not read"),
         attach(tiny_pipe, TokenMeans()),
     ):
         module.to_k = torch.nn.Linear(16, 16, bias=False)

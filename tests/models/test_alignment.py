@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from hrvlab.errors import TokenError
+from hrvlab.models.alignment import align
+from tests.pipelines import tiny_tokenizer
+
+TOKENIZER = tiny_tokenizer(12)
+# "zebra" is five tokens here, every other word is one.
+
+
+def test_words_of_as_many_tokens_align_one_by_one():
+    mapper, replaced = align(TOKENIZER, "a red car", "a blue car")
+    np.testing.assert_array_equal(mapper, np.eye(12))
+    assert replaced == [2]
+
+
+def test_what_follows_a_longer_word_moves_with_it():
+    mapper, replaced = align(TOKENIZER, "a cat on tree", "a zebra on tree")
+    assert replaced == [2, 3, 4, 5, 6]
+    np.testing.assert_allclose(mapper[2, 2:7], 1 / 5)
+    assert mapper[3, 7] == mapper[4, 8] == mapper[5, 9] == 1
+
+
+def test_what_follows_a_shorter_word_moves_with_it():
+    mapper, replaced = align(TOKENIZER, "a zebra on tree", "a cat on tree")
+    assert replaced == [2]
+    np.testing.assert_allclose(mapper[2:7, 2], 1)
+    assert mapper[7, 3] == mapper[8, 4] == mapper[9, 5] == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("a cat on tree", "a zebra on tree"),
+        ("a zebra on tree", "a cat on tree"),
+        ("a red zebra", "a blue cat"),
+    ],
+)
+def test_no_attention_is_lost_or_made(source, target):
+    mapper, _ = align(TOKENIZER, source, target)
+    np.testing.assert_allclose(mapper.sum(1), 1)
+
+
+def test_the_published_mapping_leaves_later_words_where_they_were():
+    mapper, _ = align(TOKENIZER, "a cat on tree", "a zebra on tree", "published")
+    np.testing.assert_allclose(mapper[2, 2:7], 1 / 5)
+    np.testing.assert_array_equal(mapper[7:, 7:], np.eye(5))
+    assert not mapper[3:7].any()
+
+
+def test_both_mappings_agree_where_every_word_keeps_its_length():
+    pair = ("a photo of a red car", "a style of a blue car")
+    words, published = (align(TOKENIZER, *pair, method)[0] for method in ("words", "published"))
+    np.testing.assert_array_equal(words, published)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "message"),
+    [
+        ("a red car", "a car", "the source has 3 words and the target 2"),
+        ("a red car", "a red car", "replace at least one word"),
+        ("a red car", "a red zebrazebrazebra", "do not hold all words"),
+        ("", "", "at least one word"),
+    ],
+)
+def test_prompts_that_do_not_align_are_refused(source, target, message):
+    with pytest.raises(TokenError, match=message):
+        align(TOKENIZER, source, target)
