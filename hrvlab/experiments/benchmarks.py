@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import yaml
@@ -46,6 +47,49 @@ class WeakeningBenchmark(BaseModel):
     concepts: dict[str, Weakening]
 
 
+class Case(BaseModel):
+    """A word with two senses in a prompt.
+
+    Parameters
+    ----------
+    prompt, word : str
+    wanted, unwanted : str
+        The senses, as scores know them.
+    toward, away : str
+        The concepts that the word is adjusted toward and away from.
+    reworded : str
+        A prompt that says the wanted sense plainly.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    prompt: str
+    word: str
+    wanted: str
+    unwanted: str
+    toward: str
+    away: str
+    reworded: str
+
+
+class PolysemyBenchmark(BaseModel):
+    """All cases of a benchmark.
+
+    Parameters
+    ----------
+    source : str
+    cases : list of Case
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    source: str = ""
+    cases: list[Case]
+
+
+Benchmark = TypeVar("Benchmark", bound=BaseModel)
+
+
 def read_weakening(source: str | Path) -> WeakeningBenchmark:
     """Read the prompts of ordered weakening.
 
@@ -59,17 +103,39 @@ def read_weakening(source: str | Path) -> WeakeningBenchmark:
     ParameterError
         If there is no such benchmark, or it is not of that form.
     """
-    shipped = data_path("benchmarks", f"weakening-{source}.yaml")
-    path = shipped if shipped.is_file() else Path(source)
+    return _read("weakening", WeakeningBenchmark, source)
+
+
+def read_polysemy(source: str | Path) -> PolysemyBenchmark:
+    """Read cases of words with two senses.
+
+    Parameters
+    ----------
+    source : str or Path
+        ``"miniature"`` or a YAML file.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such benchmark, or it is not of that form.
+    """
+    return _read("polysemy", PolysemyBenchmark, source)
+
+
+def _read(kind: str, form: type[Benchmark], source: str | Path) -> Benchmark:
+    folder = data_path("benchmarks")
+    shipped = {path.stem.removeprefix(f"{kind}-"): path for path in folder.glob(f"{kind}-*.yaml")}
+    path = shipped.get(str(source), Path(source))
     if not path.is_file():
         raise ParameterError(
-            f"there is no benchmark {str(source)!r}; give a YAML file, 'miniature' or 'published'"
+            f"there is no benchmark {str(source)!r}; give a YAML file or one of: "
+            f"{', '.join(sorted(shipped))}"
         )
     try:
-        return WeakeningBenchmark.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return form.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, ValidationError) as error:
         reason = " ".join(str(error).split())
-        raise ParameterError(f"{path} is not a weakening benchmark: {reason}") from error
+        raise ParameterError(f"{path} is not a {kind} benchmark: {reason}") from error
 
 
 def weakening_prompts(

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+import hrvlab as hl
+from hrvlab.errors import ParameterError, TokenError
+from hrvlab.experiments.arms import Arm, draw_arms, rate
+from hrvlab.experiments.pictures import read_images
+from tests.experiments.test_weakening import Brightness
+
+ARMS = [Arm("a red car"), Arm("a red car", hl.Rescale(np.full(8, -2.0), "red")), Arm("a dog")]
+CALL = {"num_inference_steps": 2, "progress": False, "seeds": [0, 3]}
+
+
+def test_every_arm_is_what_generate_draws(tiny_pipe, tmp_path):
+    drawn = draw_arms(tiny_pipe, ARMS, store=tmp_path, **CALL)
+    call = {"num_inference_steps": 2, "progress": False, "seed": [0, 3]}
+    for number, arm in enumerate(ARMS):
+        expected = hl.generate(tiny_pipe, arm.prompt, edit=arm.edit or (), **call)
+        np.testing.assert_array_equal(read_images(drawn, drawn["image"][number]), expected)
+
+
+def test_a_second_run_draws_nothing_and_one_cut_short_draws_the_rest(tiny_pipe, tmp_path):
+    drawn = draw_arms(tiny_pipe, ARMS, store=tmp_path, **CALL)
+    before = read_images(drawn, drawn["image"])
+    calls = []
+    tiny_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    draw_arms(tiny_pipe, ARMS, store=tmp_path, **CALL)
+    assert not calls
+    next(tmp_path.glob("*/ledger/000001.npz")).unlink()
+    again = draw_arms(tiny_pipe, ARMS, store=tmp_path, **CALL)
+    assert 0 < len(calls) <= 3
+    np.testing.assert_array_equal(read_images(again, again["image"]), before)
+
+
+def test_another_edit_is_another_plan(tiny_pipe, tmp_path):
+    draw_arms(tiny_pipe, ARMS[:1], store=tmp_path, **CALL)
+    draw_arms(tiny_pipe, ARMS[1:2], store=tmp_path, **CALL)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_arms_are_rated_each_against_its_text(tiny_pipe, tmp_path):
+    drawn = draw_arms(tiny_pipe, ARMS, store=tmp_path, **CALL)
+    texts = ["a", "bbb", "ccccc"]
+    rated = rate(drawn, Brightness(), texts)
+    for number, text in enumerate(texts):
+        pictures = read_images(drawn, drawn["image"][number])
+        np.testing.assert_array_equal(rated[number], Brightness()(pictures, [text] * 2))
+    with pytest.raises(ParameterError, match="3 arms need as many texts, got 1"):
+        rate(drawn, Brightness(), ["a"])
+
+
+@pytest.mark.parametrize(
+    ("arms", "error", "message"),
+    [
+        ([], ParameterError, "list of arms is empty"),
+        ([*ARMS, Arm("a cat", ARMS[1].edit)], TokenError, "'red' is not a word"),
+    ],
+)
+def test_bad_arms_are_refused_before_any_is_drawn(tiny_pipe, tmp_path, arms, error, message):
+    calls = []
+    tiny_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    with pytest.raises(error, match=message):
+        draw_arms(tiny_pipe, arms, store=tmp_path, **CALL)
+    assert not calls

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+import hrvlab as hl
+from hrvlab.errors import ConceptError, ModelError, ParameterError
+from hrvlab.experiments.benchmarks import Case, read_polysemy
+from hrvlab.experiments.pictures import read_images
+from hrvlab.experiments.polysemy import METHODS, disambiguate, make_arms
+from hrvlab.miniature.world import THING_BY_NAME, concept_words
+from tests.experiments.test_steering import vectors
+from tests.experiments.test_weakening import Brightness
+from tests.pipelines import tiny_sd
+
+CASE = Case(
+    prompt="a rose vase",
+    word="rose",
+    wanted="red",
+    unwanted="tree and cat",
+    toward="Color",
+    away="Plants",
+    reworded="a red vase",
+)
+OTHER = CASE.model_copy(update={"prompt": "a photo of rose", "wanted": "a long text indeed"})
+CALL = {"num_inference_steps": 2, "progress": False, "seeds": [0, 3], "score": Brightness()}
+
+
+def test_every_baseline_changes_the_same_word_as_adjusting_does(tiny_pipe):
+    hrv = vectors(tiny_pipe)
+    arms = make_arms(hrv, CASE)
+    assert tuple(arms) == METHODS
+    adjusted = arms["adjusting"].edit.factors
+    np.testing.assert_allclose(adjusted, 2 * hrv.values[0] - hrv.values[1])
+    shuffled = arms["shuffled heads"].edit.factors
+    np.testing.assert_array_equal(np.sort(shuffled), np.sort(adjusted))
+    assert (shuffled != adjusted).any()
+    uniform = arms["uniform"].edit.factors
+    assert len(set(uniform)) == 1
+    assert (uniform**2).sum() == pytest.approx((adjusted**2).sum())
+    assert {arm.edit.words for arm in arms.values() if arm.edit} == {"rose"}
+    assert arms["reworded"].prompt == CASE.reworded
+
+
+def test_the_sense_that_scores_higher_is_the_one_seen(tiny_pipe, tmp_path):
+    cases = [CASE, OTHER]
+    found = disambiguate(tiny_pipe, vectors(tiny_pipe), cases, store=tmp_path, **CALL)
+    # Brightness adds a text's length, so that longer senses always win.
+    assert found["misread"].sel(arm="plain").values.tolist() == [[True] * 2, [False] * 2]
+    np.testing.assert_allclose(
+        found["margin"].isel(prompt=0), len(CASE.wanted) - len(CASE.unwanted), atol=1e-4
+    )
+    plain = read_images(found, found["image"].sel(arm="plain").isel(prompt=1))
+    expected = hl.generate(
+        tiny_pipe, OTHER.prompt, seed=[0, 3], num_inference_steps=2, progress=False
+    )
+    np.testing.assert_array_equal(plain, expected)
+
+
+def test_bad_input_is_refused_before_generating(tiny_pipe, tmp_path):
+    calls = []
+    tiny_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    given = {"store": tmp_path, **CALL}
+    hrv = vectors(tiny_pipe)
+    with pytest.raises(ParameterError, match=r"unknown methods \['magic'\]"):
+        disambiguate(tiny_pipe, hrv, [CASE], methods=["magic"], **given)
+    with pytest.raises(ParameterError, match="at least one case"):
+        disambiguate(tiny_pipe, hrv, [], **given)
+    with pytest.raises(ConceptError, match="no concept 'Hue'"):
+        disambiguate(tiny_pipe, hrv, [CASE.model_copy(update={"away": "Hue"})], **given)
+    with pytest.raises(ModelError, match="built from model"):
+        disambiguate(tiny_pipe, vectors(tiny_sd(seed=1)), [CASE], **given)
+    assert not calls
+
+
+def test_the_shipped_cases_speak_of_the_miniature_s_world():
+    concepts = concept_words()
+    for case in read_polysemy("miniature").cases:
+        senses = [THING_BY_NAME[name] for name in (case.wanted, case.unwanted)]
+        assert {sense.word for sense in senses} == {case.word}
+        assert case.word in case.prompt.split()
+        assert case.wanted in case.reworded
+        assert {case.toward, case.away} <= concepts.keys()
+        assert senses[1].category == case.away
