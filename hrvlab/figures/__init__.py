@@ -1,7 +1,7 @@
 """Plotly figures: one function each, labelled data in, a figure out; nothing is computed here."""
 
 from hrvlab.figures.capture import attention_parts, head_timeline, word_overlays
-from hrvlab.figures.images import image_grid
+from hrvlab.figures.images import image_grid, image_table
 from hrvlab.figures.quality import loss_curves, rates
 from hrvlab.figures.relevance import (
     concept_matrix,
@@ -15,7 +15,6 @@ from hrvlab.figures.weakening import (
     area_gaps,
     causal_agreement,
     weakening_curves,
-    weakening_strips,
 )
 
 __all__ = [
@@ -26,6 +25,7 @@ __all__ = [
     "convergence_curves",
     "head_timeline",
     "image_grid",
+    "image_table",
     "loss_curves",
     "rates",
     "relevance_map",
@@ -33,6 +33,5 @@ __all__ = [
     "top_heads",
     "vote_counts",
     "weakening_curves",
-    "weakening_strips",
     "word_overlays",
 ]

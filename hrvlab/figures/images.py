@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
+from io import BytesIO
 
+import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
+from PIL import Image
 from plotly.subplots import make_subplots
 
 from hrvlab.figures.style import styled
@@ -35,7 +40,7 @@ def image_grid(
     )
     for index, image in enumerate(images):
         row, column = divmod(index, columns)
-        figure.add_trace(go.Image(z=image, hoverinfo="skip"), row + 1, column + 1)
+        figure.add_trace(_trace(image), row + 1, column + 1)
     figure.update_xaxes(visible=False).update_yaxes(visible=False)
     figure.update_annotations(font_size=11)
     return styled(figure, title=title, height=90 + 165 * rows).update_layout(
@@ -43,10 +48,50 @@ def image_grid(
     )
 
 
+def image_table(
+    images: Images, rows: Sequence[str], columns: Sequence[str], *, title: str
+) -> go.Figure:
+    """Show images in rows and columns that say what they have in common.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (row × column, y, x, channel)
+        Row by row.
+    rows, columns : sequence of str
+        Their titles.
+    title : str
+    """
+    figure = make_subplots(
+        len(rows),
+        len(columns),
+        column_titles=[_harmless(text) for text in columns],
+        row_titles=[_harmless(text) for text in rows],
+        horizontal_spacing=0.008,
+        vertical_spacing=0.02,
+    )
+    for index, image in enumerate(images):
+        row, column = divmod(index, len(columns))
+        figure.add_trace(_trace(image), row + 1, column + 1)
+    figure.update_xaxes(visible=False).update_yaxes(visible=False)
+    return styled(figure, title=_harmless(title), height=110 + 110 * len(rows))
+
+
+def _trace(image: NDArray[np.uint8]) -> go.Image:
+    """Carry a picture as PNG, a small part of its size as numbers."""
+    buffer = BytesIO()
+    Image.fromarray(image).save(buffer, "png")
+    source = f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
+    return go.Image(source=source, hoverinfo="skip")
+
+
+def _harmless(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
 def _wrapped(text: str, width: int = 24) -> str:
     """Break a caption into lines, markup in it made harmless."""
     lines = [""]
-    for word in text.replace("&", "&amp;").replace("<", "&lt;").split():
+    for word in _harmless(text).split():
         if lines[-1] and len(lines[-1]) + len(word) >= width:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()

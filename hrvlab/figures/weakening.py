@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import plotly.graph_objects as go
 import xarray as xr
-from plotly.subplots import make_subplots
 
 from hrvlab.figures.style import ACCENT, INK, QUIET, faded, styled
-from hrvlab.typing import Images
 
 COLORS = {"MoRHF": ACCENT, "LeRHF": "#3b6ea5", "random": QUIET}
 MEANINGS = {
@@ -133,37 +129,4 @@ def _dots(
             "arrayminus": (mean - low).values,
         },
         hovertemplate="%{y}: %{x:.3f}",
-    )
-
-
-def weakening_strips(
-    images: Images, kinds: Sequence[str], shares: Sequence[float], prompt: str
-) -> go.Figure:
-    """Show one prompt's pictures as more and more heads are weakened, a row for each order.
-
-    Parameters
-    ----------
-    images : ndarray of uint8, shape (kind × share, y, x, channel)
-        Row by row.
-    kinds : sequence of str
-    shares : sequence of float
-    prompt : str
-    """
-    figure = make_subplots(
-        len(kinds),
-        len(shares),
-        column_titles=[f"{share:.0%}" for share in shares],
-        row_titles=list(kinds),
-        horizontal_spacing=0.008,
-        vertical_spacing=0.02,
-    )
-    for index, image in enumerate(images):
-        row, column = divmod(index, len(shares))
-        figure.add_trace(go.Image(z=image, hoverinfo="skip"), row + 1, column + 1)
-    figure.update_xaxes(visible=False).update_yaxes(visible=False)
-    escaped = prompt.replace("&", "&amp;").replace("<", "&lt;")
-    return styled(
-        figure,
-        title=f"“{escaped}”, as more heads are weakened",
-        height=110 + 110 * len(kinds),
     )

@@ -1,17 +1,35 @@
+from base64 import b64decode
+from io import BytesIO
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from hrvlab.figures import image_grid
+from hrvlab.figures import image_grid, image_table
+
+
+def shown(figure):
+    """The pictures that a figure's traces carry."""
+    sources = [trace.source.removeprefix("data:image/png;base64,") for trace in figure.data]
+    return [np.asarray(Image.open(BytesIO(b64decode(source)))) for source in sources]
 
 
 @pytest.mark.parametrize("count", [1, 5, 7])
 def test_every_image_is_shown_once(count):
     images = np.random.default_rng(0).integers(0, 255, (count, 4, 4, 3), np.uint8)
     figure = image_grid(images, [f"image {i}" for i in range(count)], title="x")
-    np.testing.assert_array_equal([trace.z for trace in figure.data], images)
+    np.testing.assert_array_equal(shown(figure), images)
     assert [a.text for a in figure.layout.annotations] == [f"image {i}" for i in range(count)]
 
 
 def test_markup_in_a_caption_is_made_harmless():
     figure = image_grid(np.zeros((1, 4, 4, 3), np.uint8), ["<b>&amp;"], title="x")
     assert figure.layout.annotations[0].text == "&lt;b>&amp;amp;"
+
+
+def test_a_table_shows_every_picture_in_its_row_and_column_and_texts_harmlessly():
+    images = np.random.default_rng(0).integers(0, 255, (6, 4, 4, 3), np.uint8)
+    figure = image_table(images, ["MoRHF", "<i>"], ["0%", "50%", "100%"], title="<b>")
+    np.testing.assert_array_equal(shown(figure), images)
+    assert figure.layout.title.text == "&lt;b>"
+    assert {a.text for a in figure.layout.annotations} == {"MoRHF", "&lt;i>", "0%", "50%", "100%"}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hrvlab.figures import area_gaps, causal_agreement, weakening_curves, weakening_strips
+from hrvlab.figures import area_gaps, causal_agreement, weakening_curves
 
 
 def summary(dims, coords):
@@ -42,10 +42,3 @@ def test_every_vector_has_its_agreement_beside_the_ceiling():
     for trace, vector in zip(dots, coords["vector"], strict=True):
         np.testing.assert_array_equal(trace.x, data["correlation"].sel(vector=vector))
     assert list(ceiling.x) == [0.9, 0.5]
-
-
-def test_a_strip_shows_every_picture_and_says_its_prompt_harmlessly():
-    images = np.random.default_rng(0).integers(0, 255, (6, 4, 4, 3), np.uint8)
-    figure = weakening_strips(images, ["MoRHF", "LeRHF"], [0, 0.5, 1], "<b>")
-    np.testing.assert_array_equal([trace.z for trace in figure.data], images)
-    assert "&lt;b>" in figure.layout.title.text
