@@ -1,5 +1,6 @@
 """Plotly figures: one function each, labelled data in, a figure out; nothing is computed here."""
 
+from hrvlab.figures.arms import arm_matrix, arm_rates
 from hrvlab.figures.capture import attention_parts, head_timeline, word_overlays
 from hrvlab.figures.images import image_grid, image_table
 from hrvlab.figures.quality import loss_curves, rates
@@ -19,6 +20,8 @@ from hrvlab.figures.weakening import (
 
 __all__ = [
     "area_gaps",
+    "arm_matrix",
+    "arm_rates",
     "attention_parts",
     "causal_agreement",
     "concept_matrix",

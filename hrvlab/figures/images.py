@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from plotly.subplots import make_subplots
 
-from hrvlab.figures.style import styled
+from hrvlab.figures.style import harmless, styled
 from hrvlab.typing import Images
 
 
@@ -64,8 +64,8 @@ def image_table(
     figure = make_subplots(
         len(rows),
         len(columns),
-        column_titles=[_harmless(text) for text in columns],
-        row_titles=[_harmless(text) for text in rows],
+        column_titles=[harmless(text) for text in columns],
+        row_titles=[harmless(text) for text in rows],
         horizontal_spacing=0.008,
         vertical_spacing=0.02,
     )
@@ -73,7 +73,7 @@ def image_table(
         row, column = divmod(index, len(columns))
         figure.add_trace(_trace(image), row + 1, column + 1)
     figure.update_xaxes(visible=False).update_yaxes(visible=False)
-    return styled(figure, title=_harmless(title), height=110 + 110 * len(rows))
+    return styled(figure, title=harmless(title), height=110 + 110 * len(rows))
 
 
 def _trace(image: NDArray[np.uint8]) -> go.Image:
@@ -84,14 +84,10 @@ def _trace(image: NDArray[np.uint8]) -> go.Image:
     return go.Image(source=source, hoverinfo="skip")
 
 
-def _harmless(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")
-
-
 def _wrapped(text: str, width: int = 24) -> str:
     """Break a caption into lines, markup in it made harmless."""
     lines = [""]
-    for word in _harmless(text).split():
+    for word in harmless(text).split():
         if lines[-1] and len(lines[-1]) + len(word) >= width:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()

@@ -25,6 +25,11 @@ def styled(figure: go.Figure, *, title: str, height: int) -> go.Figure:
     )
 
 
+def harmless(text: str) -> str:
+    """Keep markup in a user's text from being obeyed."""
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
 def faded(color: str) -> str:
     """Make a colour, given as #rrggbb, nearly transparent."""
     red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))

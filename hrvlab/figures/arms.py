@@ -1,0 +1,79 @@
+"""Several ways to draw the same, compared."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+import xarray as xr
+
+from hrvlab.figures.style import ACCENT, INK, QUIET, harmless, styled
+
+
+def arm_rates(rates: xr.Dataset, *, subject: str, title: str, axis: str) -> go.Figure:
+    """Show the rate of every arm with its interval.
+
+    Parameters
+    ----------
+    rates : xarray.Dataset, dims (arm,)
+        ``mean``, ``low`` and ``high``.
+    subject : str
+        The arm that the others are compared with; a line marks it.
+    title, axis : str
+    """
+    names = [str(name) for name in rates["arm"].values]
+    mean, low, high = (rates[name].values for name in ("mean", "low", "high"))
+    figure = go.Figure(
+        go.Scatter(
+            x=mean,
+            y=names,
+            mode="markers",
+            marker={"color": [ACCENT if n == subject else QUIET for n in names], "size": 11},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": high - mean,
+                "arrayminus": mean - low,
+                "color": INK,
+                "thickness": 1.2,
+            },
+            hovertemplate="%{y}: %{x:.0%}<extra></extra>",
+        )
+    )
+    figure.add_vline(float(rates["mean"].sel(arm=subject)), line_color=ACCENT, line_dash="dot")
+    figure.update_xaxes(title=f"{axis}, with 95 % interval", range=[-0.02, 1.02], tickformat=".0%")
+    figure.update_yaxes(autorange="reversed")
+    return styled(figure, title=title, height=150 + 42 * len(names)).update_layout(
+        margin={"l": 130}
+    )
+
+
+def arm_matrix(rates: xr.DataArray, *, title: str) -> go.Figure:
+    """Show the rate of every case in every arm.
+
+    Parameters
+    ----------
+    rates : xarray.DataArray, dims (arm, prompt)
+        With the coordinate ``prompt_text``.
+    title : str
+    """
+    values = rates.transpose("prompt", "arm")
+    prompts = [harmless(str(text)) for text in values["prompt_text"].values]
+    figure = go.Figure(
+        go.Heatmap(
+            z=values.values,
+            x=[str(arm) for arm in values["arm"].values],
+            y=prompts,
+            zmin=0,
+            zmax=1,
+            colorscale=[[0, "#ffffff"], [1, ACCENT]],
+            showscale=False,
+            texttemplate="%{z:.0%}",
+            xgap=2,
+            ygap=2,
+            hovertemplate="%{y}, %{x}: %{z:.0%}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(side="top")
+    figure.update_yaxes(autorange="reversed")
+    return styled(figure, title=title, height=150 + 30 * len(prompts)).update_layout(
+        margin={"l": 190, "t": 100}
+    )
