@@ -1,4 +1,4 @@
-"""Live controls for JupyterLab."""
+"""Browse attention maps."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 import hrvlab as hl
-from hrvlab.widgets import attention_browser, spotlight
+from hrvlab.widgets.browser import attention_browser, spotlight
 
 
 @pytest.fixture

@@ -1,0 +1,188 @@
+"""Steer a word by hand, and see what becomes of the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+import numpy as np
+import xarray as xr
+import yaml
+from diffusers import DiffusionPipeline
+from numpy.typing import NDArray
+from PIL import Image
+
+from hrvlab.attention import Rescale
+from hrvlab.errors import HrvlabError
+from hrvlab.experiments.steering import adjust, strengthen
+from hrvlab.generation import generate
+from hrvlab.widgets.latest import Latest
+
+SHOWN_SIDE = 288
+NOTHING = "nothing"
+FILE = "steering.yaml"
+
+
+@dataclass(frozen=True)
+class Steering:
+    """What the controls say; its fields are parameters of the chapter on steering.
+
+    Parameters
+    ----------
+    prompt, word : str
+    toward : str
+        A concept.
+    away : str, optional
+        Another concept, to adjust; None to strengthen.
+    strength : float
+        Of strengthening.
+    gain, loss : float
+        Of adjusting.
+    seed : int
+    """
+
+    prompt: str
+    word: str
+    toward: str
+    away: str | None
+    strength: float
+    gain: float
+    loss: float
+    seed: int
+
+    def edit(self, hrv: xr.DataArray) -> Rescale:
+        """Make the edit that is meant."""
+        if self.away is None:
+            return strengthen(hrv, self.toward, self.word, strength=self.strength)
+        return adjust(
+            hrv,
+            toward=self.toward,
+            away=self.away,
+            word=self.word,
+            gain=self.gain,
+            loss=self.loss,
+        )
+
+
+def steering_panel(
+    pipe: DiffusionPipeline,
+    hrv: xr.DataArray,
+    *,
+    prompt: str,
+    word: str,
+    toward: str,
+    away: str | None = None,
+    strength: float = 1.0,
+    gain: float = 2.0,
+    loss: float = 1.0,
+    seed: int = 0,
+    folder: str | Path = ".",
+    **call: Any,
+) -> ipywidgets.VBox:
+    """Strengthen or adjust a concept in a word with sliders, beside the picture without.
+
+    A picture that a newer setting has made stale is given up, not finished.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    hrv : xarray.DataArray, dims (concept, head_position)
+    prompt, word, toward, away, strength, gain, loss, seed
+        What the controls say at first; see `Steering`.
+    folder : str or Path
+        Where "save as parameters" writes ``steering.yaml``, which ``hrvlab run steering -f`` takes.
+    **call
+        Keywords of the pipeline's own call.
+
+    Returns
+    -------
+    ipywidgets.VBox
+        Two pictures, plain and steered, above the controls.
+    """
+    concepts = [str(name) for name in hrv["concept"].values]
+    slider = {"min": -1.0, "max": 4.0, "step": 0.1}
+    controls = {
+        "prompt": ipywidgets.Text(prompt, description="prompt", continuous_update=False),
+        "word": ipywidgets.Text(word, description="word", continuous_update=False),
+        "toward": ipywidgets.Dropdown(options=concepts, value=toward, description="toward"),
+        "away": ipywidgets.Dropdown(
+            options=[(NOTHING, None), *((name, name) for name in concepts)],
+            value=away,
+            description="away from",
+        ),
+        "strength": ipywidgets.FloatSlider(strength, description="strength", **slider),
+        "gain": ipywidgets.FloatSlider(gain, description="gain", **slider),
+        "loss": ipywidgets.FloatSlider(loss, description="loss", **slider),
+        "seed": ipywidgets.BoundedIntText(seed, min=0, max=10**6, description="seed"),
+    }
+    save = ipywidgets.Button(description="save as parameters")
+    said = ipywidgets.Label()
+    plain, steered = (ipywidgets.Image(format="png", width=SHOWN_SIDE) for _ in range(2))
+
+    @lru_cache(maxsize=64)
+    def unsteered(prompt: str, seed: int) -> bytes:
+        return _png(generate(pipe, prompt, seed=seed, **call)[0])
+
+    def draw(setting: Steering, check: Callable[[], None]) -> None:
+        def each_step(_: object, __: int, ___: object, kwargs: dict[str, Any]) -> dict[str, Any]:
+            check()
+            return kwargs
+
+        said.value = "drawing …"
+        try:
+            edit = setting.edit(hrv)
+            changed = generate(
+                pipe,
+                setting.prompt,
+                seed=setting.seed,
+                edit=edit,
+                callback_on_step_end=each_step,
+                **call,
+            )
+            steered.value = _png(changed[0])
+            plain.value = unsteered(setting.prompt, setting.seed)
+            said.value = "left: plain; right: steered"
+        except HrvlabError as error:
+            said.value = str(error)
+
+    latest = Latest(draw)
+
+    def setting() -> Steering:
+        return Steering(**{name: control.value for name, control in controls.items()})
+
+    def show(_: object = None) -> None:
+        adjusting = controls["away"].value is not None
+        for name, shown in (("strength", not adjusting), ("gain", adjusting), ("loss", adjusting)):
+            controls[name].layout.display = None if shown else "none"
+        latest.ask(setting())
+
+    def write(_: object) -> None:
+        path = Path(folder) / FILE
+        path.write_text(yaml.safe_dump(asdict(setting()), sort_keys=False), encoding="utf-8")
+        said.value = f"hrvlab run steering -f {path}"
+
+    for control in controls.values():
+        control.observe(show, "value")
+    save.on_click(write)
+    show()
+    return ipywidgets.VBox(
+        [
+            ipywidgets.HBox([plain, steered]),
+            ipywidgets.HBox([controls[name] for name in ("prompt", "word", "seed")]),
+            ipywidgets.HBox([controls[name] for name in ("toward", "away")]),
+            ipywidgets.HBox([controls[name] for name in ("strength", "gain", "loss")]),
+            ipywidgets.HBox([save, said]),
+        ]
+    )
+
+
+def _png(picture: NDArray[np.uint8]) -> bytes:
+    buffer = BytesIO()
+    side = (SHOWN_SIDE,) * 2
+    Image.fromarray(picture).resize(side, Image.Resampling.NEAREST).save(buffer, "png")
+    return buffer.getvalue()
