@@ -99,7 +99,8 @@ def disambiguate(
     cases : sequence of Case
         From `read_polysemy`.
     score : Score
-        Whichever sense scores higher is the one that is seen.
+        Whichever sense scores higher is the one that is seen; a wanted sense below the score's
+        least is not.
     store : str or Path
         Keeps the pictures; a killed run resumes.
     methods : sequence of str
@@ -150,10 +151,11 @@ def disambiguate(
     )
     shape = (len(methods), len(cases), len(seeds))
     margin = (wanted - unwanted).values.reshape(shape)
+    unseen = wanted.values.reshape(shape) < score.least
     dims = ("arm", "prompt", "seed")
     result = xr.Dataset(
         {
-            "misread": (dims, margin <= 0),
+            "misread": (dims, (margin <= 0) | unseen),
             "margin": (dims, margin),
             "image": (dims, drawn["image"].values.reshape(shape)),
         },

@@ -26,6 +26,10 @@ class Score(Protocol):
     def name(self) -> str:
         """What identifies the score in plans and datasets."""
 
+    @property
+    def least(self) -> float:
+        """Below that, a picture does not show the text at all."""
+
     def __call__(self, images: Images, texts: Sequence[str]) -> NDArray[np.float32]:
         """Rate pictures (image, y, x, channel) against as many texts."""
 
@@ -41,12 +45,15 @@ class ClipScore:
     processor : transformers.CLIPProcessor
     template : str
         What is said of a text; ``"{}"`` is the text alone, as published.
+    least : float
+        Cosines have no size from which on a text is shown: they only compare.
     """
 
     name: str
     model: CLIPModel
     processor: CLIPProcessor
     template: str
+    least: float = -1.0
 
     def __call__(self, images: Images, texts: Sequence[str]) -> NDArray[np.float32]:
         """Rate pictures against texts.
@@ -92,10 +99,12 @@ class JudgeScore:
     ----------
     judge : Judge
     name : str
+    least : float
     """
 
     judge: Judge
     name: str = "judge"
+    least: float = 0.5
 
     def __call__(self, images: Images, texts: Sequence[str]) -> NDArray[np.float32]:
         """Rate pictures against answers.
@@ -104,7 +113,8 @@ class JudgeScore:
         ----------
         images : ndarray of uint8, shape (image, 64, 64, 3)
         texts : sequence of str
-            One for each picture: a thing, colour, material, … that the judge knows.
+            One for each picture: a thing, colour, material, … that the judge knows; of a word
+            that names a thing too, the colour is called ``"rose-colored"``.
 
         Returns
         -------
@@ -124,14 +134,15 @@ class JudgeScore:
             for answer in answers
             if answer != NONE
         }
-        unknown = sorted(set(texts) - questions.keys())
+        wanted = [text.removesuffix("-colored") for text in texts]
+        unknown = sorted(set(wanted) - questions.keys())
         if unknown:
             raise ParameterError(f"the judge knows no {', '.join(unknown)}")
         seen = self.judge(images)
         return np.array(
             [
                 seen[questions[text]].sel({f"{questions[text]}_answer": text}).values[index]
-                for index, text in enumerate(texts)
+                for index, text in enumerate(wanted)
             ],
             np.float32,
         )

@@ -24,7 +24,7 @@ from hrvlab.generation import generate
 from hrvlab.widgets.latest import Latest
 
 SHOWN_SIDE = 288
-NOTHING = "nothing"
+STRENGTHEN, ADJUST = "strengthen", "adjust"
 FILE = "steering.yaml"
 
 
@@ -35,10 +35,8 @@ class Steering:
     Parameters
     ----------
     prompt, word : str
-    toward : str
-        A concept.
-    away : str, optional
-        Another concept, to adjust; None to strengthen.
+    toward, away : str
+        The wanted concept, and the unwanted one that adjusting takes.
     strength : float
         Of strengthening.
     gain, loss : float
@@ -49,15 +47,15 @@ class Steering:
     prompt: str
     word: str
     toward: str
-    away: str | None
+    away: str
     strength: float
     gain: float
     loss: float
     seed: int
 
-    def edit(self, hrv: xr.DataArray) -> Rescale:
-        """Make the edit that is meant."""
-        if self.away is None:
+    def edit(self, hrv: xr.DataArray, method: str) -> Rescale:
+        """Make the edit that is meant; the method is ``"strengthen"`` or ``"adjust"``."""
+        if method == STRENGTHEN:
             return strengthen(hrv, self.toward, self.word, strength=self.strength)
         return adjust(
             hrv,
@@ -76,7 +74,7 @@ def steering_panel(
     prompt: str,
     word: str,
     toward: str,
-    away: str | None = None,
+    away: str,
     strength: float = 1.0,
     gain: float = 2.0,
     loss: float = 1.0,
@@ -110,16 +108,13 @@ def steering_panel(
         "prompt": ipywidgets.Text(prompt, description="prompt", continuous_update=False),
         "word": ipywidgets.Text(word, description="word", continuous_update=False),
         "toward": ipywidgets.Dropdown(options=concepts, value=toward, description="toward"),
-        "away": ipywidgets.Dropdown(
-            options=[(NOTHING, None), *((name, name) for name in concepts)],
-            value=away,
-            description="away from",
-        ),
+        "away": ipywidgets.Dropdown(options=concepts, value=away, description="away from"),
         "strength": ipywidgets.FloatSlider(strength, description="strength", **slider),
         "gain": ipywidgets.FloatSlider(gain, description="gain", **slider),
         "loss": ipywidgets.FloatSlider(loss, description="loss", **slider),
         "seed": ipywidgets.BoundedIntText(seed, min=0, max=10**6, description="seed"),
     }
+    method = ipywidgets.ToggleButtons(options=[STRENGTHEN, ADJUST], description="method")
     save = ipywidgets.Button(description="save as parameters")
     said = ipywidgets.Label()
     plain, steered = (ipywidgets.Image(format="png", width=SHOWN_SIDE) for _ in range(2))
@@ -128,14 +123,16 @@ def steering_panel(
     def unsteered(prompt: str, seed: int) -> bytes:
         return _png(generate(pipe, prompt, seed=seed, **call)[0])
 
-    def draw(setting: Steering, check: Callable[[], None]) -> None:
+    def draw(wanted: tuple[Steering, str], check: Callable[[], None]) -> None:
+        setting, how = wanted
+
         def each_step(_: object, __: int, ___: object, kwargs: dict[str, Any]) -> dict[str, Any]:
             check()
             return kwargs
 
         said.value = "drawing …"
         try:
-            edit = setting.edit(hrv)
+            edit = setting.edit(hrv, how)
             changed = generate(
                 pipe,
                 setting.prompt,
@@ -156,17 +153,17 @@ def steering_panel(
         return Steering(**{name: control.value for name, control in controls.items()})
 
     def show(_: object = None) -> None:
-        adjusting = controls["away"].value is not None
-        for name, shown in (("strength", not adjusting), ("gain", adjusting), ("loss", adjusting)):
-            controls[name].layout.display = None if shown else "none"
-        latest.ask(setting())
+        for name in ("strength", "away", "gain", "loss"):
+            used = (name == "strength") == (method.value == STRENGTHEN)
+            controls[name].layout.display = None if used else "none"
+        latest.ask((setting(), method.value))
 
     def write(_: object) -> None:
         path = Path(folder) / FILE
         path.write_text(yaml.safe_dump(asdict(setting()), sort_keys=False), encoding="utf-8")
         said.value = f"hrvlab run steering -f {path}"
 
-    for control in controls.values():
+    for control in (method, *controls.values()):
         control.observe(show, "value")
     save.on_click(write)
     show()
@@ -174,6 +171,7 @@ def steering_panel(
         [
             ipywidgets.HBox([plain, steered]),
             ipywidgets.HBox([controls[name] for name in ("prompt", "word", "seed")]),
+            ipywidgets.HBox([method]),
             ipywidgets.HBox([controls[name] for name in ("toward", "away")]),
             ipywidgets.HBox([controls[name] for name in ("strength", "gain", "loss")]),
             ipywidgets.HBox([save, said]),

@@ -6,7 +6,7 @@ from hrvlab.errors import ConceptError, ModelError, ParameterError
 from hrvlab.experiments.benchmarks import Case, read_polysemy
 from hrvlab.experiments.pictures import read_images
 from hrvlab.experiments.polysemy import METHODS, disambiguate, make_arms
-from hrvlab.miniature.world import THING_BY_NAME, concept_words
+from hrvlab.miniature.world import COLORS, THING_BY_NAME, concept_words
 from tests.experiments.test_steering import vectors
 from tests.experiments.test_weakening import Brightness
 from tests.pipelines import tiny_sd
@@ -55,6 +55,16 @@ def test_the_sense_that_scores_higher_is_the_one_seen(tiny_pipe, tmp_path):
     np.testing.assert_array_equal(plain, expected)
 
 
+def test_a_wanted_sense_that_is_not_there_at_all_is_not_seen(tiny_pipe, tmp_path):
+    score = Brightness()
+    score.least = 1e6
+    found = disambiguate(
+        tiny_pipe, vectors(tiny_pipe), [OTHER], store=tmp_path, **{**CALL, "score": score}
+    )
+    assert (found["margin"] > 0).all()
+    assert found["misread"].all()
+
+
 def test_bad_input_is_refused_before_generating(tiny_pipe, tmp_path):
     calls = []
     tiny_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
@@ -71,12 +81,18 @@ def test_bad_input_is_refused_before_generating(tiny_pipe, tmp_path):
     assert not calls
 
 
-def test_the_shipped_cases_speak_of_the_miniature_s_world():
-    concepts = concept_words()
-    for case in read_polysemy("miniature").cases:
-        senses = [THING_BY_NAME[name] for name in (case.wanted, case.unwanted)]
-        assert {sense.word for sense in senses} == {case.word}
-        assert case.word in case.prompt.split()
-        assert case.wanted in case.reworded
-        assert {case.toward, case.away} <= concepts.keys()
-        assert senses[1].category == case.away
+@pytest.mark.parametrize("case", read_polysemy("miniature").cases, ids=lambda case: case.prompt)
+def test_the_shipped_cases_speak_of_the_miniature_s_world(case):
+    def concept(sense):
+        if sense == f"{case.word}-colored":
+            assert case.word in COLORS
+            return "Color"
+        assert THING_BY_NAME[sense].word == case.word
+        return THING_BY_NAME[sense].category
+
+    assert case.wanted != case.unwanted
+    assert concept(case.wanted) in (case.toward, "Food", "Sports", "Tools")
+    assert concept(case.unwanted) == case.away
+    assert case.word in case.prompt.split()
+    assert case.wanted in case.reworded
+    assert {case.toward, case.away} <= concept_words().keys()

@@ -76,7 +76,8 @@ def test_a_judge_s_score_is_the_probability_of_the_text(judge):
     pictures = np.random.default_rng(0).integers(0, 255, (3, 64, 64, 3), np.uint8)
     seen = judge(pictures)
     expected = [seen["object"][0, 1], seen["color"][1, 2], seen["object"][2, 0]]
-    np.testing.assert_allclose(JudgeScore(judge)(pictures, ["car", "blue", "cat"]), expected)
+    for texts in (["car", "blue", "cat"], ["car", "blue-colored", "cat"]):
+        np.testing.assert_allclose(JudgeScore(judge)(pictures, texts), expected)
 
 
 @pytest.mark.parametrize("text", ["none", "dog"])

@@ -8,6 +8,7 @@ from tests.experiments.test_weakening import TEXTS, sweep
 
 class Redness:
     name = "redness"
+    least = 0.0
 
     def __call__(self, images, texts):
         return (images[..., 0].mean((1, 2)) * [len(text) for text in texts]).astype(np.float32)

@@ -23,6 +23,7 @@ class Brightness:
     """A score that needs no model: how bright the picture is, and how long the text."""
 
     name = "brightness"
+    least = 0.0
 
     def __call__(self, images, texts):
         lengths = np.array([len(text) for text in texts])

@@ -23,6 +23,7 @@ class Panel:
             prompt="a rose vase",
             word="rose",
             toward="Color",
+            away="Plants",
             folder=folder,
             num_inference_steps=2,
             progress=False,
@@ -75,9 +76,9 @@ def test_no_strength_is_the_plain_picture_and_more_changes_it(panel):
     assert panel.steered.value != panel.plain.value
 
 
-def test_an_unwanted_concept_turns_strengthening_into_adjusting(panel):
+def test_adjusting_has_its_own_controls(panel):
     strengthened = panel.steered.value
-    panel.set("away from", "Plants")
+    panel.set("method", "adjust")
     assert panel.steered.value != strengthened
     assert panel.controls["strength"].layout.display == "none"
     assert panel.controls["gain"].layout.display is None
@@ -99,7 +100,7 @@ def test_what_is_saved_are_parameters(panel, tmp_path):
         "prompt": "a rose vase",
         "word": "rose",
         "toward": "Color",
-        "away": None,
+        "away": "Plants",
         "strength": 1.0,
         "gain": 2.0,
         "loss": 1.0,
