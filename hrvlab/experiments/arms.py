@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
@@ -18,11 +18,25 @@ from hrvlab.experiments.pictures import keep_images, read_images
 from hrvlab.experiments.scoring import Score
 from hrvlab.experiments.sweep import open_ledger
 from hrvlab.generation import generate, plan_batches
+from hrvlab.typing import Images
+
+
+class Drawable(Protocol):
+    """One way to draw a picture."""
+
+    def plan(self) -> dict[str, Any]:
+        """Give all that determines its pictures, as JSON."""
+
+    def check(self, pipe: DiffusionPipeline) -> None:
+        """Raise an error if it cannot be drawn."""
+
+    def draw(self, pipe: DiffusionPipeline, seeds: Sequence[int], **call: Any) -> Images:
+        """Draw it once a seed."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to draw.
+    """A prompt, drawn plainly or with an edit.
 
     Parameters
     ----------
@@ -45,10 +59,21 @@ class Arm:
             "window": list(self.edit.window),
         }
 
+    def check(self, pipe: DiffusionPipeline) -> None:
+        """Raise an error if the prompt is empty, or does not hold the edit's word."""
+        plan_batches([self.prompt], [0], 1)
+        if self.edit is not None:
+            self.edit.columns(pipe.tokenizer, [self.prompt])
+
+    def draw(self, pipe: DiffusionPipeline, seeds: Sequence[int], **call: Any) -> Images:
+        """Draw it once a seed."""
+        edits = () if self.edit is None else self.edit
+        return generate(pipe, self.prompt, seed=seeds, edit=edits, **call)
+
 
 def draw_arms(
     pipe: DiffusionPipeline,
-    arms: Sequence[Arm],
+    arms: Sequence[Drawable],
     *,
     store: str | Path,
     seeds: Sequence[int] = (0,),
@@ -61,7 +86,7 @@ def draw_arms(
     Parameters
     ----------
     pipe : diffusers.DiffusionPipeline
-    arms : sequence of Arm
+    arms : sequence of Drawable
     store : str or Path
         Keeps the pictures, in a folder of its own for every plan; a killed run resumes.
     seeds : sequence of int
@@ -84,25 +109,17 @@ def draw_arms(
     """
     if not arms:
         raise ParameterError("the list of arms is empty; give at least one")
-    plan_batches([arm.prompt for arm in arms], seeds, batch_size)
+    if not seeds:
+        raise ParameterError("the list of seeds is empty; give at least one seed")
     for arm in arms:
-        if arm.edit is not None:
-            arm.edit.columns(pipe.tokenizer, [arm.prompt])
+        arm.check(pipe)
     parameters = {"arms": [arm.plan() for arm in arms], "seeds": list(seeds)}
     ledger = open_ledger(pipe, store, {**parameters, "batch_size": batch_size, **call})
     names = [[f"{number:03d}-{seed:03d}.png" for seed in seeds] for number in range(len(arms))]
     for number, arm in enumerate(tqdm(arms, "arms", disable=not progress)):
         if ledger.read(number) is not None:
             continue
-        images = generate(
-            pipe,
-            arm.prompt,
-            seed=seeds,
-            edit=() if arm.edit is None else arm.edit,
-            batch_size=batch_size,
-            progress=False,
-            **call,
-        )
+        images = arm.draw(pipe, seeds, batch_size=batch_size, progress=False, **call)
         keep_images(ledger.folder, names[number], images)
         ledger.finish(number, seeds=np.array(seeds))
     drawn = xr.Dataset({"image": (("arm", "seed"), np.array(names))}, {"seed": list(seeds)})
