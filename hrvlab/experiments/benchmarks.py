@@ -87,6 +87,46 @@ class PolysemyBenchmark(BaseModel):
     cases: list[Case]
 
 
+class Replacement(BaseModel):
+    """A prompt in which words are replaced.
+
+    Parameters
+    ----------
+    source, target : str
+        The two prompts.
+    noun : str
+        The source's word for the thing that should stay.
+    thing, wanted : str
+        That thing, and what the new words ask for, as scores know them.
+    concept : str
+        Of the new words.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    source: str
+    target: str
+    noun: str
+    thing: str
+    wanted: str
+    concept: str
+
+
+class EditingBenchmark(BaseModel):
+    """All replacements of a benchmark.
+
+    Parameters
+    ----------
+    source : str
+    cases : list of Replacement
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    source: str = ""
+    cases: list[Replacement]
+
+
 Benchmark = TypeVar("Benchmark", bound=BaseModel)
 
 
@@ -120,6 +160,22 @@ def read_polysemy(source: str | Path) -> PolysemyBenchmark:
         If there is no such benchmark, or it is not of that form.
     """
     return _read("polysemy", PolysemyBenchmark, source)
+
+
+def read_editing(source: str | Path) -> EditingBenchmark:
+    """Read pairs of prompts of which the second replaces words of the first.
+
+    Parameters
+    ----------
+    source : str or Path
+        ``"miniature"`` or a YAML file.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such benchmark, or it is not of that form.
+    """
+    return _read("editing", EditingBenchmark, source)
 
 
 def _read(kind: str, form: type[Benchmark], source: str | Path) -> Benchmark:

@@ -1,6 +1,6 @@
 """Plotly figures: one function each, labelled data in, a figure out; nothing is computed here."""
 
-from hrvlab.figures.arms import arm_matrix, arm_rates
+from hrvlab.figures.arms import arm_matrix, arm_rates, trade_off
 from hrvlab.figures.capture import attention_parts, head_timeline, word_overlays
 from hrvlab.figures.images import image_grid, image_table
 from hrvlab.figures.quality import loss_curves, rates
@@ -34,6 +34,7 @@ __all__ = [
     "relevance_map",
     "reliability",
     "top_heads",
+    "trade_off",
     "vote_counts",
     "weakening_curves",
     "word_overlays",

@@ -7,6 +7,8 @@ import xarray as xr
 
 from hrvlab.figures.style import ACCENT, INK, QUIET, harmless, styled
 
+SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star")
+
 
 def arm_rates(rates: xr.Dataset, *, subject: str, title: str, axis: str) -> go.Figure:
     """Show the rate of every arm with its interval.
@@ -77,3 +79,39 @@ def arm_matrix(rates: xr.DataArray, *, title: str) -> go.Figure:
     return styled(figure, title=title, height=150 + 30 * len(prompts)).update_layout(
         margin={"l": 190, "t": 100}
     )
+
+
+def trade_off(
+    reached: xr.Dataset, kept: xr.Dataset, *, title: str, axes: tuple[str, str]
+) -> go.Figure:
+    """Show what every arm reached against what it kept, each with its interval.
+
+    Parameters
+    ----------
+    reached, kept : xarray.Dataset, dims (arm,)
+        ``mean``, ``low`` and ``high``.
+    title : str
+    axes : tuple of str
+        What was kept, and what was reached.
+    """
+    figure = go.Figure()
+    for number, arm in enumerate(str(arm) for arm in reached["arm"].values):
+        across, up = kept.sel(arm=arm), reached.sel(arm=arm)
+        figure.add_scatter(
+            x=[float(across["mean"])],
+            y=[float(up["mean"])],
+            error_x=_bars(across),
+            error_y=_bars(up),
+            mode="markers",
+            name=arm,
+            marker={"size": 11, "symbol": SYMBOLS[number % len(SYMBOLS)]},
+            hovertemplate="%{x:.3f}, %{y:.3f}",
+        )
+    figure.update_xaxes(title=axes[0]).update_yaxes(title=axes[1])
+    return styled(figure, title=title, height=480)
+
+
+def _bars(one: xr.Dataset) -> dict[str, object]:
+    mean, low, high = (float(one[name]) for name in ("mean", "low", "high"))
+    bars = {"array": [high - mean], "arrayminus": [mean - low]}
+    return {"type": "data", "symmetric": False, "thickness": 1, **bars}

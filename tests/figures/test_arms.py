@@ -1,7 +1,7 @@
 import numpy as np
 import xarray as xr
 
-from hrvlab.figures import arm_matrix, arm_rates
+from hrvlab.figures import arm_matrix, arm_rates, trade_off
 
 
 def test_every_arm_has_its_rate_and_interval():
@@ -30,3 +30,18 @@ def test_every_case_has_a_row_and_its_text_is_not_markup():
     np.testing.assert_array_equal(cells.z, rates.values.T)
     assert list(cells.x) == ["a", "b", "c"]
     assert list(cells.y) == ["&lt;b>x&lt;/b>", "a bat"]
+
+
+def test_every_arm_is_one_point_with_two_intervals():
+    def summary(mean):
+        values = xr.DataArray(mean, {"arm": ["plain", "P2P"]}, "arm")
+        return xr.Dataset({"mean": values, "low": values - 0.1, "high": values + 0.2})
+
+    figure = trade_off(
+        summary([0.5, 0.6]), summary([0.8, 0.7]), title="t", axes=("kept", "reached")
+    )
+    assert [trace.name for trace in figure.data] == ["plain", "P2P"]
+    assert [(trace.x[0], trace.y[0]) for trace in figure.data] == [(0.8, 0.5), (0.7, 0.6)]
+    for trace in figure.data:
+        for bars in (trace.error_x, trace.error_y):
+            np.testing.assert_allclose([bars.array[0], bars.arrayminus[0]], [0.2, 0.1])

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+
+import hrvlab as hl
+from hrvlab.errors import ConceptError, ModelError, ParameterError, TokenError
+from hrvlab.experiments.benchmarks import Replacement, read_editing
+from hrvlab.experiments.editing_trial import compare_edits, distance_outside, make_ways
+from hrvlab.experiments.pictures import read_images
+from hrvlab.miniature import world
+from tests.experiments.test_steering import vectors
+from tests.experiments.test_weakening import Brightness
+from tests.pipelines import tiny_sd
+
+CASE = Replacement(
+    source="a red car", target="a blue car", noun="car", thing="car", wanted="blue", concept="Color"
+)
+CALL = {"num_inference_steps": 2, "progress": False, "seeds": [0, 3], "score": Brightness()}
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return tiny_sd()
+
+
+@pytest.fixture(scope="module")
+def found(pipe, tmp_path_factory):
+    store = tmp_path_factory.mktemp("store")
+    return compare_edits(pipe, vectors(pipe), [CASE], store=store, **CALL)
+
+
+def test_every_way_is_there_and_differs_by_one_thing_from_another(pipe):
+    hrv = vectors(pipe)
+    ways = make_ways(hrv, CASE, strengths=[0.0, 1.0])
+    assert list(ways) == [
+        "P2P",
+        "P2P, long",
+        "P2P-HRV × 0",
+        "P2P-HRV × 1",
+        "P2P-HRV × 1, short",
+        "shuffled heads",
+        "redrawn",
+    ]
+    shuffled = ways["shuffled heads"].hrv
+    np.testing.assert_array_equal(np.sort(shuffled), np.sort(hrv))
+    assert (shuffled != hrv).any()
+    plans = [way.plan() for way in ways.values()]
+    assert all(plan not in plans[:number] for number, plan in enumerate(plans))
+
+
+def test_the_pictures_are_those_that_edit_makes(pipe, found):
+    call = {"num_inference_steps": 2, "progress": False, "seed": [0, 3]}
+    pairs = hl.edit(pipe, CASE.source, CASE.target, **call)
+    image = found["image"].sel(arm="P2P").isel(prompt=0)
+    np.testing.assert_array_equal(read_images(found, image), pairs[1::2])
+    source = read_images(found, found["source_image"].isel(prompt=0))
+    np.testing.assert_allclose(source.astype(float), pairs[::2], atol=1)
+
+
+def test_reached_and_kept_are_scores_of_the_edited_picture(found):
+    image = found["image"].sel(arm="redrawn").isel(prompt=0)
+    pictures = read_images(found, image)
+    for name, text in (("reached", "blue"), ("kept", "car")):
+        expected = Brightness()(pictures, [text] * 2)
+        np.testing.assert_allclose(found[name].sel(arm="redrawn").isel(prompt=0), expected)
+
+
+def test_a_picture_that_did_not_move_is_at_distance_zero(found):
+    assert (found["moved"] >= 0).all()
+    assert (found["moved"].sel(arm="redrawn") > 0).all()
+
+
+def test_only_what_lies_outside_counts():
+    before = np.zeros((1, 2, 2, 3), np.uint8)
+    after = before.copy()
+    after[0, 0, 0] = 255
+    outside = np.array([[[0.0, 1.0], [1.0, 1.0]]])
+    assert distance_outside(before, after, outside)[0] == 0
+    assert distance_outside(before, after, 1 - outside)[0] == 1
+    assert distance_outside(before, after, np.ones((1, 2, 2)))[0] == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("cases", "error", "message"),
+    [
+        ([], ParameterError, "list of cases is empty"),
+        ([CASE.model_copy(update={"target": "a car"})], TokenError, "3 words and the target 2"),
+        ([CASE.model_copy(update={"concept": "Hue"})], ConceptError, "no concept 'Hue'"),
+    ],
+)
+def test_bad_cases_are_refused_before_generating(pipe, tmp_path, cases, error, message):
+    with pytest.raises(error, match=message):
+        compare_edits(pipe, vectors(pipe), cases, store=tmp_path, **CALL)
+    with pytest.raises(ModelError, match="built from model"):
+        compare_edits(pipe, vectors(tiny_sd(seed=1)), [CASE], store=tmp_path, **CALL)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("case", read_editing("miniature").cases, ids=lambda case: case.target)
+def test_the_shipped_cases_speak_of_the_miniature_s_world(case):
+    words = world.concept_words()
+    assert case.wanted in words[case.concept]
+    assert case.thing in world.THING_BY_NAME
+    assert case.noun in case.source.split()
+    old, new = (set(text.split()) for text in (case.source, case.target))
+    (replaced,) = old - new
+    assert new - old == {case.wanted}
+    assert replaced in words[case.concept]
