@@ -45,7 +45,7 @@ def compare(differences: xr.Dataset, subject: str, *, less: str, more: str) -> s
         )
         word = verdict(low, high, less=less, more=more)
         lines.append(
-            f"- {subject} **{word}** than *{arm}*: by {100 * mean:+.0f} points, "
-            f"95 % interval {100 * low:+.0f} to {100 * high:+.0f}."
+            f"- {subject} **{word}** than *{arm}*: by {100 * mean:+.1f} points, "
+            f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}."
         )
     return "\n".join(lines)
