@@ -1,4 +1,4 @@
-"""The arms of a trial: the same seeds, drawn in several ways that are to be compared."""
+"""The arms of a trial: what is drawn with the same seeds to be compared, kept and rated."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ from hrvlab.errors import ParameterError
 from hrvlab.experiments.pictures import keep_images, read_images
 from hrvlab.experiments.scoring import Score
 from hrvlab.experiments.sweep import open_ledger
-from hrvlab.generation import generate, plan_batches
+from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
 from hrvlab.typing import Images
 
 
-class Drawable(Protocol):
-    """One way to draw a picture."""
+class Arm(Protocol):
+    """Something to draw: one row of pictures or several, a picture for each seed in every row."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
 
     def plan(self) -> dict[str, Any]:
         """Give all that determines its pictures, as JSON."""
@@ -30,13 +34,17 @@ class Drawable(Protocol):
     def check(self, pipe: DiffusionPipeline) -> None:
         """Raise an error if it cannot be drawn."""
 
-    def draw(self, pipe: DiffusionPipeline, seeds: Sequence[int], **call: Any) -> Images:
-        """Draw it once a seed."""
+    def draw(
+        self, pipe: DiffusionPipeline, seeds: Sequence[int], *, batch_size: int, **call: Any
+    ) -> Images:
+        """Draw it, row by row, seed by seed."""
 
 
 @dataclass(frozen=True)
-class Arm:
-    """A prompt, drawn plainly or with an edit.
+class Prompt:
+    """A prompt, drawn plainly, or with an edit, or with several: a row for each of its factors.
+
+    All rows begin with the same noise.
 
     Parameters
     ----------
@@ -47,6 +55,11 @@ class Arm:
     prompt: str
     edit: Rescale | None = None
 
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        return 1 if self.edit is None else len(np.atleast_2d(self.edit.factors))
+
     def plan(self) -> dict[str, Any]:
         """Give all that determines its pictures, as JSON."""
         if self.edit is None:
@@ -54,7 +67,7 @@ class Arm:
         words = self.edit.words
         return {
             "prompt": self.prompt,
-            "factors": np.asarray(self.edit.factors).tolist(),
+            "factors": self.edit.factors.tolist(),
             "words": words if isinstance(words, str) else list(words),
             "window": list(self.edit.window),
         }
@@ -65,28 +78,37 @@ class Arm:
         if self.edit is not None:
             self.edit.columns(pipe.tokenizer, [self.prompt])
 
-    def draw(self, pipe: DiffusionPipeline, seeds: Sequence[int], **call: Any) -> Images:
-        """Draw it once a seed."""
-        edits = () if self.edit is None else self.edit
-        return generate(pipe, self.prompt, seed=seeds, edit=edits, **call)
+    def draw(
+        self, pipe: DiffusionPipeline, seeds: Sequence[int], *, batch_size: int, **call: Any
+    ) -> Images:
+        """Draw it, row by row, seed by seed."""
+        pictures = [(row, seed) for row in range(self.rows) for seed in seeds]
+        images = []
+        for start in range(0, len(pictures), batch_size):
+            rows, drawn = zip(*pictures[start : start + batch_size], strict=True)
+            batch = Batch((self.prompt,) * len(rows), (0,) * len(rows), drawn)
+            edits = [] if self.edit is None else [self.edit.for_prompts(rows)]
+            made, _ = run_batch(pipe, batch, *edits, output_type="np", **call)
+            images.append(as_uint8(made))
+        return np.concatenate(images)
 
 
 def draw_arms(
     pipe: DiffusionPipeline,
-    arms: Sequence[Drawable],
+    arms: Sequence[Arm],
     *,
     store: str | Path,
     seeds: Sequence[int] = (0,),
-    batch_size: int = 8,
+    batch_size: int = 16,
     progress: bool = True,
     **call: Any,
 ) -> xr.Dataset:
-    """Draw every arm with every seed, from the same noise, and keep the pictures.
+    """Draw every arm with every seed and keep the pictures.
 
     Parameters
     ----------
     pipe : diffusers.DiffusionPipeline
-    arms : sequence of Drawable
+    arms : sequence of Arm
     store : str or Path
         Keeps the pictures, in a folder of its own for every plan; a killed run resumes.
     seeds : sequence of int
@@ -100,7 +122,7 @@ def draw_arms(
     Returns
     -------
     xarray.Dataset
-        ``image (arm, seed)``, file names that `rate` and `read_images` take.
+        ``image (row, seed)``, file names that `rate` and `read_images` take; arm by arm.
 
     Raises
     ------
@@ -115,14 +137,18 @@ def draw_arms(
         arm.check(pipe)
     parameters = {"arms": [arm.plan() for arm in arms], "seeds": list(seeds)}
     ledger = open_ledger(pipe, store, {**parameters, "batch_size": batch_size, **call})
-    names = [[f"{number:03d}-{seed:03d}.png" for seed in seeds] for number in range(len(arms))]
+    names = []
     for number, arm in enumerate(tqdm(arms, "arms", disable=not progress)):
-        if ledger.read(number) is not None:
-            continue
-        images = arm.draw(pipe, seeds, batch_size=batch_size, progress=False, **call)
-        keep_images(ledger.folder, names[number], images)
-        ledger.finish(number, seeds=np.array(seeds))
-    drawn = xr.Dataset({"image": (("arm", "seed"), np.array(names))}, {"seed": list(seeds)})
+        own = [
+            f"{number:03d}-{row:02d}-{seed:03d}.png" for row in range(arm.rows) for seed in seeds
+        ]
+        names += own
+        if ledger.read(number) is None:
+            images = arm.draw(pipe, seeds, batch_size=batch_size, **call)
+            keep_images(ledger.folder, own, images)
+            ledger.finish(number, seeds=np.array(seeds))
+    table = np.array(names).reshape(-1, len(seeds))
+    drawn = xr.Dataset({"image": (("row", "seed"), table)}, {"seed": list(seeds)})
     drawn.encoding["source"] = str(ledger.folder / "plan.json")
     return drawn
 
@@ -136,21 +162,21 @@ def rate(drawn: xr.Dataset, score: Score, texts: Sequence[str]) -> xr.DataArray:
         From `draw_arms`.
     score : Score
     texts : sequence of str
-        What each arm's pictures are scored against.
+        What each row's pictures are scored against.
 
     Returns
     -------
     xarray.DataArray
-        Dims ``(arm, seed)``.
+        Dims ``(row, seed)``.
 
     Raises
     ------
     ParameterError
-        If there is not a text for every arm.
+        If there is not a text for every row.
     """
     names = drawn["image"]
-    if len(texts) != names.sizes["arm"]:
-        raise ParameterError(f"{names.sizes['arm']} arms need as many texts, got {len(texts)}")
+    if len(texts) != names.sizes["row"]:
+        raise ParameterError(f"{names.sizes['row']} rows need as many texts, got {len(texts)}")
     of_pictures = np.repeat(list(texts), names.sizes["seed"])
     scores = score(read_images(drawn, names), of_pictures.tolist())
     return names.copy(data=scores.reshape(names.shape)).rename("score")

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from hrvlab.capture import capture
 from hrvlab.errors import ParameterError
-from hrvlab.experiments.arms import Arm, Drawable, draw_arms, rate
+from hrvlab.experiments.arms import Arm, Prompt, draw_arms, rate
 from hrvlab.experiments.benchmarks import Replacement
 from hrvlab.experiments.editing import SELF_SHARE, SELF_SHARE_WITH_VECTORS, edit
 from hrvlab.experiments.pictures import read_images
@@ -41,12 +41,14 @@ class Edited:
         See `hrvlab.experiments.editing.edit`.
     hrv : xarray.DataArray, dims (concept, head_position), optional
     strength : float
+    rows : int
     """
 
     case: Replacement
     self_share: float
     hrv: xr.DataArray | None = None
     strength: float = 1.0
+    rows: int = 1
 
     def plan(self) -> dict[str, Any]:
         """Give all that determines its pictures, as JSON."""
@@ -64,8 +66,10 @@ class Edited:
         """Raise an error if the two prompts cannot be aligned."""
         align(pipe.tokenizer, self.case.source, self.case.target)
 
-    def draw(self, pipe: DiffusionPipeline, seeds: Sequence[int], **call: Any) -> Images:
-        """Draw it once a seed."""
+    def draw(
+        self, pipe: DiffusionPipeline, seeds: Sequence[int], *, batch_size: int, **call: Any
+    ) -> Images:
+        """Draw it, seed by seed."""
         return edit(
             pipe,
             self.case.source,
@@ -75,6 +79,8 @@ class Edited:
             strength=self.strength,
             self_share=self.self_share,
             seed=seeds,
+            batch_size=batch_size,
+            progress=False,
             **call,
         )[1::2]
 
@@ -85,7 +91,7 @@ def make_ways(
     *,
     strengths: Sequence[float] = STRENGTHS,
     seed: int = 0,
-) -> dict[str, Drawable]:
+) -> dict[str, Arm]:
     """Write down every way to replace the words of a case.
 
     Parameters
@@ -99,7 +105,7 @@ def make_ways(
 
     Returns
     -------
-    dict of str to Drawable
+    dict of str to Arm
         ``"P2P"``, ``"P2P-HRV × 1"``, … for each strength, and ``"shuffled heads"`` as published;
         ``"P2P, long"`` and ``"P2P-HRV × 1, short"``, each with the other's share of borrowed
         self-attention; ``"redrawn"``, the new prompt from the same noise.
@@ -114,7 +120,7 @@ def make_ways(
         **{f"P2P-HRV × {s:g}": Edited(case, long, hrv, s) for s in strengths},
         "P2P-HRV × 1, short": Edited(case, short, hrv),
         "shuffled heads": Edited(case, long, shuffled),
-        REDRAWN: Arm(case.target),
+        REDRAWN: Prompt(case.target),
     }
 
 
@@ -127,7 +133,7 @@ def compare_edits(
     store: str | Path,
     strengths: Sequence[float] = STRENGTHS,
     seeds: Sequence[int] = tuple(range(8)),
-    batch_size: int = 8,
+    batch_size: int = 16,
     progress: bool = True,
     **call: Any,
 ) -> xr.Dataset:
@@ -176,7 +182,7 @@ def compare_edits(
     arms = [ways_of[way] for way in ways for ways_of in made]
     drawn = draw_arms(
         pipe,
-        [*arms, *(Arm(case.source) for case in cases)],
+        [*arms, *(Prompt(case.source) for case in cases)],
         store=store,
         seeds=seeds,
         batch_size=batch_size,
@@ -200,7 +206,7 @@ def compare_edits(
         },
     )
     result.encoding = drawn.encoding
-    edited = drawn.isel(arm=slice(len(arms)))
+    edited = drawn.isel(row=slice(len(arms)))
     edited.encoding = drawn.encoding
     for name, texts in (
         ("reached", [case.wanted for case in cases]),

@@ -12,25 +12,24 @@ from diffusers import DiffusionPipeline
 
 from hrvlab.attention import Rescale
 from hrvlab.errors import ParameterError
-from hrvlab.experiments.arms import Arm, draw_arms, rate
+from hrvlab.experiments.arms import Prompt, draw_arms, rate
 from hrvlab.experiments.benchmarks import Case
 from hrvlab.experiments.scoring import Score
-from hrvlab.experiments.steering import adjust, strengthen
+from hrvlab.experiments.steering import (
+    adjusting_factors,
+    concept_row,
+    strengthening_factors,
+)
 from hrvlab.relevance.vectors import check_model
+from hrvlab.typing import HeadFactors
 
-METHODS = ("plain", "adjusting", "strengthening", "uniform", "shuffled heads", "reworded")
+PLAIN, REWORDED = "plain", "reworded"
 
 
-def make_arms(
-    hrv: xr.DataArray,
-    case: Case,
-    *,
-    gain: float = 2.0,
-    loss: float = 1.0,
-    window: tuple[int, int | None] = (0, None),
-    seed: int = 0,
-) -> dict[str, Arm]:
-    """Write down every way to draw a case.
+def make_factors(
+    hrv: xr.DataArray, case: Case, *, gain: float = 2.0, loss: float = 1.0, seed: int = 0
+) -> dict[str, HeadFactors]:
+    """Give the factors of every way to draw a case's own prompt.
 
     Parameters
     ----------
@@ -38,39 +37,25 @@ def make_arms(
     case : Case
     gain, loss : float
         Of adjusting.
-    window : tuple of int or None
-        UNet calls in which heads are changed.
     seed : int
         Of the shuffling.
 
     Returns
     -------
-    dict of str to Arm
-        ``"plain"``; ``"adjusting"`` and ``"strengthening"``, the published methods; ``"uniform"``,
-        every head times the root mean square of the adjusting factors; ``"shuffled heads"``, the
-        adjusting factors on the wrong heads; ``"reworded"``, no change but a plainer prompt.
+    dict of str to ndarray of float64, shape (head_position,)
+        ``"plain"``, all 1; ``"adjusting"`` and ``"strengthening"``, the published methods;
+        ``"uniform"``, every head's the root mean square of the adjusting factors; ``"shuffled
+        heads"``, the adjusting factors on the wrong heads.
     """
-    adjusted = adjust(
-        hrv,
-        toward=case.toward,
-        away=case.away,
-        word=case.word,
-        gain=gain,
-        loss=loss,
-        window=window,
-    )
-    factors, model = adjusted.factors, adjusted.model
+    toward, away = (concept_row(hrv, name).values for name in (case.toward, case.away))
+    adjusting = adjusting_factors(toward, away, gain=gain, loss=loss)
     rng = np.random.Generator(np.random.Philox(key=seed))
-    same_size = np.full_like(factors, np.sqrt((factors**2).mean()))
     return {
-        "plain": Arm(case.prompt),
-        "adjusting": Arm(case.prompt, adjusted),
-        "strengthening": Arm(case.prompt, strengthen(hrv, case.toward, case.word, window=window)),
-        "uniform": Arm(case.prompt, Rescale(same_size, case.word, window, model)),
-        "shuffled heads": Arm(
-            case.prompt, Rescale(rng.permutation(factors), case.word, window, model)
-        ),
-        "reworded": Arm(case.reworded),
+        PLAIN: np.ones_like(adjusting),
+        "adjusting": adjusting,
+        "strengthening": strengthening_factors(toward, 1.0),
+        "uniform": np.full_like(adjusting, np.sqrt((adjusting**2).mean())),
+        "shuffled heads": rng.permutation(adjusting),
     }
 
 
@@ -81,12 +66,11 @@ def disambiguate(
     *,
     score: Score,
     store: str | Path,
-    methods: Sequence[str] = METHODS,
     seeds: Sequence[int] = tuple(range(8)),
     gain: float = 2.0,
     loss: float = 1.0,
     window: tuple[int, int | None] = (0, None),
-    batch_size: int = 8,
+    batch_size: int = 16,
     progress: bool = True,
     **call: Any,
 ) -> xr.Dataset:
@@ -103,12 +87,12 @@ def disambiguate(
         least is not.
     store : str or Path
         Keeps the pictures; a killed run resumes.
-    methods : sequence of str
-        Some of those that `make_arms` tells of.
     seeds : sequence of int
         Of the initial noise.
-    gain, loss, window
-        See `make_arms`.
+    gain, loss : float
+        Of adjusting.
+    window : tuple of int or None
+        UNet calls in which heads are changed.
     batch_size : int
     progress : bool
     **call
@@ -118,7 +102,8 @@ def disambiguate(
     -------
     xarray.Dataset
         ``misread (arm, prompt, seed)`` bool, ``margin``, the wanted sense's score less the
-        unwanted one's, and ``image``.
+        unwanted one's, and ``image``. The arms are those of `make_factors`, and ``"reworded"``:
+        no change but a plainer prompt.
 
     Raises
     ------
@@ -129,30 +114,26 @@ def disambiguate(
     -----
     Section 5 of arXiv 2412.02237, where people judged what was misread.
     """
-    unknown = sorted(set(methods) - set(METHODS))
-    if unknown or not methods or not cases:
-        raise ParameterError(
-            f"unknown methods {unknown}; give at least one case, and some of {', '.join(METHODS)}"
-        )
+    if not cases:
+        raise ParameterError("the list of cases is empty; give at least one")
     check_model(hrv, pipe)
-    made = [make_arms(hrv, case, gain=gain, loss=loss, window=window) for case in cases]
+    arms: list[Prompt] = []
+    for case in cases:
+        factors = make_factors(hrv, case, gain=gain, loss=loss)
+        edit = Rescale(np.stack(list(factors.values())), case.word, window)
+        arms += [Prompt(case.prompt, edit), Prompt(case.reworded)]
+    ways = [*factors, REWORDED]
     drawn = draw_arms(
-        pipe,
-        [arms[method] for method in methods for arms in made],
-        store=store,
-        seeds=seeds,
-        batch_size=batch_size,
-        progress=progress,
-        **call,
+        pipe, arms, store=store, seeds=seeds, batch_size=batch_size, progress=progress, **call
     )
     wanted, unwanted = (
-        rate(drawn, score, [getattr(case, sense) for case in cases] * len(methods))
+        rate(drawn, score, [getattr(case, sense) for case in cases for _ in ways])
         for sense in ("wanted", "unwanted")
     )
-    shape = (len(methods), len(cases), len(seeds))
+    shape = (len(cases), len(ways), len(seeds))
     margin = (wanted - unwanted).values.reshape(shape)
     unseen = wanted.values.reshape(shape) < score.least
-    dims = ("arm", "prompt", "seed")
+    dims = ("prompt", "arm", "seed")
     result = xr.Dataset(
         {
             "misread": (dims, (margin <= 0) | unseen),
@@ -160,13 +141,13 @@ def disambiguate(
             "image": (dims, drawn["image"].values.reshape(shape)),
         },
         {
-            "arm": list(methods),
+            "arm": ways,
             "seed": list(seeds),
             "prompt_text": ("prompt", [case.prompt for case in cases]),
             "word": ("prompt", [case.word for case in cases]),
             "wanted": ("prompt", [case.wanted for case in cases]),
             "unwanted": ("prompt", [case.unwanted for case in cases]),
         },
-    )
+    ).transpose("arm", "prompt", "seed")
     result.encoding = drawn.encoding
     return result

@@ -84,7 +84,7 @@ def _trace(image: NDArray[np.uint8]) -> go.Image:
     return go.Image(source=source, hoverinfo="skip")
 
 
-def _wrapped(text: str, width: int = 24) -> str:
+def _wrapped(text: str, width: int = 20) -> str:
     """Break a caption into lines, markup in it made harmless."""
     lines = [""]
     for word in harmless(text).split():

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock, Thread
-from typing import Generic, TypeVar
-
-Request = TypeVar("Request")
+from typing import Any
 
 
 class Stale(Exception):
     """The request that is being worked on is no longer wanted."""
 
 
-class Latest(Generic[Request]):
+class Latest:
     """Work on requests in the background, one at a time; a newer one stops those before it.
 
     Parameters
@@ -23,17 +21,17 @@ class Latest(Generic[Request]):
         Calls ``check()`` now and then, which raises `Stale` once there is a newer request.
     """
 
-    def __init__(self, work: Callable[[Request, Callable[[], None]], None]) -> None:
+    def __init__(self, work: Callable[[Any, Callable[[], None]], None]) -> None:
         self._work = work
         self._turn = Lock()
-        self._newest: Request | None = None
+        self._newest: object = None
 
-    def ask(self, request: Request) -> None:
+    def ask(self, request: object) -> None:
         """Want this from now on, and nothing that was asked for before."""
         self._newest = request
         Thread(target=self._run, args=(request,), daemon=True).start()
 
-    def _run(self, request: Request) -> None:
+    def _run(self, request: object) -> None:
         def check() -> None:
             if self._newest is not request:
                 raise Stale

@@ -3,20 +3,37 @@ import pytest
 
 import hrvlab as hl
 from hrvlab.errors import ParameterError, TokenError
-from hrvlab.experiments.arms import Arm, draw_arms, rate
+from hrvlab.experiments.arms import Prompt, draw_arms, rate
 from hrvlab.experiments.pictures import read_images
 from tests.experiments.test_weakening import Brightness
 
-ARMS = [Arm("a red car"), Arm("a red car", hl.Rescale(np.full(8, -2.0), "red")), Arm("a dog")]
+WEAKENED = hl.Rescale(np.full(8, -2.0), "red")
+BOTH = hl.Rescale(np.stack([np.ones(8), np.full(8, -2.0)]), "red")
+ARMS = [Prompt("a red car"), Prompt("a red car", BOTH), Prompt("a dog")]
 CALL = {"num_inference_steps": 2, "progress": False, "seeds": [0, 3]}
 
 
-def test_every_arm_is_what_generate_draws(tiny_pipe, tmp_path):
+def test_every_row_is_what_generate_draws(tiny_pipe, tmp_path):
     drawn = draw_arms(tiny_pipe, ARMS, store=tmp_path, **CALL)
     call = {"num_inference_steps": 2, "progress": False, "seed": [0, 3]}
-    for number, arm in enumerate(ARMS):
-        expected = hl.generate(tiny_pipe, arm.prompt, edit=arm.edit or (), **call)
-        np.testing.assert_array_equal(read_images(drawn, drawn["image"][number]), expected)
+    expected = [
+        hl.generate(tiny_pipe, "a red car", **call),
+        hl.generate(tiny_pipe, "a red car", **call),
+        hl.generate(tiny_pipe, "a red car", edit=WEAKENED, **call),
+        hl.generate(tiny_pipe, "a dog", **call),
+    ]
+    assert drawn["image"].shape == (4, 2)
+    np.testing.assert_allclose(
+        read_images(drawn, drawn["image"]).astype(float), np.concatenate(expected), atol=1
+    )
+
+
+def test_batches_cut_through_rows(tiny_pipe, tmp_path):
+    whole, cut = (
+        draw_arms(tiny_pipe, ARMS, store=tmp_path, batch_size=size, **CALL) for size in (16, 3)
+    )
+    pictures = [read_images(drawn, drawn["image"]).astype(float) for drawn in (whole, cut)]
+    np.testing.assert_allclose(*pictures, atol=1)
 
 
 def test_a_second_run_draws_nothing_and_one_cut_short_draws_the_rest(tiny_pipe, tmp_path):
@@ -40,12 +57,12 @@ def test_another_edit_is_another_plan(tiny_pipe, tmp_path):
 
 def test_arms_are_rated_each_against_its_text(tiny_pipe, tmp_path):
     drawn = draw_arms(tiny_pipe, ARMS, store=tmp_path, **CALL)
-    texts = ["a", "bbb", "ccccc"]
+    texts = ["a", "bbb", "ccccc", "ddddddd"]
     rated = rate(drawn, Brightness(), texts)
     for number, text in enumerate(texts):
         pictures = read_images(drawn, drawn["image"][number])
         np.testing.assert_array_equal(rated[number], Brightness()(pictures, [text] * 2))
-    with pytest.raises(ParameterError, match="3 arms need as many texts, got 1"):
+    with pytest.raises(ParameterError, match="4 rows need as many texts, got 1"):
         rate(drawn, Brightness(), ["a"])
 
 
@@ -53,7 +70,7 @@ def test_arms_are_rated_each_against_its_text(tiny_pipe, tmp_path):
     ("arms", "error", "message"),
     [
         ([], ParameterError, "list of arms is empty"),
-        ([*ARMS, Arm("a cat", ARMS[1].edit)], TokenError, "'red' is not a word"),
+        ([*ARMS, Prompt("a cat", BOTH)], TokenError, "'red' is not a word"),
     ],
 )
 def test_bad_arms_are_refused_before_any_is_drawn(tiny_pipe, tmp_path, arms, error, message):

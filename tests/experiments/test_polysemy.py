@@ -5,7 +5,7 @@ import hrvlab as hl
 from hrvlab.errors import ConceptError, ModelError, ParameterError
 from hrvlab.experiments.benchmarks import Case, read_polysemy
 from hrvlab.experiments.pictures import read_images
-from hrvlab.experiments.polysemy import METHODS, disambiguate, make_arms
+from hrvlab.experiments.polysemy import disambiguate, make_factors
 from hrvlab.miniature.world import COLORS, THING_BY_NAME, concept_words
 from tests.experiments.test_steering import vectors
 from tests.experiments.test_weakening import Brightness
@@ -24,20 +24,32 @@ OTHER = CASE.model_copy(update={"prompt": "a photo of rose", "wanted": "a long t
 CALL = {"num_inference_steps": 2, "progress": False, "seeds": [0, 3], "score": Brightness()}
 
 
-def test_every_baseline_changes_the_same_word_as_adjusting_does(tiny_pipe):
+def test_every_baseline_is_as_large_as_adjusting(tiny_pipe):
     hrv = vectors(tiny_pipe)
-    arms = make_arms(hrv, CASE)
-    assert tuple(arms) == METHODS
-    adjusted = arms["adjusting"].edit.factors
-    np.testing.assert_allclose(adjusted, 2 * hrv.values[0] - hrv.values[1])
-    shuffled = arms["shuffled heads"].edit.factors
-    np.testing.assert_array_equal(np.sort(shuffled), np.sort(adjusted))
-    assert (shuffled != adjusted).any()
-    uniform = arms["uniform"].edit.factors
-    assert len(set(uniform)) == 1
-    assert (uniform**2).sum() == pytest.approx((adjusted**2).sum())
-    assert {arm.edit.words for arm in arms.values() if arm.edit} == {"rose"}
-    assert arms["reworded"].prompt == CASE.reworded
+    ways = make_factors(hrv, CASE)
+    np.testing.assert_array_equal(ways["plain"], 1)
+    adjusting = ways["adjusting"]
+    np.testing.assert_allclose(adjusting, 2 * hrv.values[0] - hrv.values[1])
+    np.testing.assert_allclose(ways["strengthening"], hrv.values[0])
+    np.testing.assert_array_equal(np.sort(ways["shuffled heads"]), np.sort(adjusting))
+    assert (ways["shuffled heads"] != adjusting).any()
+    assert len(set(ways["uniform"])) == 1
+    assert (ways["uniform"] ** 2).sum() == pytest.approx((adjusting**2).sum())
+
+
+def test_every_way_is_what_generate_draws(tiny_pipe, tmp_path):
+    hrv = vectors(tiny_pipe)
+    found = disambiguate(tiny_pipe, hrv, [CASE, OTHER], store=tmp_path, **CALL)
+    call = {"num_inference_steps": 2, "progress": False, "seed": [0, 3]}
+    adjusting = hl.adjust(hrv, toward="Color", away="Plants", word="rose")
+    for case, prompt in enumerate((CASE, OTHER)):
+        for way, text, edit in (
+            ("adjusting", prompt.prompt, adjusting),
+            ("reworded", prompt.reworded, ()),
+        ):
+            expected = hl.generate(tiny_pipe, text, edit=edit, **call)
+            image = found["image"].sel(arm=way).isel(prompt=case)
+            np.testing.assert_allclose(read_images(found, image).astype(float), expected, atol=1)
 
 
 def test_the_sense_that_scores_higher_is_the_one_seen(tiny_pipe, tmp_path):
@@ -52,7 +64,7 @@ def test_the_sense_that_scores_higher_is_the_one_seen(tiny_pipe, tmp_path):
     expected = hl.generate(
         tiny_pipe, OTHER.prompt, seed=[0, 3], num_inference_steps=2, progress=False
     )
-    np.testing.assert_array_equal(plain, expected)
+    np.testing.assert_allclose(plain.astype(float), expected, atol=1)
 
 
 def test_a_wanted_sense_that_is_not_there_at_all_is_not_seen(tiny_pipe, tmp_path):
@@ -70,9 +82,7 @@ def test_bad_input_is_refused_before_generating(tiny_pipe, tmp_path):
     tiny_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
     given = {"store": tmp_path, **CALL}
     hrv = vectors(tiny_pipe)
-    with pytest.raises(ParameterError, match=r"unknown methods \['magic'\]"):
-        disambiguate(tiny_pipe, hrv, [CASE], methods=["magic"], **given)
-    with pytest.raises(ParameterError, match="at least one case"):
+    with pytest.raises(ParameterError, match="list of cases is empty"):
         disambiguate(tiny_pipe, hrv, [], **given)
     with pytest.raises(ConceptError, match="no concept 'Hue'"):
         disambiguate(tiny_pipe, hrv, [CASE.model_copy(update={"away": "Hue"})], **given)

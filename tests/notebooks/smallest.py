@@ -1,0 +1,55 @@
+"""The smallest parameters of every chapter, on another model than the shipped one."""
+
+from tests.pipelines import save_tiny_clip, tiny_sd
+
+# How many figures each chapter then shows.
+FIGURES = {
+    "capture": 4,
+    "relevance": 7,
+    "weakening": 3,
+    "steering": 3,
+    "miniature": 4,
+}
+CONCEPTS = "concepts: {Color: [red, blue], Animals: [cat, dog]}"
+PROMPTS = "a red car\na blue cat\na dog\na tree\n"
+BENCHMARK = 'concepts: {Color: {template: "a {word} {noun}", words: [red, blue], nouns: [car]}}'
+
+
+def smallest(folder):
+    """Write a tiny model and lists into a folder; gives every chapter's parameters."""
+    tiny_sd().save_pretrained(folder / "model")
+    save_tiny_clip(folder / "clip")
+    (folder / "concepts.yaml").write_text(CONCEPTS)
+    (folder / "prompts.txt").write_text(PROMPTS)
+    (folder / "benchmark.yaml").write_text(BENCHMARK)
+    model = {"model": str(folder / "model"), "steps": 2}
+    votes = {
+        "concepts": str(folder / "concepts.yaml"),
+        "prompts": str(folder / "prompts.txt"),
+        "batch_size": 2,
+        "store": str(folder / "runs"),
+    }
+    return {
+        "capture": {**model, "prompt": "a red car"},
+        "relevance": {**model, **votes},
+        "weakening": {
+            **model,
+            **votes,
+            "tested": ["Color"],
+            "benchmark": str(folder / "benchmark.yaml"),
+            "prompts_each": 2,
+            "draws": 1,
+            "cuts": [4],
+            "clip": str(folder / "clip"),
+        },
+        "steering": {
+            **model,
+            **votes,
+            "prompt": "a red car",
+            "word": "red",
+            "away": "Animals",
+            "pictures": 2,
+        },
+        # It is about the shipped model and takes no other.
+        "miniature": {"steps": 2},
+    }
