@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, overload
 
 import numpy as np
+import torch
 import xarray as xr
 from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
@@ -40,6 +42,7 @@ def capture(
     batch_size: int = 8,
     progress: bool = True,
     num_inference_steps: int = 50,
+    latents: torch.Tensor | None = None,
     **call: Any,
 ) -> xr.Dataset | xr.DataTree:
     """Generate from prompts and record how every head attends to every token at every call.
@@ -59,6 +62,8 @@ def capture(
     batch_size : int
     progress : bool
     num_inference_steps : int
+    latents : Tensor, shape (prompt, channel, height, width), optional
+        Replaces the seeded initial noise.
     **call
         Keywords of the pipeline's own call, such as ``guidance_scale``.
 
@@ -89,6 +94,8 @@ def capture(
     columns = [[word_columns(pipe.tokenizer, text, word) for word in maps or ()] for text in texts]
     if maps:
         _check_budget(pipe, layers, len(texts), len(maps), num_inference_steps, call, budget_bytes)
+    if latents is not None and len(latents) != len(texts):
+        raise ParameterError(f"latents hold {len(latents)} images, there are {len(texts)} prompts")
     call = {**call, "num_inference_steps": num_inference_steps}
     means, images = [], []
     spatial: list[dict[tuple[int, int], NDArray[np.float32]]] = []
@@ -96,14 +103,17 @@ def capture(
     for batch in tqdm(batches, "capture", disable=not progress or len(batches) == 1):
         token_means = TokenMeans()
         spatial_maps = [_spatial_maps(pipe, layers, columns, batch)] if maps else []
+        own = call if latents is None else {**call, "latents": latents[list(batch.indices)]}
         made, attachment = run_batch(
-            pipe, batch, token_means, *spatial_maps, output_type="np", **call
+            pipe, batch, token_means, *spatial_maps, output_type="np", **own
         )
         noise_levels = attachment.noise_levels
         means.append(token_means.result())
         images.append(as_uint8(made))
         spatial.extend(tap.result() for tap in spatial_maps)
     parameters = {"prompts": texts, "batch_size": batch_size, **call}
+    if latents is not None:
+        parameters["latents"] = hashlib.sha256(latents.cpu().numpy().tobytes()).hexdigest()[:16]
     dataset = xr.Dataset(
         {
             "attention": (

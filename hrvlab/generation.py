@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from tqdm.auto import tqdm
 from hrvlab.attention import Attachment, Part, Rescale, attach
 from hrvlab.errors import ParameterError
 from hrvlab.typing import Images
+
+# Hooks of one generation would act on another that ran at the same time on the same model.
+ONE_AT_A_TIME = RLock()
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,20 @@ def image_generator(seed: int, prompt_index: int, image: int = 0) -> torch.Gener
     return torch.Generator("cpu").manual_seed(state >> 1)
 
 
+def initial_noise(pipe: DiffusionPipeline, seeds: Sequence[int], prompt_index: int) -> torch.Tensor:
+    """Draw the noise that a prompt's pictures begin with, at the model's own size.
+
+    Returns
+    -------
+    Tensor, shape (seed, channel, height, width)
+        For ``latents=``; what the seeds themselves would give.
+    """
+    config = pipe.unet.config
+    shape = (1, config.in_channels, config.sample_size, config.sample_size)
+    generators = [image_generator(seed, prompt_index) for seed in seeds]
+    return torch.cat([torch.randn(shape, generator=generator) for generator in generators])
+
+
 def run_batch(
     pipe: DiffusionPipeline, batch: Batch, *parts: Part, **call: Any
 ) -> tuple[Any, Attachment]:
@@ -92,7 +110,7 @@ def run_batch(
         for copy in range(copies)
     ]
     prompts = list(batch.prompts)
-    with _silent(pipe), attach(pipe, *parts, prompts=prompts) as attachment:
+    with ONE_AT_A_TIME, _silent(pipe), attach(pipe, *parts, prompts=prompts) as attachment:
         images = pipe(prompts, generator=generators, **call).images
     return images, attachment
 

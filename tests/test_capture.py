@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 import hrvlab as hl
 from hrvlab.errors import ParameterError, TokenError
+from hrvlab.generation import initial_noise
 from hrvlab.store import read_dataset, write_dataset
 from tests.pipelines import tiny_sd
 
@@ -94,3 +96,15 @@ def test_a_word_that_one_prompt_lacks_is_refused(tiny_pipe):
 def test_no_prompts_are_refused(tiny_pipe):
     with pytest.raises(ParameterError, match="empty"):
         hl.capture(tiny_pipe, [], **STEPS)
+
+
+def test_given_noise_replaces_that_of_the_seed(tiny_pipe):
+    call = {"num_inference_steps": 2, "progress": False}
+    noise = torch.cat([initial_noise(tiny_pipe, [5], index) for index in (0, 1)])
+    prompts = ["a red car", "a dog"]
+    given = hl.capture(tiny_pipe, prompts, latents=noise, batch_size=1, **call)
+    seeded = hl.capture(tiny_pipe, prompts, seed=5, batch_size=1, **call)
+    np.testing.assert_array_equal(given["image"], seeded["image"])
+    np.testing.assert_array_equal(given["attention"], seeded["attention"])
+    with pytest.raises(ParameterError, match="latents hold 2 images, there are 1 prompts"):
+        hl.capture(tiny_pipe, "a dog", latents=noise, **call)

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -85,3 +87,17 @@ def test_a_word_missing_from_a_later_prompt_is_found_before_generating(tiny_pipe
     with pytest.raises(TokenError, match="'a blue cat'"):
         hl.generate(tiny_pipe, PROMPTS, batch_size=1, edit=edit, **STEPS)
     assert not calls
+
+
+def test_generations_of_two_threads_do_not_disturb_each_other(tiny_pipe):
+    heads = hl.head_table(tiny_pipe.unet).sizes["head_position"]
+    call = {"num_inference_steps": 4, "progress": False}
+    edits = {"plain": (), "weakened": hl.Rescale(np.full(heads, -2.0))}
+    alone = {name: hl.generate(tiny_pipe, "a red car", edit=e, **call) for name, e in edits.items()}
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [
+            (name, pool.submit(hl.generate, tiny_pipe, "a red car", edit=edits[name], **call))
+            for name in list(edits) * 4
+        ]
+    for name, job in jobs:
+        np.testing.assert_array_equal(job.result(), alone[name])

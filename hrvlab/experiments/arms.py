@@ -49,10 +49,13 @@ class Prompt:
     Parameters
     ----------
     prompt : str
+    index : int
+        The noise derives from it and the seed; what is to be compared has the same.
     edit : Rescale, optional
     """
 
     prompt: str
+    index: int
     edit: Rescale | None = None
 
     @property
@@ -62,11 +65,12 @@ class Prompt:
 
     def plan(self) -> dict[str, Any]:
         """Give all that determines its pictures, as JSON."""
+        plan = {"prompt": self.prompt, "index": self.index}
         if self.edit is None:
-            return {"prompt": self.prompt}
+            return plan
         words = self.edit.words
         return {
-            "prompt": self.prompt,
+            **plan,
             "factors": self.edit.factors.tolist(),
             "words": words if isinstance(words, str) else list(words),
             "window": list(self.edit.window),
@@ -86,7 +90,7 @@ class Prompt:
         images = []
         for start in range(0, len(pictures), batch_size):
             rows, drawn = zip(*pictures[start : start + batch_size], strict=True)
-            batch = Batch((self.prompt,) * len(rows), (0,) * len(rows), drawn)
+            batch = Batch((self.prompt,) * len(rows), (self.index,) * len(rows), drawn)
             edits = [] if self.edit is None else [self.edit.for_prompts(rows)]
             made, _ = run_batch(pipe, batch, *edits, output_type="np", **call)
             images.append(as_uint8(made))
@@ -133,6 +137,10 @@ def draw_arms(
         raise ParameterError("the list of arms is empty; give at least one")
     if not seeds:
         raise ParameterError("the list of seeds is empty; give at least one seed")
+    if batch_size < 1:
+        raise ParameterError(f"batch_size is {batch_size}; give 1 or more")
+    if taken := sorted({"num_images_per_prompt", "output_type", "latents"} & call.keys()):
+        raise ParameterError(f"arms draw one picture a seed; leave out {', '.join(taken)}")
     for arm in arms:
         arm.check(pipe)
     parameters = {"arms": [arm.plan() for arm in arms], "seeds": list(seeds)}

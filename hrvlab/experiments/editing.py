@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 from diffusers import DiffusionPipeline
 from tqdm.auto import tqdm
@@ -36,6 +37,7 @@ def edit(
     seed: int | Sequence[int] = 0,
     batch_size: int = 8,
     num_inference_steps: int = 50,
+    latents: torch.Tensor | None = None,
     allow_other_model: bool = False,
     progress: bool = True,
     **call: Any,
@@ -64,6 +66,8 @@ def edit(
     batch_size : int
         Images that go through the model together, two for each pair.
     num_inference_steps : int
+    latents : Tensor, shape (pair × seed, channel, height, width), optional
+        Replaces the seeded initial noise, which both pictures of a pair have in common.
     allow_other_model : bool
         Use vectors that were built from another model.
     progress : bool
@@ -89,6 +93,10 @@ def edit(
     seeds = [seed] if isinstance(seed, int) else list(seed)
     if len(sources) != len(targets):
         raise ParameterError(f"{len(sources)} sources need as many targets, got {len(targets)}")
+    if latents is not None and len(latents) != len(sources) * len(seeds):
+        raise ParameterError(
+            f"latents hold {len(latents)} pairs, prompts × seeds make {len(sources) * len(seeds)}"
+        )
     if (hrv is None) != (concept is None):
         raise ParameterError("give both hrv and concept, or neither")
     if self_share is None:
@@ -106,6 +114,7 @@ def edit(
     ]
     calls = count_calls(pipe, num_inference_steps)
     images = []
+    start = 0
     batches = plan_batches(sources, seeds, max(batch_size // 2, 1))
     for batch in tqdm(batches, "edit", disable=not progress or len(batches) == 1):
         mappers, replaced = zip(*(aligned[index] for index in batch.indices), strict=True)
@@ -122,10 +131,12 @@ def edit(
             tuple(np.repeat(batch.indices, 2).tolist()),
             tuple(np.repeat(batch.seeds, 2).tolist()),
         )
-        made, _ = run_batch(
-            pipe, pairs, borrow, output_type="np", num_inference_steps=num_inference_steps, **call
-        )
+        own = {**call, "num_inference_steps": num_inference_steps}
+        if latents is not None:
+            own["latents"] = latents[start:][: len(batch.seeds)].repeat_interleave(2, dim=0)
+        made, _ = run_batch(pipe, pairs, borrow, output_type="np", **own)
         images.append(as_uint8(made))
+        start += len(batch.seeds)
     return np.concatenate(images)
 
 

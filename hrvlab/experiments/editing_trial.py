@@ -22,12 +22,11 @@ from hrvlab.experiments.editing import SELF_SHARE, SELF_SHARE_WITH_VECTORS, edit
 from hrvlab.experiments.pictures import read_images
 from hrvlab.experiments.scoring import Score
 from hrvlab.experiments.steering import concept_row
+from hrvlab.generation import initial_noise
 from hrvlab.models.alignment import align
+from hrvlab.models.tokens import word_columns
 from hrvlab.relevance.vectors import check_model
 from hrvlab.typing import Images
-
-PLAIN, REDRAWN = "P2P", "redrawn"
-STRENGTHS = (0.0, 0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -37,24 +36,31 @@ class Edited:
     Parameters
     ----------
     case : Replacement
+    index : int
+        The noise derives from it and the seed.
     self_share : float
         See `hrvlab.experiments.editing.edit`.
     hrv : xarray.DataArray, dims (concept, head_position), optional
     strength : float
-    rows : int
     """
 
     case: Replacement
+    index: int
     self_share: float
     hrv: xr.DataArray | None = None
     strength: float = 1.0
-    rows: int = 1
+
+    @property
+    def rows(self) -> int:
+        """It has one row."""
+        return 1
 
     def plan(self) -> dict[str, Any]:
         """Give all that determines its pictures, as JSON."""
         plan = {
             "source": self.case.source,
             "target": self.case.target,
+            "index": self.index,
             "self_share": self.self_share,
         }
         if self.hrv is None:
@@ -63,8 +69,10 @@ class Edited:
         return {**plan, "vector": vector, "strength": self.strength}
 
     def check(self, pipe: DiffusionPipeline) -> None:
-        """Raise an error if the two prompts cannot be aligned."""
+        """Raise an error if the prompts cannot be aligned, or the strength is not a number."""
         align(pipe.tokenizer, self.case.source, self.case.target)
+        if not np.isfinite(self.strength):
+            raise ParameterError(f"the strength is {self.strength}; give a finite number")
 
     def draw(
         self, pipe: DiffusionPipeline, seeds: Sequence[int], *, batch_size: int, **call: Any
@@ -79,6 +87,7 @@ class Edited:
             strength=self.strength,
             self_share=self.self_share,
             seed=seeds,
+            latents=initial_noise(pipe, seeds, self.index),
             batch_size=batch_size,
             progress=False,
             **call,
@@ -86,11 +95,7 @@ class Edited:
 
 
 def make_ways(
-    hrv: xr.DataArray,
-    case: Replacement,
-    *,
-    strengths: Sequence[float] = STRENGTHS,
-    seed: int = 0,
+    hrv: xr.DataArray, case: Replacement, index: int = 0, *, strengths: Sequence[float] = ()
 ) -> dict[str, Arm]:
     """Write down every way to replace the words of a case.
 
@@ -98,29 +103,30 @@ def make_ways(
     ----------
     hrv : xarray.DataArray, dims (concept, head_position)
     case : Replacement
+    index : int
+        The noise derives from it and the seeds, and so does the shuffling.
     strengths : sequence of float
-        Of the vector; 0 leaves the new word its own attention, 1 is as published.
-    seed : int
-        Of the shuffling.
+        Of the vector, more than 0 and 1.
 
     Returns
     -------
     dict of str to Arm
-        ``"P2P"``, ``"P2P-HRV × 1"``, … for each strength, and ``"shuffled heads"`` as published;
-        ``"P2P, long"`` and ``"P2P-HRV × 1, short"``, each with the other's share of borrowed
-        self-attention; ``"redrawn"``, the new prompt from the same noise.
+        ``"P2P"`` and ``"P2P-HRV × 1"`` as published; ``"P2P, long"`` and ``"P2P-HRV × 1, short"``,
+        each with the other's share of borrowed self-attention; ``"P2P-HRV × 0"``, which leaves the
+        new word its own attention, and further strengths; ``"shuffled heads"``, the vector on the
+        wrong heads; ``"redrawn"``, the new prompt from the same noise.
     """
     concept_row(hrv, case.concept)
-    rng = np.random.Generator(np.random.Philox(key=seed))
+    rng = np.random.Generator(np.random.Philox(key=index))
     shuffled = hrv.copy(data=hrv.values[:, rng.permutation(hrv.sizes["head_position"])])
     short, long = SELF_SHARE, SELF_SHARE_WITH_VECTORS
     return {
-        PLAIN: Edited(case, short),
-        "P2P, long": Edited(case, long),
-        **{f"P2P-HRV × {s:g}": Edited(case, long, hrv, s) for s in strengths},
-        "P2P-HRV × 1, short": Edited(case, short, hrv),
-        "shuffled heads": Edited(case, long, shuffled),
-        REDRAWN: Prompt(case.target),
+        "P2P": Edited(case, index, short),
+        "P2P, long": Edited(case, index, long),
+        **{f"P2P-HRV × {s:g}": Edited(case, index, long, hrv, s) for s in [0, 1, *strengths]},
+        "P2P-HRV × 1, short": Edited(case, index, short, hrv),
+        "shuffled heads": Edited(case, index, long, shuffled),
+        "redrawn": Prompt(case.target, index),
     }
 
 
@@ -131,7 +137,7 @@ def compare_edits(
     *,
     score: Score,
     store: str | Path,
-    strengths: Sequence[float] = STRENGTHS,
+    strengths: Sequence[float] = (),
     seeds: Sequence[int] = tuple(range(8)),
     batch_size: int = 16,
     progress: bool = True,
@@ -177,12 +183,15 @@ def compare_edits(
     if not cases:
         raise ParameterError("the list of cases is empty; give at least one")
     check_model(hrv, pipe)
-    made = [make_ways(hrv, case, strengths=strengths) for case in cases]
+    score.check([text for case in cases for text in (case.wanted, case.thing)])
+    for case in cases:
+        word_columns(pipe.tokenizer, case.source, case.noun)
+    made = [make_ways(hrv, case, i, strengths=strengths) for i, case in enumerate(cases)]
     ways = list(made[0])
     arms = [ways_of[way] for way in ways for ways_of in made]
     drawn = draw_arms(
         pipe,
-        [*arms, *(Prompt(case.source) for case in cases)],
+        [*arms, *(Prompt(case.source, index) for index, case in enumerate(cases))],
         store=store,
         seeds=seeds,
         batch_size=batch_size,
@@ -217,10 +226,10 @@ def compare_edits(
     moved = np.empty(shape)
     for number, case in enumerate(tqdm(cases, "outside", disable=not progress)):
         before = read_images(result, result["source_image"][number])
-        outside = [_outside(pipe, case, seed, before.shape[1:3], **call) for seed in seeds]
+        outside = _outside(pipe, case, number, seeds, before.shape[1:3], **call)
         for way in range(len(ways)):
             after = read_images(result, result["image"][way, number])
-            moved[way, number] = distance_outside(before, after, np.stack(outside))
+            moved[way, number] = distance_outside(before, after, outside)
     result["moved"] = ("arm", "prompt", "seed"), moved
     return result
 
@@ -246,12 +255,26 @@ def distance_outside(
 
 
 def _outside(
-    pipe: DiffusionPipeline, case: Replacement, seed: int, size: tuple[int, int], **call: Any
+    pipe: DiffusionPipeline,
+    case: Replacement,
+    index: int,
+    seeds: Sequence[int],
+    size: tuple[int, int],
+    **call: Any,
 ) -> NDArray[np.float32]:
-    """Give weights (y, x) that are large where the source's attention to the thing is weak."""
-    tree = capture(pipe, case.source, maps=[case.noun], seed=seed, progress=False, **call)
+    """Give weights (seed, y, x), large where the source's attention to the thing is weak."""
+    tree = capture(
+        pipe,
+        [case.source] * len(seeds),
+        maps=[case.noun],
+        latents=initial_noise(pipe, seeds, index),
+        batch_size=len(seeds),
+        progress=False,
+        **call,
+    )
     finest = max(tree.children, key=lambda name: tree[name].sizes["map_y"])
     maps = tree[finest].to_dataset()["maps"]
-    attention = maps.mean(("prompt", "timestep", "map_layer", "head", "map_word")).values
-    share = Image.fromarray((attention / attention.max()).astype(np.float32))
-    return 1 - np.asarray(share.resize(size[::-1], Image.Resampling.BILINEAR))
+    attention = maps.mean(("timestep", "map_layer", "head", "map_word")).values
+    shares = (attention / attention.max((1, 2), keepdims=True)).astype(np.float32)
+    resized = [Image.fromarray(s).resize(size[::-1], Image.Resampling.BILINEAR) for s in shares]
+    return 1 - np.stack([np.asarray(share) for share in resized])

@@ -117,11 +117,12 @@ def disambiguate(
     if not cases:
         raise ParameterError("the list of cases is empty; give at least one")
     check_model(hrv, pipe)
+    score.check([text for case in cases for text in (case.wanted, case.unwanted)])
     arms: list[Prompt] = []
-    for case in cases:
-        factors = make_factors(hrv, case, gain=gain, loss=loss)
+    for index, case in enumerate(cases):
+        factors = make_factors(hrv, case, gain=gain, loss=loss, seed=index)
         edit = Rescale(np.stack(list(factors.values())), case.word, window)
-        arms += [Prompt(case.prompt, edit), Prompt(case.reworded)]
+        arms += [Prompt(case.prompt, index, edit), Prompt(case.reworded, index)]
     ways = [*factors, REWORDED]
     drawn = draw_arms(
         pipe, arms, store=store, seeds=seeds, batch_size=batch_size, progress=progress, **call

@@ -14,9 +14,11 @@ from transformers import CLIPModel, CLIPProcessor
 
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.experiments.judge import NONE, Judge, load_judge
-from hrvlab.models.load import MINIATURE
+from hrvlab.models.load import MINIATURE, weights_digest
 from hrvlab.paths import data_path
 from hrvlab.typing import Images
+
+CHUNK = 64
 
 
 class Score(Protocol):
@@ -29,6 +31,9 @@ class Score(Protocol):
     @property
     def least(self) -> float:
         """Below that, a picture does not show the text at all."""
+
+    def check(self, texts: Sequence[str]) -> None:
+        """Raise an error if it cannot rate pictures against some of the texts."""
 
     def __call__(self, images: Images, texts: Sequence[str]) -> NDArray[np.float32]:
         """Rate pictures (image, y, x, channel) against as many texts."""
@@ -55,6 +60,9 @@ class ClipScore:
     template: str
     least: float = -1.0
 
+    def check(self, texts: Sequence[str]) -> None:
+        """CLIP takes any text."""
+
     def __call__(self, images: Images, texts: Sequence[str]) -> NDArray[np.float32]:
         """Rate pictures against texts.
 
@@ -76,6 +84,16 @@ class ClipScore:
         """
         if len(images) != len(texts):
             raise ParameterError(f"{len(images)} pictures need as many texts, got {len(texts)}")
+        chunks = [
+            self._cosines(images[start : start + CHUNK], texts[start : start + CHUNK])
+            for start in range(0, len(texts), CHUNK)
+        ]
+        cosines = np.concatenate(chunks)
+        if not np.isfinite(cosines).all():
+            raise ParameterError("CLIP gave scores that are not finite; use float32 weights")
+        return cosines
+
+    def _cosines(self, images: Images, texts: Sequence[str]) -> NDArray[np.float32]:
         inputs = self.processor(
             text=[self.template.format(text) for text in texts],
             images=list(images),
@@ -85,10 +103,7 @@ class ClipScore:
         ).to(self.model.device)
         with torch.no_grad():
             output = self.model(**inputs)
-        cosines = (output.image_embeds * output.text_embeds).sum(dim=1).float().cpu().numpy()
-        if not np.isfinite(cosines).all():
-            raise ParameterError("CLIP gave scores that are not finite; use float32 weights")
-        return cosines
+        return (output.image_embeds * output.text_embeds).sum(dim=1).float().cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -103,8 +118,23 @@ class JudgeScore:
     """
 
     judge: Judge
-    name: str = "judge"
+    name: str
     least: float = 0.5
+
+    def check(self, texts: Sequence[str]) -> None:
+        """Raise an error if the judge does not know some of the texts."""
+        unknown = sorted({_answer(text) for text in texts} - self._questions().keys())
+        if unknown:
+            raise ParameterError(f"the judge knows no {', '.join(unknown)}")
+
+    def _questions(self) -> dict[str, str]:
+        """Give the question that each answer belongs to."""
+        return {
+            answer: name
+            for name, answers in self.judge.questions.items()
+            for answer in answers
+            if answer != NONE
+        }
 
     def __call__(self, images: Images, texts: Sequence[str]) -> NDArray[np.float32]:
         """Rate pictures against answers.
@@ -128,16 +158,9 @@ class JudgeScore:
         """
         if len(images) != len(texts):
             raise ParameterError(f"{len(images)} pictures need as many texts, got {len(texts)}")
-        questions = {
-            answer: name
-            for name, answers in self.judge.questions.items()
-            for answer in answers
-            if answer != NONE
-        }
-        wanted = [text.removesuffix("-colored") for text in texts]
-        unknown = sorted(set(wanted) - questions.keys())
-        if unknown:
-            raise ParameterError(f"the judge knows no {', '.join(unknown)}")
+        self.check(texts)
+        questions = self._questions()
+        wanted = [_answer(text) for text in texts]
         seen = self.judge(images)
         return np.array(
             [
@@ -146,6 +169,10 @@ class JudgeScore:
             ],
             np.float32,
         )
+
+
+def _answer(text: str) -> str:
+    return text.removesuffix("-colored")
 
 
 def judge_score(folder: str | Path = MINIATURE) -> JudgeScore:
@@ -161,7 +188,8 @@ def judge_score(folder: str | Path = MINIATURE) -> JudgeScore:
     ModelError
         If there is none.
     """
-    return JudgeScore(load_judge(folder))
+    judge = load_judge(folder)
+    return JudgeScore(judge, f"judge {weights_digest(judge.network)}")
 
 
 def clip_score(
@@ -197,4 +225,5 @@ def clip_score(
     except OSError as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"cannot load CLIP from {str(model)!r}: {reason}") from error
-    return ClipScore(f"CLIP {Path(model).name}, {template!r}", clip, processor, template)
+    name = f"CLIP {Path(model).name} {weights_digest(clip)}, {template!r}"
+    return ClipScore(name, clip, processor, template)

@@ -17,7 +17,7 @@ from hrvlab.errors import ParameterError
 from hrvlab.experiments.pictures import keep_images, read_images
 from hrvlab.experiments.scoring import Score
 from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
-from hrvlab.models.load import fingerprint
+from hrvlab.models.load import fingerprint, scheduler_settings, weights_digest
 from hrvlab.store import Ledger
 from hrvlab.typing import HeadFactors
 
@@ -28,9 +28,14 @@ DIMS = ("setting", "prompt", "seed")
 
 def open_ledger(pipe: DiffusionPipeline, store: str | Path, parameters: dict[str, Any]) -> Ledger:
     """Open the folder of a plan: a model, its scheduler, and all that determines the pictures."""
-    scheduler = {k: v for k, v in pipe.scheduler.config.items() if k[0] != "_"}
-    plan = {"algorithm": ALGORITHM, "model": fingerprint(pipe), "scheduler": scheduler}
-    return Ledger(Path(store), {**plan, "dtype": str(pipe.unet.dtype), **parameters})
+    plan = {
+        "algorithm": ALGORITHM,
+        "model": fingerprint(pipe),
+        "decoder": weights_digest(pipe.vae),
+        "scheduler": scheduler_settings(pipe),
+        "dtype": str(pipe.unet.dtype),
+    }
+    return Ledger(Path(store), {**plan, **parameters})
 
 
 def check(

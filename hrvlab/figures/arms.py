@@ -63,7 +63,6 @@ def arm_matrix(rates: xr.DataArray, *, title: str) -> go.Figure:
         go.Heatmap(
             z=values.values,
             x=[str(arm) for arm in values["arm"].values],
-            y=prompts,
             zmin=0,
             zmax=1,
             colorscale=[[0, "#ffffff"], [1, ACCENT]],
@@ -71,44 +70,46 @@ def arm_matrix(rates: xr.DataArray, *, title: str) -> go.Figure:
             texttemplate="%{z:.0%}",
             xgap=2,
             ygap=2,
-            hovertemplate="%{y}, %{x}: %{z:.0%}<extra></extra>",
+            customdata=[[text] * values.sizes["arm"] for text in prompts],
+            hovertemplate="%{customdata}, %{x}: %{z:.0%}<extra></extra>",
         )
     )
     figure.update_xaxes(side="top")
-    figure.update_yaxes(autorange="reversed")
+    rows = list(range(len(prompts)))
+    figure.update_yaxes(autorange="reversed", tickvals=rows, ticktext=prompts)
     return styled(figure, title=title, height=150 + 30 * len(prompts)).update_layout(
         margin={"l": 190, "t": 100}
     )
 
 
 def trade_off(
-    reached: xr.Dataset, kept: xr.Dataset, *, title: str, axes: tuple[str, str]
+    across: xr.Dataset, up: xr.Dataset, *, title: str, axes: tuple[str, str]
 ) -> go.Figure:
-    """Show what every arm reached against what it kept, each with its interval.
+    """Show every arm as a point in two measures, each with its interval.
 
     Parameters
     ----------
-    reached, kept : xarray.Dataset, dims (arm,)
+    across, up : xarray.Dataset, dims (arm,)
         ``mean``, ``low`` and ``high``.
     title : str
     axes : tuple of str
-        What was kept, and what was reached.
+        Titles of the two.
     """
     figure = go.Figure()
-    for number, arm in enumerate(str(arm) for arm in reached["arm"].values):
-        across, up = kept.sel(arm=arm), reached.sel(arm=arm)
+    for number, arm in enumerate(str(arm) for arm in up["arm"].values):
+        x, y = across.sel(arm=arm), up.sel(arm=arm)
         figure.add_scatter(
-            x=[float(across["mean"])],
-            y=[float(up["mean"])],
-            error_x=_bars(across),
-            error_y=_bars(up),
+            x=[float(x["mean"])],
+            y=[float(y["mean"])],
+            error_x=_bars(x),
+            error_y=_bars(y),
             mode="markers",
             name=arm,
             marker={"size": 11, "symbol": SYMBOLS[number % len(SYMBOLS)]},
             hovertemplate="%{x:.3f}, %{y:.3f}",
         )
     figure.update_xaxes(title=axes[0]).update_yaxes(title=axes[1])
-    return styled(figure, title=title, height=480)
+    return styled(figure, title=harmless(title), height=480)
 
 
 def _bars(one: xr.Dataset) -> dict[str, object]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
+from torch import nn
 
 from hrvlab.errors import ModelError
 from hrvlab.models.families import family_of
@@ -77,8 +79,19 @@ def fingerprint(pipe: DiffusionPipeline) -> str:
     str
         16 hexadecimal digits; the same wherever the same weights lie, in the same dtype.
     """
+    return weights_digest(pipe.unet, pipe.text_encoder)
+
+
+def weights_digest(*parts: nn.Module) -> str:
+    """Identify modules by samples of their weights.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits; the same wherever the same weights lie, in the same dtype.
+    """
     digest = hashlib.sha256()
-    for part in (pipe.unet, pipe.text_encoder):
+    for part in parts:
         digest.update(type(part).__name__.encode())
         for name, tensor in sorted(part.state_dict().items()):
             # A strided sample pins a tensor without copying a gigabyte from the device.
@@ -87,3 +100,9 @@ def fingerprint(pipe: DiffusionPipeline) -> str:
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
             digest.update(values.tobytes())
     return digest.hexdigest()[:16]
+
+
+def scheduler_settings(pipe: DiffusionPipeline) -> dict[str, Any]:
+    """Give all that determines what a pipeline's scheduler does, as JSON."""
+    settings = {name: v for name, v in pipe.scheduler.config.items() if not name.startswith("_")}
+    return {"class": type(pipe.scheduler).__name__, **settings}

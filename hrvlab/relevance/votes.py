@@ -18,7 +18,7 @@ from hrvlab.errors import ParameterError
 from hrvlab.generation import Batch, plan_batches, run_batch
 from hrvlab.models.families import WordEncodings
 from hrvlab.models.heads import head_table
-from hrvlab.models.load import fingerprint
+from hrvlab.models.load import fingerprint, scheduler_settings
 from hrvlab.store import DATA, Ledger, provenance, read_dataset, validate, write_dataset
 
 # Part of every plan: units computed by another version of this algorithm are not mixed in.
@@ -106,7 +106,7 @@ def collect_votes(
         plan = {
             "algorithm": ALGORITHM,
             "model": fingerprint(pipe),
-            "scheduler": {k: v for k, v in pipe.scheduler.config.items() if k[0] != "_"},
+            "scheduler": scheduler_settings(pipe),
             "dtype": str(pipe.unet.dtype),
             "concepts": concepts.to_dict(),
             "seed": seed,

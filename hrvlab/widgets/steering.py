@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hrvlab.attention import Rescale
-from hrvlab.errors import HrvlabError
-from hrvlab.experiments.steering import adjust, strengthen
+from hrvlab.experiments.steering import adjust, concept_row, strengthen
 from hrvlab.generation import generate
-from hrvlab.widgets.latest import Latest
+from hrvlab.widgets.latest import Latest, Stale
 
 SHOWN_SIDE = 288
 STRENGTHEN, ADJUST = "strengthen", "adjust"
@@ -101,9 +99,17 @@ def steering_panel(
     -------
     ipywidgets.VBox
         Two pictures, plain and steered, above the controls.
+
+    Raises
+    ------
+    ConceptError
+        If there is no such concept.
     """
     concepts = [str(name) for name in hrv["concept"].values]
-    slider = {"min": -1.0, "max": 4.0, "step": 0.1}
+    for concept in (toward, away):
+        concept_row(hrv, concept)
+    amounts = (strength, gain, loss)
+    slider = {"min": min(-1.0, *amounts), "max": max(4.0, *amounts), "step": 0.1}
     controls = {
         "prompt": ipywidgets.Text(prompt, description="prompt", continuous_update=False),
         "word": ipywidgets.Text(word, description="word", continuous_update=False),
@@ -112,16 +118,14 @@ def steering_panel(
         "strength": ipywidgets.FloatSlider(strength, description="strength", **slider),
         "gain": ipywidgets.FloatSlider(gain, description="gain", **slider),
         "loss": ipywidgets.FloatSlider(loss, description="loss", **slider),
-        "seed": ipywidgets.BoundedIntText(seed, min=0, max=10**6, description="seed"),
+        "seed": ipywidgets.BoundedIntText(seed, min=0, max=2**63 - 1, description="seed"),
     }
     method = ipywidgets.ToggleButtons(options=[STRENGTHEN, ADJUST], description="method")
     save = ipywidgets.Button(description="save as parameters")
     said = ipywidgets.Label()
     plain, steered = (ipywidgets.Image(format="png", width=SHOWN_SIDE) for _ in range(2))
 
-    @lru_cache(maxsize=64)
-    def unsteered(prompt: str, seed: int) -> bytes:
-        return _png(generate(pipe, prompt, seed=seed, **call)[0])
+    known: dict[tuple[str, int], bytes] = {}
 
     def draw(wanted: tuple[Steering, str], check: Callable[[], None]) -> None:
         setting, how = wanted
@@ -130,22 +134,22 @@ def steering_panel(
             check()
             return kwargs
 
+        def picture(edit: Rescale | Sequence[Rescale]) -> bytes:
+            drawing = {"seed": setting.seed, "callback_on_step_end": each_step, **call}
+            return _png(generate(pipe, setting.prompt, edit=edit, **drawing)[0])
+
         said.value = "drawing …"
+        key = (setting.prompt, setting.seed)
         try:
-            edit = setting.edit(hrv, how)
-            changed = generate(
-                pipe,
-                setting.prompt,
-                seed=setting.seed,
-                edit=edit,
-                callback_on_step_end=each_step,
-                **call,
-            )
-            steered.value = _png(changed[0])
-            plain.value = unsteered(setting.prompt, setting.seed)
-            said.value = "left: plain; right: steered"
-        except HrvlabError as error:
+            changed = picture(setting.edit(hrv, how))
+            known[key] = known.get(key) or picture(())
+        except Stale:
+            raise
+        except Exception as error:  # a thread has nowhere else to say it
             said.value = str(error)
+        else:
+            plain.value, steered.value = known[key], changed
+            said.value = "left: plain; right: steered"
 
     latest = Latest(draw)
 

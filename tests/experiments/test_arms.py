@@ -1,15 +1,17 @@
 import numpy as np
 import pytest
+from diffusers import DDIMScheduler
 
 import hrvlab as hl
 from hrvlab.errors import ParameterError, TokenError
 from hrvlab.experiments.arms import Prompt, draw_arms, rate
 from hrvlab.experiments.pictures import read_images
 from tests.experiments.test_weakening import Brightness
+from tests.pipelines import tiny_sd
 
 WEAKENED = hl.Rescale(np.full(8, -2.0), "red")
 BOTH = hl.Rescale(np.stack([np.ones(8), np.full(8, -2.0)]), "red")
-ARMS = [Prompt("a red car"), Prompt("a red car", BOTH), Prompt("a dog")]
+ARMS = [Prompt("a red car", 0), Prompt("a red car", 0, BOTH), Prompt("a dog", 1)]
 CALL = {"num_inference_steps": 2, "progress": False, "seeds": [0, 3]}
 
 
@@ -20,7 +22,7 @@ def test_every_row_is_what_generate_draws(tiny_pipe, tmp_path):
         hl.generate(tiny_pipe, "a red car", **call),
         hl.generate(tiny_pipe, "a red car", **call),
         hl.generate(tiny_pipe, "a red car", edit=WEAKENED, **call),
-        hl.generate(tiny_pipe, "a dog", **call),
+        hl.generate(tiny_pipe, ["a cat", "a dog"], **call)[2:],
     ]
     assert drawn["image"].shape == (4, 2)
     np.testing.assert_allclose(
@@ -70,7 +72,8 @@ def test_arms_are_rated_each_against_its_text(tiny_pipe, tmp_path):
     ("arms", "error", "message"),
     [
         ([], ParameterError, "list of arms is empty"),
-        ([*ARMS, Prompt("a cat", BOTH)], TokenError, "'red' is not a word"),
+        ([Prompt(" ", 0)], ParameterError, "give a text with words"),
+        ([*ARMS, Prompt("a cat", 0, BOTH)], TokenError, "'red' is not a word"),
     ],
 )
 def test_bad_arms_are_refused_before_any_is_drawn(tiny_pipe, tmp_path, arms, error, message):
@@ -79,3 +82,27 @@ def test_bad_arms_are_refused_before_any_is_drawn(tiny_pipe, tmp_path, arms, err
     with pytest.raises(error, match=message):
         draw_arms(tiny_pipe, arms, store=tmp_path, **CALL)
     assert not calls
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"seeds": []}, "list of seeds is empty"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"num_images_per_prompt": 2}, "leave out num_images_per_prompt"),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_is_written(tiny_pipe, tmp_path, given, message):
+    with pytest.raises(ParameterError, match=message):
+        draw_arms(tiny_pipe, ARMS, store=tmp_path, **{**CALL, **given})
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_scheduler_or_another_decoder_is_another_plan(tmp_path):
+    pipe = tiny_sd()
+    draw_arms(pipe, ARMS[:1], store=tmp_path, **CALL)
+    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
+    draw_arms(pipe, ARMS[:1], store=tmp_path, **CALL)
+    pipe.vae.post_quant_conv.weight.data += 1
+    draw_arms(pipe, ARMS[:1], store=tmp_path, **CALL)
+    assert len(list(tmp_path.iterdir())) == 3

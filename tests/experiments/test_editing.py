@@ -6,6 +6,7 @@ import hrvlab as hl
 from hrvlab.attention import Borrow
 from hrvlab.errors import ConceptError, ModelError, ParameterError, TokenError
 from hrvlab.experiments.editing import count_calls, edit
+from hrvlab.generation import initial_noise
 from hrvlab.models.alignment import align
 from tests.experiments.test_steering import vectors
 from tests.pipelines import tiny_sd
@@ -90,3 +91,12 @@ def test_unknown_concepts_and_other_models_are_refused(tiny_pipe):
         edit(tiny_pipe, *pair, hrv=vectors(tiny_pipe), concept="Hue", **STEPS)
     with pytest.raises(ModelError, match="made for model"):
         edit(tiny_pipe, *pair, hrv=vectors(tiny_sd(seed=1)), concept="Color", **STEPS)
+
+
+def test_given_noise_replaces_that_of_the_seeds(tiny_pipe):
+    noise = torch.cat([initial_noise(tiny_pipe, [0, 4], index) for index in (0, 1)])
+    given = edit(tiny_pipe, SOURCES, TARGETS, seed=[8, 9], latents=noise, **STEPS)
+    seeded = edit(tiny_pipe, SOURCES, TARGETS, seed=[0, 4], **STEPS)
+    np.testing.assert_array_equal(given, seeded)
+    with pytest.raises(ParameterError, match="latents hold 4 pairs, prompts × seeds make 1"):
+        edit(tiny_pipe, "a red car", "a blue car", latents=noise, **STEPS)

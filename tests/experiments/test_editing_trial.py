@@ -14,6 +14,7 @@ from tests.pipelines import tiny_sd
 CASE = Replacement(
     source="a red car", target="a blue car", noun="car", thing="car", wanted="blue", concept="Color"
 )
+OTHER = CASE.model_copy(update={"source": "a car that is red", "target": "a car that is blue"})
 CALL = {"num_inference_steps": 2, "progress": False, "seeds": [0, 3], "score": Brightness()}
 
 
@@ -25,17 +26,18 @@ def pipe():
 @pytest.fixture(scope="module")
 def found(pipe, tmp_path_factory):
     store = tmp_path_factory.mktemp("store")
-    return compare_edits(pipe, vectors(pipe), [CASE], store=store, **CALL)
+    return compare_edits(pipe, vectors(pipe), [OTHER, CASE], store=store, **CALL)
 
 
 def test_every_way_is_there_and_differs_by_one_thing_from_another(pipe):
     hrv = vectors(pipe)
-    ways = make_ways(hrv, CASE, strengths=[0.0, 1.0])
+    ways = make_ways(hrv, CASE, strengths=[1.0, 0.5])
     assert list(ways) == [
         "P2P",
         "P2P, long",
         "P2P-HRV × 0",
         "P2P-HRV × 1",
+        "P2P-HRV × 0.5",
         "P2P-HRV × 1, short",
         "shuffled heads",
         "redrawn",
@@ -49,11 +51,15 @@ def test_every_way_is_there_and_differs_by_one_thing_from_another(pipe):
 
 def test_the_pictures_are_those_that_edit_makes(pipe, found):
     call = {"num_inference_steps": 2, "progress": False, "seed": [0, 3]}
-    pairs = hl.edit(pipe, CASE.source, CASE.target, **call)
-    image = found["image"].sel(arm="P2P").isel(prompt=0)
-    np.testing.assert_array_equal(read_images(found, image), pairs[1::2])
-    source = read_images(found, found["source_image"].isel(prompt=0))
-    np.testing.assert_allclose(source.astype(float), pairs[::2], atol=1)
+    cases = [OTHER, CASE]
+    pairs = hl.edit(pipe, [c.source for c in cases], [c.target for c in cases], **call)
+    edited = read_images(found, found["image"].sel(arm="P2P"))
+    np.testing.assert_allclose(edited.astype(float), pairs[1::2], atol=1)
+    sources = read_images(found, found["source_image"])
+    np.testing.assert_allclose(sources.astype(float), pairs[::2], atol=1)
+    redrawn = read_images(found, found["image"].sel(arm="redrawn"))
+    expected = hl.generate(pipe, [c.target for c in cases], **call)
+    np.testing.assert_allclose(redrawn.astype(float), expected, atol=1)
 
 
 def test_reached_and_kept_are_scores_of_the_edited_picture(found):
@@ -64,9 +70,16 @@ def test_reached_and_kept_are_scores_of_the_edited_picture(found):
         np.testing.assert_allclose(found[name].sel(arm="redrawn").isel(prompt=0), expected)
 
 
-def test_a_picture_that_did_not_move_is_at_distance_zero(found):
-    assert (found["moved"] >= 0).all()
-    assert (found["moved"].sel(arm="redrawn") > 0).all()
+def test_moved_is_the_distance_to_the_source_outside_the_thing(pipe, found):
+    moved = found["moved"].sel(arm="redrawn").isel(prompt=1)
+    before = read_images(found, found["source_image"].isel(prompt=1))
+    after = read_images(found, found["image"].sel(arm="redrawn").isel(prompt=1))
+    lowest, highest = (
+        reduce(np.abs(before.astype(float) - after).mean(-1), (1, 2)) / 255
+        for reduce in (np.min, np.max)
+    )
+    assert (lowest < moved).all()
+    assert (moved < highest).all()
 
 
 def test_only_what_lies_outside_counts():
@@ -84,6 +97,7 @@ def test_only_what_lies_outside_counts():
     [
         ([], ParameterError, "list of cases is empty"),
         ([CASE.model_copy(update={"target": "a car"})], TokenError, "3 words and the target 2"),
+        ([CASE.model_copy(update={"noun": "zebra"})], TokenError, "'zebra' is not a word"),
         ([CASE.model_copy(update={"concept": "Hue"})], ConceptError, "no concept 'Hue'"),
     ],
 )

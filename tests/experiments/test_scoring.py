@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -77,10 +79,27 @@ def test_a_judge_s_score_is_the_probability_of_the_text(judge):
     seen = judge(pictures)
     expected = [seen["object"][0, 1], seen["color"][1, 2], seen["object"][2, 0]]
     for texts in (["car", "blue", "cat"], ["car", "blue-colored", "cat"]):
-        np.testing.assert_allclose(JudgeScore(judge)(pictures, texts), expected)
+        np.testing.assert_allclose(JudgeScore(judge, "judge")(pictures, texts), expected)
 
 
 @pytest.mark.parametrize("text", ["none", "dog"])
 def test_a_judge_is_not_asked_for_what_it_does_not_know(judge, text):
     with pytest.raises(ParameterError, match=f"the judge knows no {text}"):
-        JudgeScore(judge)(np.zeros((1, 64, 64, 3), np.uint8), [text])
+        JudgeScore(judge, "judge")(np.zeros((1, 64, 64, 3), np.uint8), [text])
+
+
+def test_scores_of_other_weights_have_other_names(folder, tmp_path):
+    score = clip_score(folder)
+    assert clip_score(folder).name == score.name
+    assert clip_score(folder, template="a {}").name != score.name
+    other = tmp_path / folder.name
+    shutil.copytree(folder, other)
+    score.model.text_projection.weight.data += 1
+    score.model.save_pretrained(other)
+    assert clip_score(other).name != clip_score(folder).name
+
+
+def test_pictures_are_scored_alike_in_any_number(folder):
+    score = clip_score(folder)
+    many = score(np.tile(IMAGES, (50, 1, 1, 1)), TEXTS * 50)
+    np.testing.assert_allclose(many, np.tile(score(IMAGES, TEXTS), 50), atol=1e-5)

@@ -26,10 +26,11 @@ def test_every_case_has_a_row_and_its_text_is_not_markup():
         {"arm": ["a", "b", "c"], "prompt_text": ("prompt", ["<b>x</b>", "a bat"])},
         ("arm", "prompt"),
     )
-    (cells,) = arm_matrix(rates, title="t").data
+    figure = arm_matrix(rates, title="t")
+    (cells,) = figure.data
     np.testing.assert_array_equal(cells.z, rates.values.T)
     assert list(cells.x) == ["a", "b", "c"]
-    assert list(cells.y) == ["&lt;b>x&lt;/b>", "a bat"]
+    assert list(figure.layout.yaxis.ticktext) == ["&lt;b>x&lt;/b>", "a bat"]
 
 
 def test_every_arm_is_one_point_with_two_intervals():
@@ -38,7 +39,7 @@ def test_every_arm_is_one_point_with_two_intervals():
         return xr.Dataset({"mean": values, "low": values - 0.1, "high": values + 0.2})
 
     figure = trade_off(
-        summary([0.5, 0.6]), summary([0.8, 0.7]), title="t", axes=("kept", "reached")
+        summary([0.8, 0.7]), summary([0.5, 0.6]), title="t", axes=("moved", "reached")
     )
     assert [trace.name for trace in figure.data] == ["plain", "P2P"]
     assert [(trace.x[0], trace.y[0]) for trace in figure.data] == [(0.8, 0.5), (0.7, 0.6)]

@@ -7,6 +7,7 @@ import yaml
 from PIL import Image
 
 import hrvlab as hl
+from hrvlab.errors import ConceptError
 from hrvlab.widgets import steering_panel
 from tests.experiments.test_steering import vectors
 
@@ -107,3 +108,16 @@ def test_what_is_saved_are_parameters(panel, tmp_path):
         "seed": 3,
     }
     assert "hrvlab run steering -f" in panel.said.value
+
+
+def test_a_concept_that_is_not_there_is_refused_at_once(tiny_pipe):
+    texts = {"prompt": "a rose", "word": "rose", "toward": "Hue", "away": "Plants"}
+    with pytest.raises(ConceptError, match="no concept 'Hue'"):
+        steering_panel(tiny_pipe, vectors(tiny_pipe), **texts)
+
+
+def test_what_goes_wrong_in_the_pipeline_is_said(tiny_pipe, panel):
+    hook = tiny_pipe.unet.register_forward_pre_hook(lambda *_: 1 / 0)
+    panel.set("seed", 5, text="division by zero")
+    hook.remove()
+    panel.set("seed", 6)
