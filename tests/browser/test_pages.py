@@ -95,6 +95,8 @@ def visit(browser, site, page):
         "runs/relevance/tiny.html",
         "runs/weakening/tiny.html",
         "runs/steering/tiny.html",
+        "runs/disambiguation/tiny.html",
+        "runs/editing/tiny.html",
         "runs/miniature/tiny.html",
         "search.html?q=relevance",
     ],

@@ -8,11 +8,24 @@ FIGURES = {
     "relevance": 7,
     "weakening": 3,
     "steering": 3,
+    "disambiguation": 4,
+    "editing": 4,
     "miniature": 4,
 }
 CONCEPTS = "concepts: {Color: [red, blue], Animals: [cat, dog]}"
 PROMPTS = "a red car\na blue cat\na dog\na tree\n"
 BENCHMARK = 'concepts: {Color: {template: "a {word} {noun}", words: [red, blue], nouns: [car]}}'
+
+CASES = """
+cases:
+  - {prompt: a red car, word: red, wanted: red, unwanted: cat, toward: Color, away: Animals,
+     reworded: a car of red}
+"""
+
+REPLACEMENTS = """
+cases:
+  - {source: a red car, target: a blue car, noun: car, thing: car, wanted: blue, concept: Color}
+"""
 
 
 def smallest(folder):
@@ -22,6 +35,8 @@ def smallest(folder):
     (folder / "concepts.yaml").write_text(CONCEPTS)
     (folder / "prompts.txt").write_text(PROMPTS)
     (folder / "benchmark.yaml").write_text(BENCHMARK)
+    (folder / "cases.yaml").write_text(CASES)
+    (folder / "replacements.yaml").write_text(REPLACEMENTS)
     model = {"model": str(folder / "model"), "steps": 2}
     votes = {
         "concepts": str(folder / "concepts.yaml"),
@@ -49,6 +64,20 @@ def smallest(folder):
             "word": "red",
             "away": "Animals",
             "pictures": 2,
+        },
+        "disambiguation": {
+            **model,
+            **votes,
+            "benchmark": str(folder / "cases.yaml"),
+            "witness": str(folder / "clip"),
+            "seeds": [0, 1],
+        },
+        "editing": {
+            **model,
+            **votes,
+            "benchmark": str(folder / "replacements.yaml"),
+            "witness": str(folder / "clip"),
+            "seeds": [0, 1],
         },
         # It is about the shipped model and takes no other.
         "miniature": {"steps": 2},
