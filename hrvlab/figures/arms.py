@@ -77,8 +77,8 @@ def arm_matrix(rates: xr.DataArray, *, title: str) -> go.Figure:
     figure.update_xaxes(side="top")
     rows = list(range(len(prompts)))
     figure.update_yaxes(autorange="reversed", tickvals=rows, ticktext=prompts)
-    return styled(figure, title=title, height=150 + 30 * len(prompts)).update_layout(
-        margin={"l": 190, "t": 100}
+    return styled(figure, title=title, height=190 + 30 * len(prompts)).update_layout(
+        margin={"l": 190, "t": 140}
     )
 
 
