@@ -43,7 +43,9 @@ Model = Annotated[
 Prompts = Annotated[
     str | None, typer.Option(help="A text file (one a line), a YAML file, or 'miniature'.")
 ]
-StageName = Literal["clip", "autoencoder", "judge", "denoiser", "reading", "assemble", "measure"]
+StageName = Literal[
+    "clip", "autoencoder", "judge", "denoiser", "reading", "refining", "assemble", "measure"
+]
 Seed = Annotated[int, typer.Option(help="Seed of the initial noise.")]
 Steps = Annotated[int, typer.Option(help="Denoising steps.")]
 BatchSize = Annotated[int, typer.Option(help="Images that go through the model together.")]
@@ -178,14 +180,21 @@ def train(
     target: Annotated[
         Path | None, typer.Option(help="Pipeline folder to write; default: FOLDER/pipeline.")
     ] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option("--from", help="Assembled miniature whose trained stages to start from."),
+    ] = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="A few steps of every stage, to see that it works.")
     ] = False,
 ) -> None:
     """Train the miniature from nothing: hours on two CPU cores, resumable."""
     # Here, because what training imports takes seconds that no other command should wait.
+    from hrvlab.miniature.assembly import unpack
     from hrvlab.miniature.recipe import SHIPPED, SMOKE, STAGES, run_stages
 
+    if start_from:
+        unpack(start_from, folder)
     names: list[str] = [stage] if stage else list(STAGES)
     run_stages(names, folder, target or folder / "pipeline", SMOKE if smoke else SHIPPED)
 

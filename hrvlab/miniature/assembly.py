@@ -7,9 +7,11 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
+from hrvlab.errors import StoreError
 from hrvlab.miniature.autoencoder import build_autoencoder
 from hrvlab.miniature.clip import build_clip
 from hrvlab.miniature.denoiser import (
@@ -20,10 +22,11 @@ from hrvlab.miniature.denoiser import (
 )
 from hrvlab.miniature.drawing import SIDE
 from hrvlab.miniature.tokens import train_tokenizer
-from hrvlab.miniature.training import averaged_weights
+from hrvlab.miniature.training import averaged_weights, checkpoint_path, save_finished
 
 TRAINING = "training.json"
-TRAINED = ("clip", "autoencoder", "judge", "denoiser", "reading")
+UNET_STAGES = ("denoiser", "reading", "refining")
+TRAINED = ("clip", "autoencoder", "judge", *UNET_STAGES)
 
 
 def trained_clip(folder: Path) -> tuple[CLIPModel, CLIPTokenizer]:
@@ -64,7 +67,7 @@ def assemble(folder: Path, target: Path, *, pictures: int) -> None:
     autoencoder = trained_autoencoder(folder)
     latents = encode_pictures(folder, autoencoder, pictures)
     autoencoder.register_to_config(scaling_factor=scaling_factor(latents))
-    unet = trained_unet(folder, "reading")
+    unet = trained_unet(folder, UNET_STAGES[-1])
     pipe = build_pipeline(autoencoder, clip.text_model, tokenizer, unet)
     pipe.to(torch.float16).save_pretrained(target, safe_serialization=True)
     image_processor = CLIPImageProcessor(
@@ -80,6 +83,48 @@ def assemble(folder: Path, target: Path, *, pictures: int) -> None:
     curves = {stage: loss_curve(folder, stage) for stage in TRAINED}
     report = {"pictures": pictures, "losses": curves}
     (target / TRAINING).write_text(json.dumps(report) + "\n")
+
+
+def unpack(pipeline: Path, folder: Path) -> None:
+    """Lay an assembled pipeline out as the working folder of its training, to go on from there.
+
+    Of the UNet only the last weights were kept, which stand for each of its stages. A stage that is
+    in the folder already stays as it is.
+
+    Parameters
+    ----------
+    pipeline : Path
+        What `assemble` wrote.
+    folder : Path
+        Working folder.
+
+    Raises
+    ------
+    StoreError
+        If the pipeline does not come from this training.
+    """
+    if not (pipeline / TRAINING).exists():
+        raise StoreError(f"{pipeline} holds no {TRAINING}: it is not a miniature of this training")
+    unet = _shipped(pipeline / "unet" / "diffusion_pytorch_model.safetensors", "unet")
+    weights = {
+        "clip": _shipped(pipeline / "clip" / "model.safetensors", "clip"),
+        "autoencoder": _shipped(
+            pipeline / "vae" / "diffusion_pytorch_model.safetensors", "autoencoder"
+        ),
+        "judge": _shipped(pipeline / "judge" / "model.safetensors", "network"),
+        **dict.fromkeys(UNET_STAGES, unet),
+    }
+    for stage, curve in json.loads((pipeline / TRAINING).read_text())["losses"].items():
+        if not checkpoint_path(folder, stage).exists():
+            points = zip(curve["step"], curve["loss"], strict=True)
+            lines = [json.dumps({"step": step, "loss": loss}) for step, loss in points]
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{stage}.jsonl").write_text("\n".join(lines) + "\n")
+            save_finished(folder, stage, curve["step"][-1], weights[stage])
+
+
+def _shipped(path: Path, name: str) -> dict[str, Tensor]:
+    return {f"{name}.{key}": tensor.float() for key, tensor in load_file(path).items()}
 
 
 def loss_curve(folder: Path, stage: str) -> dict[str, list[float]]:

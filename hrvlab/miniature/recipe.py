@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from diffusers import UNet2DConditionModel
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from hrvlab.errors import StoreError
@@ -34,8 +35,10 @@ class Recipe:
     ----------
     pictures : int
         Drawn scenes that all stages train on.
-    clip_steps, autoencoder_steps, judge_steps, denoiser_steps, reading_steps : int
-        Optimiser steps of each stage; those of the UNet's two are taken by two processes together.
+    clip_steps, autoencoder_steps, judge_steps : int
+        Optimiser steps of each stage.
+    denoiser_steps, reading_steps, refining_steps : int
+        Optimiser steps of the UNet's three stages, taken by two processes together.
     measured_pictures : int
         Pictures generated for each row of the quality table.
     measured_scenes : int
@@ -50,6 +53,7 @@ class Recipe:
     judge_steps: int = 4800
     denoiser_steps: int = 8000
     reading_steps: int = 2000
+    refining_steps: int = 4000
     measured_pictures: int = 512
     measured_scenes: int = 2000
     sampling_steps: int = 25
@@ -63,6 +67,7 @@ SMOKE = Recipe(
     judge_steps=4,
     denoiser_steps=2,
     reading_steps=2,
+    refining_steps=2,
     measured_pictures=1,
     measured_scenes=600,
     sampling_steps=2,
@@ -106,6 +111,13 @@ def train_reading(folder: Path, target: Path, recipe: Recipe) -> None:
     _in_processes(_read, folder, recipe)
 
 
+def train_refining(folder: Path, target: Path, recipe: Recipe) -> None:
+    """Go on from words alone, for the attributes that the reading stage forgot."""
+    trained_unet(folder, "reading")
+    encode_pictures(folder, trained_autoencoder(folder), recipe.pictures)
+    _in_processes(_refine, folder, recipe)
+
+
 def _in_processes(stage: Callable[[Path, Recipe], Stage], folder: Path, recipe: Recipe) -> None:
     """Train in two single-threaded processes, which two cores serve best."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -140,34 +152,41 @@ def _process(
 
 
 def _denoise(folder: Path, recipe: Recipe) -> Stage:
-    clip, tokenizer = trained_clip(folder)
-    return denoiser_stage(
-        "denoiser",
-        folder,
-        build_unet(),
-        trained_autoencoder(folder),
-        clip.text_model,
-        tokenizer,
-        pictures=recipe.pictures,
-        steps=recipe.denoiser_steps,
-        learning_rate=1e-3,
-        reading=False,
-    )
+    return _unet_stage("denoiser", folder, recipe, build_unet(), recipe.denoiser_steps, 1e-3)
 
 
 def _read(folder: Path, recipe: Recipe) -> Stage:
+    unet = trained_unet(folder, "denoiser")
+    return _unet_stage("reading", folder, recipe, unet, recipe.reading_steps, 5e-4, reading=True)
+
+
+def _refine(folder: Path, recipe: Recipe) -> Stage:
+    unet = trained_unet(folder, "reading")
+    return _unet_stage("refining", folder, recipe, unet, recipe.refining_steps, 5e-4, reading=True)
+
+
+def _unet_stage(
+    name: str,
+    folder: Path,
+    recipe: Recipe,
+    unet: UNet2DConditionModel,
+    steps: int,
+    learning_rate: float,
+    *,
+    reading: bool = False,
+) -> Stage:
     clip, tokenizer = trained_clip(folder)
     return denoiser_stage(
-        "reading",
+        name,
         folder,
-        trained_unet(folder, "denoiser"),
+        unet,
         trained_autoencoder(folder),
         clip.text_model,
         tokenizer,
         pictures=recipe.pictures,
-        steps=recipe.reading_steps,
-        learning_rate=5e-4,
-        reading=True,
+        steps=steps,
+        learning_rate=learning_rate,
+        reading=reading,
     )
 
 
@@ -194,6 +213,7 @@ STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {
     "judge": train_judge,
     "denoiser": train_denoiser,
     "reading": train_reading,
+    "refining": train_refining,
     "assemble": assemble_pipeline,
     "measure": measure_quality,
 }

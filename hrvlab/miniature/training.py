@@ -81,7 +81,7 @@ def train(stage: Stage, folder: Path, *, seed: int = 0, save_every_s: float = SA
     optimizer = torch.optim.AdamW(
         model.parameters(), stage.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
-    start = _restore(folder / f"{stage.name}.safetensors", model, average, optimizer)
+    start = _restore(checkpoint_path(folder, stage.name), model, average, optimizer)
     trained = nn.parallel.DistributedDataParallel(model) if processes > 1 else model
     bar = tqdm(range(start, stage.steps), stage.name, stage.steps, initial=start, disable=rank > 0)
     saved, losses = time.monotonic(), []
@@ -104,13 +104,18 @@ def train(stage: Stage, folder: Path, *, seed: int = 0, save_every_s: float = SA
             with (folder / f"{stage.name}.jsonl").open("a") as log:
                 log.write(json.dumps({"step": step + 1, "loss": round(mean, 5)}) + "\n")
         if rank == 0 and (last or time.monotonic() - saved > save_every_s):
-            _save(folder / f"{stage.name}.safetensors", step + 1, model, average, optimizer)
+            _save(checkpoint_path(folder, stage.name), step + 1, model, average, optimizer)
             sheets = folder / f"{stage.name}-samples"
             sheets.mkdir(exist_ok=True)
             stage.preview(average.module, sheets / f"{step + 1:06d}.png")
             saved = time.monotonic()
     if processes > 1:
         dist.destroy_process_group()
+
+
+def checkpoint_path(folder: Path, name: str) -> Path:
+    """Say where a stage keeps its checkpoint."""
+    return folder / f"{name}.safetensors"
 
 
 def averaged_weights(folder: Path, name: str) -> dict[str, Tensor]:
@@ -121,13 +126,21 @@ def averaged_weights(folder: Path, name: str) -> dict[str, Tensor]:
     StoreError
         If the stage has not been trained in this folder.
     """
-    path = folder / f"{name}.safetensors"
+    path = checkpoint_path(folder, name)
     if not path.exists():
         raise StoreError(f"{path} is missing: train the stage {name!r} first")
     with safe_open(path, "pt") as file:
         prefix = "average.module."
         names = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118
         return {key.removeprefix(prefix): file.get_tensor(key) for key in names}
+
+
+def save_finished(folder: Path, name: str, step: int, weights: dict[str, Tensor]) -> None:
+    """Write weights as the checkpoint of a stage that was trained to its end elsewhere."""
+    tensors = {f"model.{k}": v for k, v in weights.items()}
+    tensors |= {f"average.module.{k}": v for k, v in weights.items()}
+    tensors["average.n_averaged"] = torch.tensor(step)
+    _write(checkpoint_path(folder, name), step, tensors)
 
 
 def _join_processes() -> tuple[int, int]:
@@ -148,6 +161,10 @@ def _save(
     tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+    _write(path, step, tensors)
+
+
+def _write(path: Path, step: int, tensors: dict[str, Tensor]) -> None:
     partial = path.with_suffix(".partial")
     save_file({k: v.contiguous().clone() for k, v in tensors.items()}, partial, {"step": str(step)})
     partial.replace(path)

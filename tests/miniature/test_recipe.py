@@ -1,14 +1,18 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
+import torch
+from transformers import CLIPModel
 
 import hrvlab as hl
 from hrvlab.errors import StoreError
 from hrvlab.miniature import drawing
-from hrvlab.miniature.assembly import loss_curve
-from hrvlab.miniature.recipe import SHIPPED, STAGES, run_stages
+from hrvlab.miniature.assembly import loss_curve, trained_clip, trained_unet, unpack
+from hrvlab.miniature.recipe import SHIPPED, STAGES, run_stages, train_clip
+from hrvlab.paths import data_path
 
 
 def test_every_stage_runs_end_to_end_into_a_pipeline_that_loads(tmp_path):
@@ -39,3 +43,21 @@ def test_a_loss_logged_again_by_a_resumed_run_counts_once(tmp_path):
     lines = ['{"step": 50, "loss": 3}', '{"step": 100, "loss": 2}', '{"step": 100, "loss": 1}']
     (tmp_path / "clip.jsonl").write_text("\n".join(lines))
     assert loss_curve(tmp_path, "clip") == {"step": [50, 100], "loss": [3, 1]}
+
+
+def test_an_assembled_miniature_unpacks_into_stages_that_are_done(tmp_path):
+    unpack(data_path("miniature"), tmp_path)
+    unet = trained_unet(tmp_path, "reading").state_dict()
+    shipped = hl.load("miniature").unet.state_dict()
+    assert all(torch.equal(unet[name], weight) for name, weight in shipped.items())
+    train_clip(tmp_path, tmp_path, replace(SHIPPED, pictures=2000))
+    clip, _ = trained_clip(tmp_path)
+    kept = CLIPModel.from_pretrained(data_path("miniature", "clip")).state_dict()
+    assert all(torch.equal(clip.state_dict()[name], weight) for name, weight in kept.items())
+    curves = json.loads(data_path("miniature", "training.json").read_text())["losses"]
+    assert loss_curve(tmp_path, "judge") == curves["judge"]
+
+
+def test_what_this_training_did_not_assemble_is_not_unpacked(tmp_path):
+    with pytest.raises(StoreError, match="training.json"):
+        unpack(tmp_path, tmp_path / "work")
