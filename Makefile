@@ -9,7 +9,7 @@ FONT := /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf
 LACKING := $(strip $(if $(shell command -v chromedriver),,browser) $(if $(wildcard $(FONT)),,font))
 SPACE := $(subst ,, )
 
-.PHONY: help book lab test lint clean
+.PHONY: help book lab results test lint clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -25,6 +25,9 @@ book: .venv/.installed ## Execute the chapters on the miniature and render the b
 
 lab: .venv/.installed ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
+
+results: .venv/.installed ## Make the finished results of the miniature anew (hours)
+	$(BIN)/hrvlab results
 
 test: .venv/.installed ## Run the tests
 	@$(if $(LACKING),echo "left out for want of Debian packages: $(LACKING)",:)

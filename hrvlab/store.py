@@ -27,7 +27,8 @@ from hrvlab.errors import SchemaError, StoreError
 from hrvlab.models.load import fingerprint
 
 LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "xarray")
-DATA = "data.zarr"
+DATA, PLAN, UNITS = "data.zarr", "plan.json", "ledger"
+CLOSED = "closed"  # a file of that name in a store says that it takes no new plan
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,11 @@ def read_dataset(path: Path) -> xr.Dataset:
     return validate(dataset)
 
 
+def plan_folder(store: Path, plan: bytes) -> Path:
+    """Say where a store keeps a plan."""
+    return store / hashlib.sha256(plan).hexdigest()[:16]
+
+
 class Ledger:
     """The finished units of one plan, each in a file of its own, written whole or not at all.
 
@@ -205,16 +211,18 @@ class Ledger:
     Raises
     ------
     StoreError
-        If the folder cannot be written.
+        If the folder cannot be written, or the store is closed and does not hold the plan.
     """
 
     def __init__(self, store: Path, plan: dict[str, Any]) -> None:
         written = json.dumps(plan, sort_keys=True, indent=1).encode()
-        self.folder = store / hashlib.sha256(written).hexdigest()[:16]
-        self.units = self.folder / "ledger"
+        self.folder = plan_folder(store, written)
+        self.units = self.folder / UNITS
+        if (store / CLOSED).exists() and not self.folder.exists():
+            raise StoreError(f"{store} holds finished work of other plans, and takes no new one")
         with storing(self.folder):
             self.units.mkdir(parents=True, exist_ok=True)
-            _write_whole(self.folder / "plan.json", written)
+            _write_whole(self.folder / PLAN, written)
 
     def _path(self, unit: int) -> Path:
         return self.units / f"{unit:06d}.npz"

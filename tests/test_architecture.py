@@ -13,7 +13,7 @@ FLOORS = [
     ["capture", "concepts", "prompts"],
     ["relevance"],
     ["experiments"],
-    ["figures"],
+    ["results", "figures"],
     ["widgets", "publish"],
     ["miniature"],
     ["cli"],

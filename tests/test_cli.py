@@ -32,7 +32,7 @@ def hrvlab(monkeypatch, capsys):
     return lambda *arguments: run(monkeypatch, capsys, *arguments)
 
 
-@pytest.mark.parametrize("command", ["run", "book", "capture", "votes"])
+@pytest.mark.parametrize("command", ["run", "book", "capture", "votes", "results", "check-results"])
 def test_every_command_explains_itself(hrvlab, command):
     code, out, _ = hrvlab(command, "--help")
     assert code == 0
@@ -123,3 +123,10 @@ def test_a_book_with_warnings_is_an_error(hrvlab, tmp_path, monkeypatch):
     code, _, err = hrvlab("book")
     assert code == 1
     assert "the book has" in err
+
+
+@pytest.mark.parametrize("command", ["results", "check-results"])
+def test_an_unknown_study_is_refused_with_those_there_are(hrvlab, command):
+    code, _, err = hrvlab(command, "astrology")
+    assert code == 1
+    assert "there is no study astrology; give some of: votes" in err

@@ -1,24 +1,42 @@
-"""The arms of a trial: what is drawn with the same seeds to be compared, kept and rated."""
+"""The arms of a trial: what is drawn with the same seeds to be compared, rated and kept."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from diffusers import DiffusionPipeline
+from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from hrvlab.attention import Rescale
 from hrvlab.errors import ParameterError
-from hrvlab.experiments.pictures import keep_images, read_images
-from hrvlab.experiments.scoring import Score
+from hrvlab.experiments.pictures import keep_images
+from hrvlab.experiments.scoring import Score, check_texts, rate, score_names
 from hrvlab.experiments.sweep import open_ledger
 from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
 from hrvlab.typing import Images
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What an arm drew.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (row × seed, y, x, channel)
+        Row by row, seed by seed.
+    measures : mapping of str to ndarray, shape (row × seed,)
+        What else was measured while drawing.
+    """
+
+    images: Images
+    measures: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 class Arm(Protocol):
@@ -36,8 +54,8 @@ class Arm(Protocol):
 
     def draw(
         self, pipe: DiffusionPipeline, seeds: Sequence[int], *, batch_size: int, **call: Any
-    ) -> Images:
-        """Draw it, row by row, seed by seed."""
+    ) -> Drawing:
+        """Draw it."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +102,8 @@ class Prompt:
 
     def draw(
         self, pipe: DiffusionPipeline, seeds: Sequence[int], *, batch_size: int, **call: Any
-    ) -> Images:
-        """Draw it, row by row, seed by seed."""
+    ) -> Drawing:
+        """Draw it."""
         pictures = [(row, seed) for row in range(self.rows) for seed in seeds]
         images = []
         for start in range(0, len(pictures), batch_size):
@@ -94,27 +112,33 @@ class Prompt:
             edits = [] if self.edit is None else [self.edit.for_prompts(rows)]
             made, _ = run_batch(pipe, batch, *edits, output_type="np", **call)
             images.append(as_uint8(made))
-        return np.concatenate(images)
+        return Drawing(np.concatenate(images))
 
 
 def draw_arms(
     pipe: DiffusionPipeline,
     arms: Sequence[Arm],
     *,
+    score: Score | Mapping[str, Score],
+    texts: Mapping[str, Sequence[str]],
     store: str | Path,
     seeds: Sequence[int] = (0,),
     batch_size: int = 16,
     progress: bool = True,
     **call: Any,
 ) -> xr.Dataset:
-    """Draw every arm with every seed and keep the pictures.
+    """Draw every arm with every seed, rate the pictures and keep them.
 
     Parameters
     ----------
     pipe : diffusers.DiffusionPipeline
     arms : sequence of Arm
+    score : Score or mapping of str to Score
+        One, or several by the names of their witnesses.
+    texts : mapping of str to sequence of str
+        By the name of what is rated: for every row, what its pictures are scored against.
     store : str or Path
-        Keeps the pictures, in a folder of its own for every plan; a killed run resumes.
+        Keeps ratings and pictures, in a folder of its own for every plan; a killed run resumes.
     seeds : sequence of int
         Of the initial noise.
     batch_size : int
@@ -126,7 +150,9 @@ def draw_arms(
     Returns
     -------
     xarray.Dataset
-        ``image (row, seed)``, file names that `rate` and `read_images` take; arm by arm.
+        Arm by arm: a variable ``(row, seed)`` for each of the texts, for several scores with the
+        leading dim ``witness``, and for each of the arms' own measures; and ``image (row, seed)``,
+        file names that `hrvlab.experiments.pictures.read_images` takes.
 
     Raises
     ------
@@ -143,48 +169,69 @@ def draw_arms(
         raise ParameterError(f"arms draw one picture a seed; leave out {', '.join(taken)}")
     for arm in arms:
         arm.check(pipe)
-    parameters = {"arms": [arm.plan() for arm in arms], "seeds": list(seeds)}
-    ledger = open_ledger(pipe, store, {**parameters, "batch_size": batch_size, **call})
-    names = []
+    rows = sum(arm.rows for arm in arms)
+    for rated, of_rows in texts.items():
+        if len(of_rows) != rows:
+            raise ParameterError(f"{rows} rows need as many texts of {rated}, got {len(of_rows)}")
+        check_texts(score, of_rows)
+    parameters = {
+        "arms": [arm.plan() for arm in arms],
+        "seeds": list(seeds),
+        "score": score_names(score),
+        "texts": {rated: list(of_rows) for rated, of_rows in texts.items()},
+        "batch_size": batch_size,
+        **call,
+    }
+    ledger = open_ledger(pipe, store, parameters)
+    units, names, first = [], [], 0
     for number, arm in enumerate(tqdm(arms, "arms", disable=not progress)):
         own = [
             f"{number:03d}-{row:02d}-{seed:03d}.png" for row in range(arm.rows) for seed in seeds
         ]
+        unit = ledger.read(number)
+        if unit is None:
+            drawing = arm.draw(pipe, seeds, batch_size=batch_size, **call)
+            unit = dict(drawing.measures)
+            for rated, of_rows in texts.items():
+                of_pictures = np.repeat(of_rows[first : first + arm.rows], len(seeds))
+                unit[rated] = rate(score, drawing.images, of_pictures.tolist())
+            keep_images(ledger.folder, own, drawing.images)
+            ledger.finish(number, **unit)
+        units.append(unit)
         names += own
-        if ledger.read(number) is None:
-            images = arm.draw(pipe, seeds, batch_size=batch_size, **call)
-            keep_images(ledger.folder, own, images)
-            ledger.finish(number, seeds=np.array(seeds))
-    table = np.array(names).reshape(-1, len(seeds))
-    drawn = xr.Dataset({"image": (("row", "seed"), table)}, {"seed": list(seeds)})
+        first += arm.rows
+    witnesses = list(score) if isinstance(score, Mapping) else None
+    drawn = _joined(units, names, list(texts), witnesses, list(seeds))
     drawn.encoding["source"] = str(ledger.folder / "plan.json")
     return drawn
 
 
-def rate(drawn: xr.Dataset, score: Score, texts: Sequence[str]) -> xr.DataArray:
-    """Score an experiment's pictures.
+def unfold(drawn: xr.Dataset, sizes: Mapping[str, int]) -> xr.Dataset:
+    """Lay rows out along dims of their own.
 
     Parameters
     ----------
-    drawn : xarray.Dataset
-        From `draw_arms`.
-    score : Score
-    texts : sequence of str
-        What each row's pictures are scored against.
-
-    Returns
-    -------
-    xarray.DataArray
-        Dims ``(row, seed)``.
-
-    Raises
-    ------
-    ParameterError
-        If there is not a text for every row.
+    drawn : xarray.Dataset, dims (..., row, seed)
+    sizes : mapping of str to int
+        The dims that rows run through, the fastest last.
     """
-    names = drawn["image"]
-    if len(texts) != names.sizes["row"]:
-        raise ParameterError(f"{names.sizes['row']} rows need as many texts, got {len(texts)}")
-    of_pictures = np.repeat(list(texts), names.sizes["seed"])
-    scores = score(read_images(drawn, names), of_pictures.tolist())
-    return names.copy(data=scores.reshape(names.shape)).rename("score")
+    grid = pd.MultiIndex.from_product([range(size) for size in sizes.values()], names=list(sizes))
+    places = xr.Coordinates.from_pandas_multiindex(grid, "row")
+    return drawn.assign_coords(places).unstack("row").drop_vars(list(sizes))
+
+
+def _joined(
+    units: Sequence[Mapping[str, NDArray[Any]]],
+    names: Sequence[str],
+    rated: Sequence[str],
+    witnesses: list[str] | None,
+    seeds: list[int],
+) -> xr.Dataset:
+    """Put the arms' pictures and numbers one below the other."""
+    variables = {"image": (("row", "seed"), np.array(names).reshape(-1, len(seeds)))}
+    for name in units[0]:
+        values = np.concatenate([unit[name] for unit in units], axis=-1)
+        leading = ("witness",) if witnesses and name in rated else ()
+        shape = (*values.shape[: len(leading)], -1, len(seeds))
+        variables[name] = (*leading, "row", "seed"), values.reshape(shape)
+    return xr.Dataset(variables, {"seed": seeds, **({"witness": witnesses} if witnesses else {})})

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hrvlab.attention.edits import CONTENT
 from hrvlab.errors import ParameterError
 from hrvlab.experiments.curves import LEVEL, RESAMPLES
-from hrvlab.experiments.scoring import Score
+from hrvlab.experiments.scoring import Score, score_names
 from hrvlab.experiments.sweep import check, open_ledger, sweep
 from hrvlab.models.heads import head_table
 from hrvlab.store import DATA, provenance, read_dataset, validate, write_dataset
@@ -28,7 +28,7 @@ def head_effects(
     prompts: Sequence[str],
     *,
     texts: Sequence[str],
-    score: Score,
+    score: Score | Mapping[str, Score],
     factor: float = -2.0,
     seeds: Sequence[int] = (0,),
     tokens: str | Sequence[str] = CONTENT,
@@ -46,8 +46,9 @@ def head_effects(
     prompts : sequence of str
     texts : sequence of str
         For each prompt, what its pictures are scored against.
-    score : Score
-        On the miniature, `judge_score` gives the probability of the right answer.
+    score : Score or mapping of str to Score
+        On the miniature, `judge_score` gives the probability of the right answer; or several, by
+        the names of their witnesses.
     factor : float
         What the weakened head's attention is multiplied with.
     seeds : sequence of int
@@ -68,7 +69,8 @@ def head_effects(
     -------
     xarray.Dataset
         ``effect (head_position, prompt, seed)`` float32, the untouched picture's score less that
-        of the picture drawn without the head: positive where the head matters.
+        of the picture drawn without the head: positive where the head matters. For several scores
+        with the leading dim ``witness``.
 
     Raises
     ------
@@ -79,12 +81,12 @@ def head_effects(
     heads = table.sizes["head_position"]
     settings = np.ones((heads + 1, heads))
     settings[range(heads), range(heads)] = factor
-    check(pipe, settings, prompts, texts, seeds, tokens, window, batch_size)
+    check(pipe, settings, prompts, texts, score, seeds, tokens, window, batch_size)
     parameters = {
         "experiment": "head effects",
         "prompts": list(prompts),
         "texts": list(texts),
-        "score": score.name,
+        "score": score_names(score),
         "factor": factor,
         "seeds": list(seeds),
         "tokens": tokens if isinstance(tokens, str) else list(tokens),

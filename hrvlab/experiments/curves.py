@@ -53,9 +53,9 @@ def area(curves: xr.Dataset) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        Dims ``(order, prompt, seed)``; trapezoids, so a constant score gives itself.
+        Dims ``(..., order, prompt, seed)``; trapezoids, so a constant score gives itself.
     """
-    score = curves["score"].transpose("order", "prompt", "seed", "weakened")
+    score = curves["score"].transpose(..., "order", "prompt", "seed", "weakened")
     values = np.trapezoid(score.values, curves["share"].values, axis=-1)
     return xr.DataArray(values, dims=score.dims[:-1], coords=_without(curves, "weakened"))
 

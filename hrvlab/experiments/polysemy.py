@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from diffusers import DiffusionPipeline
 
 from hrvlab.attention import Rescale
 from hrvlab.errors import ParameterError
-from hrvlab.experiments.arms import Prompt, draw_arms, rate
+from hrvlab.experiments.arms import Prompt, draw_arms, unfold
 from hrvlab.experiments.benchmarks import Case
 from hrvlab.experiments.scoring import Score
 from hrvlab.experiments.steering import (
@@ -64,7 +64,7 @@ def disambiguate(
     hrv: xr.DataArray,
     cases: Sequence[Case],
     *,
-    score: Score,
+    score: Score | Mapping[str, Score],
     store: str | Path,
     seeds: Sequence[int] = tuple(range(8)),
     gain: float = 2.0,
@@ -82,9 +82,9 @@ def disambiguate(
     hrv : xarray.DataArray, dims (concept, head_position)
     cases : sequence of Case
         From `read_polysemy`.
-    score : Score
+    score : Score or mapping of str to Score
         Whichever sense scores higher is the one that is seen; a wanted sense below the score's
-        least is not.
+        least is not. Several are named by their witnesses.
     store : str or Path
         Keeps the pictures; a killed run resumes.
     seeds : sequence of int
@@ -102,7 +102,8 @@ def disambiguate(
     -------
     xarray.Dataset
         ``misread (arm, prompt, seed)`` bool, ``margin``, the wanted sense's score less the
-        unwanted one's, and ``image``. The arms are those of `make_factors`, and ``"reworded"``:
+        unwanted one's, both for several scores with the leading dim ``witness``, and ``image``. The
+        arms are those of `make_factors`, and ``"reworded"``:
         no change but a plainer prompt.
 
     Raises
@@ -117,7 +118,6 @@ def disambiguate(
     if not cases:
         raise ParameterError("the list of cases is empty; give at least one")
     check_model(hrv, pipe)
-    score.check([text for case in cases for text in (case.wanted, case.unwanted)])
     arms: list[Prompt] = []
     for index, case in enumerate(cases):
         factors = make_factors(hrv, case, gain=gain, loss=loss, seed=index)
@@ -125,30 +125,38 @@ def disambiguate(
         arms += [Prompt(case.prompt, index, edit), Prompt(case.reworded, index)]
     ways = [*factors, REWORDED]
     drawn = draw_arms(
-        pipe, arms, store=store, seeds=seeds, batch_size=batch_size, progress=progress, **call
-    )
-    wanted, unwanted = (
-        rate(drawn, score, [getattr(case, sense) for case in cases for _ in ways])
-        for sense in ("wanted", "unwanted")
-    )
-    shape = (len(cases), len(ways), len(seeds))
-    margin = (wanted - unwanted).values.reshape(shape)
-    unseen = wanted.values.reshape(shape) < score.least
-    dims = ("prompt", "arm", "seed")
-    result = xr.Dataset(
-        {
-            "misread": (dims, (margin <= 0) | unseen),
-            "margin": (dims, margin),
-            "image": (dims, drawn["image"].values.reshape(shape)),
+        pipe,
+        arms,
+        score=score,
+        texts={
+            sense: [getattr(case, sense) for case in cases for _ in ways]
+            for sense in ("wanted", "unwanted")
         },
+        store=store,
+        seeds=seeds,
+        batch_size=batch_size,
+        progress=progress,
+        **call,
+    )
+    least = (
+        xr.DataArray([one.least for one in score.values()], {"witness": list(score)})
+        if isinstance(score, Mapping)
+        else score.least
+    )
+    margin = drawn["wanted"] - drawn["unwanted"]
+    found = xr.Dataset(
         {
-            "arm": ways,
-            "seed": list(seeds),
-            "prompt_text": ("prompt", [case.prompt for case in cases]),
-            "word": ("prompt", [case.word for case in cases]),
-            "wanted": ("prompt", [case.wanted for case in cases]),
-            "unwanted": ("prompt", [case.unwanted for case in cases]),
-        },
-    ).transpose("arm", "prompt", "seed")
+            "misread": (margin <= 0) | (drawn["wanted"] < least),
+            "margin": margin,
+            "image": drawn["image"],
+        }
+    )
+    result = unfold(found, {"prompt": len(cases), "arm": len(ways)}).assign_coords(
+        arm=ways,
+        prompt_text=("prompt", [case.prompt for case in cases]),
+        word=("prompt", [case.word for case in cases]),
+        wanted=("prompt", [case.wanted for case in cases]),
+        unwanted=("prompt", [case.unwanted for case in cases]),
+    )
     result.encoding = drawn.encoding
-    return result
+    return result.transpose(..., "arm", "prompt", "seed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -37,6 +37,42 @@ class Score(Protocol):
 
     def __call__(self, images: Images, texts: Sequence[str]) -> NDArray[np.float32]:
         """Rate pictures (image, y, x, channel) against as many texts."""
+
+
+def rate(
+    score: Score | Mapping[str, Score], images: Images, texts: Sequence[str]
+) -> NDArray[np.float32]:
+    """Rate pictures by one score or by several.
+
+    Returns
+    -------
+    ndarray of float32, shape (image,) or (score, image)
+    """
+    if isinstance(score, Mapping):
+        return np.stack([one(images, texts) for one in score.values()])
+    return score(images, texts)
+
+
+def score_names(score: Score | Mapping[str, Score]) -> str | dict[str, str]:
+    """Say in a plan what a score is, or several are."""
+    if isinstance(score, Mapping):
+        return {name: one.name for name, one in score.items()}
+    return score.name
+
+
+def check_texts(score: Score | Mapping[str, Score], texts: Sequence[str]) -> None:
+    """Raise an error if a score, or one of several, cannot rate pictures against some texts.
+
+    Raises
+    ------
+    ParameterError
+        Also if there is no score.
+    """
+    several = score if isinstance(score, Mapping) else {"": score}
+    if not several:
+        raise ParameterError("there is no score; give one, or several by name")
+    for one in several.values():
+        one.check(texts)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 from hrvlab.attention import Rescale
 from hrvlab.attention.edits import CONTENT
 from hrvlab.errors import ParameterError
-from hrvlab.experiments.pictures import keep_images, read_images
-from hrvlab.experiments.scoring import Score
+from hrvlab.experiments.pictures import keep_images
+from hrvlab.experiments.scoring import Score, check_texts, rate
 from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
 from hrvlab.models.load import fingerprint, scheduler_settings, weights_digest
 from hrvlab.store import Ledger
@@ -43,6 +43,7 @@ def check(
     settings: HeadFactors,
     prompts: Sequence[str],
     texts: Sequence[str],
+    score: Score | Mapping[str, Score],
     seeds: Sequence[int],
     tokens: str | Sequence[str],
     window: tuple[int, int | None],
@@ -53,11 +54,12 @@ def check(
     Raises
     ------
     ParameterError, TokenError
-        If there is nothing to draw, not a text for every prompt, a factor is not finite, or a word
-        is not in a prompt.
+        If there is nothing to draw, not a text that the score knows for every prompt, a factor is
+        not finite, or a word is not in a prompt.
     """
     if len(texts) != len(prompts):
         raise ParameterError(f"{len(prompts)} prompts need as many texts, got {len(texts)}")
+    check_texts(score, texts)
     plan_batches(prompts, seeds, batch_size)
     Rescale(settings, tokens, window).columns(pipe.tokenizer, prompts)
 
@@ -68,7 +70,7 @@ def sweep(
     prompts: Sequence[str],
     *,
     texts: Sequence[str],
-    score: Score,
+    score: Score | Mapping[str, Score],
     seeds: Sequence[int] = (0,),
     tokens: str | Sequence[str] = CONTENT,
     window: tuple[int, int | None] = (0, None),
@@ -88,8 +90,8 @@ def sweep(
     prompts : sequence of str
     texts : sequence of str
         For each prompt, what its pictures are scored against.
-    score : Score
-        Such as `clip_score` gives.
+    score : Score or mapping of str to Score
+        Such as `clip_score` gives; or several, by the names of their witnesses.
     seeds : sequence of int
         Of the initial noise.
     tokens : str or sequence of str
@@ -108,13 +110,15 @@ def sweep(
     Returns
     -------
     xarray.Dataset
-        ``score (setting, prompt, seed)`` float32; with a ledger also ``image``, file names.
+        ``score (setting, prompt, seed)`` float32, for several scores with the leading dim
+        ``witness``; with a ledger also ``image``, file names.
     """
     shape = (len(prompts), len(seeds), len(settings))
     # All settings of a prompt and seed lie side by side: a sweep cut short has whole rows.
     trials = list(np.ndindex(shape))
     names = [f"{prompt:03d}-{seed:03d}-{setting:03d}.png" for prompt, seed, setting in trials]
-    scores = np.empty(len(trials), np.float32)
+    witnesses = {"witness": list(score)} if isinstance(score, Mapping) else {}
+    scores = np.empty((*map(len, witnesses.values()), len(trials)), np.float32)
     starts = range(0, len(trials), batch_size)
     for number, start in enumerate(tqdm(starts, name, disable=not progress)):
         chunk = slice(start, start + batch_size)
@@ -129,44 +133,21 @@ def sweep(
             edit = Rescale(settings[set_to], tokens, window)
             made, _ = run_batch(pipe, batch, edit, output_type="np", **call)
             images = as_uint8(made)
-            unit = {"score": score(images, [texts[prompt] for prompt in drawn])}
+            unit = {"score": rate(score, images, [texts[prompt] for prompt in drawn])}
             if ledger:
                 keep_images(ledger.folder, names[chunk], images)
                 ledger.finish(number, **unit)
-        scores[chunk] = unit["score"]
-    variables = {"score": scores, **({"image": np.array(names)} if ledger else {})}
+        scores[..., chunk] = unit["score"]
     dims = ("prompt", "seed", "setting")
+    variables = {"score": ((*witnesses, *dims), scores.reshape(*scores.shape[:-1], *shape))}
+    if ledger:
+        variables["image"] = dims, np.array(names).reshape(shape)
     return xr.Dataset(
-        {key: (dims, values.reshape(shape)) for key, values in variables.items()},
+        variables,
         {
+            **witnesses,
             "prompt_text": ("prompt", list(prompts)),
             "text": ("prompt", list(texts)),
             "seed": list(seeds),
         },
-    ).transpose(*DIMS)
-
-
-def rescore(result: xr.Dataset, score: Score) -> xr.Dataset:
-    """Score the kept pictures of a sweep by something else.
-
-    Parameters
-    ----------
-    result : xarray.Dataset
-        Of a sweep with a store, with ``image`` and the coordinate ``text (prompt)``.
-    score : Score
-
-    Returns
-    -------
-    xarray.Dataset
-        The same with other scores.
-
-    Raises
-    ------
-    StoreError
-        If the sweep was not stored.
-    """
-    names, first = np.unique(result["image"].values, return_index=True)
-    texts = xr.broadcast(result["text"], result["image"])[0].transpose(*result["image"].dims)
-    scores = score(read_images(result, xr.DataArray(names)), list(texts.values.ravel()[first]))
-    again = scores[np.searchsorted(names, result["image"].values)]
-    return result.assign(score=(result["image"].dims, again))
+    ).transpose(*witnesses, *DIMS)

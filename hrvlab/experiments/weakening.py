@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hrvlab.attention.edits import CONTENT
 from hrvlab.errors import ConceptError, ParameterError
-from hrvlab.experiments.scoring import Score
+from hrvlab.experiments.scoring import Score, score_names
 from hrvlab.experiments.sweep import check, open_ledger, sweep
 from hrvlab.relevance.vectors import check_model, rank
 from hrvlab.store import DATA, provenance, read_dataset, validate, write_dataset
@@ -68,7 +68,7 @@ def weaken(
     prompts: Sequence[str],
     *,
     texts: Sequence[str],
-    score: Score,
+    score: Score | Mapping[str, Score],
     orders: Sequence[str] = KINDS,
     draws: int = 5,
     cuts: Sequence[int] | None = None,
@@ -96,8 +96,8 @@ def weaken(
     prompts : sequence of str
     texts : sequence of str
         For each prompt, what its pictures are scored against: the concept's word, as published.
-    score : Score
-        Such as `clip_score` gives.
+    score : Score or mapping of str to Score
+        Such as `clip_score` gives; or several, by the names of their witnesses.
     orders : sequence of str
         Most relevant heads first, least relevant first, at random.
     draws : int
@@ -125,8 +125,9 @@ def weaken(
     Returns
     -------
     xarray.Dataset
-        ``score (order, weakened, prompt, seed)`` float32; with a store also ``image``, the
-        pictures' file names below the store's ``images``. ``kind (order)`` tells random orders
+        ``score (order, weakened, prompt, seed)`` float32, for several scores with the leading dim
+        ``witness``; with a store also ``image``, the pictures' file names below the store's
+        ``images``. ``kind (order)`` tells random orders
         from the others, ``share (weakened)`` is the share of heads weakened.
 
     Raises
@@ -147,12 +148,12 @@ def weaken(
     heads = relevance.sizes["head_position"]
     counts = _cuts(cuts, heads)
     settings, index = weakened_settings(list(ordered.values()), counts, factor)
-    check(pipe, settings, prompts, texts, seeds, tokens, window, batch_size)
+    check(pipe, settings, prompts, texts, score, seeds, tokens, window, batch_size)
     parameters = {
         "concept": concept,
         "prompts": list(prompts),
         "texts": list(texts),
-        "score": score.name,
+        "score": score_names(score),
         "orders": {name: order.tolist() for name, order in ordered.items()},
         "cuts": counts,
         "factor": factor,

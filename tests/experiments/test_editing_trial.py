@@ -4,7 +4,8 @@ import pytest
 import hrvlab as hl
 from hrvlab.errors import ConceptError, ModelError, ParameterError, TokenError
 from hrvlab.experiments.benchmarks import Replacement, read_editing
-from hrvlab.experiments.editing_trial import compare_edits, distance_outside, make_ways
+from hrvlab.experiments.editing_trial import compare_edits, distance_outside
+from hrvlab.experiments.editing_ways import make_ways
 from hrvlab.experiments.pictures import read_images
 from hrvlab.miniature import world
 from tests.experiments.test_steering import vectors

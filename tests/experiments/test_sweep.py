@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from hrvlab.errors import StoreError
-from hrvlab.experiments.sweep import rescore
-from tests.experiments.test_weakening import TEXTS, sweep
+from hrvlab.errors import ParameterError
+from tests.experiments.test_weakening import Brightness, sweep
 
 
 class Redness:
@@ -17,15 +16,15 @@ class Redness:
         return (images[..., 0].mean((1, 2)) * [len(text) for text in texts]).astype(np.float32)
 
 
-def test_kept_pictures_scored_again_are_as_if_scored_so_at_first(tiny_pipe, tmp_path):
-    again = rescore(sweep(tiny_pipe, store=tmp_path), Redness())
-    first = sweep(tiny_pipe, score=Redness())
-    assert again["score"].dims == first["score"].dims
-    np.testing.assert_array_equal(again["score"], first["score"])
+def test_several_witnesses_score_the_same_pictures(tiny_pipe, tmp_path):
+    both = sweep(tiny_pipe, score={"one": Brightness(), "two": Redness()}, store=tmp_path)
+    assert both["score"].dims == ("witness", "order", "weakened", "prompt", "seed")
+    for name, score in (("one", Brightness()), ("two", Redness())):
+        alone = sweep(tiny_pipe, score=score)
+        np.testing.assert_array_equal(both["score"].sel(witness=name), alone["score"])
 
 
-def test_without_pictures_there_is_nothing_to_score(tiny_pipe):
-    curves = sweep(tiny_pipe)
-    assert list(curves["text"].values) == TEXTS
-    with pytest.raises(StoreError, match="run the sweep with a store"):
-        rescore(curves.assign(image=curves["score"]), Redness())
+def test_without_a_witness_nothing_is_drawn(tiny_pipe, tmp_path):
+    with pytest.raises(ParameterError, match="there is no score"):
+        sweep(tiny_pipe, score={}, store=tmp_path)
+    assert not list(tmp_path.iterdir())

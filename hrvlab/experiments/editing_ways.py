@@ -1,0 +1,121 @@
+"""Every way to replace the words of a prompt that is compared with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from diffusers import DiffusionPipeline
+
+from hrvlab.errors import ParameterError
+from hrvlab.experiments.arms import Arm, Drawing, Prompt
+from hrvlab.experiments.benchmarks import Replacement
+from hrvlab.experiments.editing import SELF_SHARE, SELF_SHARE_WITH_VECTORS, edit
+from hrvlab.experiments.steering import concept_row
+from hrvlab.generation import initial_noise
+from hrvlab.models.alignment import align
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A replacement by Prompt-to-Prompt; its pictures are the edited ones.
+
+    Parameters
+    ----------
+    case : Replacement
+    index : int
+        The noise derives from it and the seed.
+    self_share : float
+        See `hrvlab.experiments.editing.edit`.
+    hrv : xarray.DataArray, dims (concept, head_position), optional
+    strength : float
+    """
+
+    case: Replacement
+    index: int
+    self_share: float
+    hrv: xr.DataArray | None = None
+    strength: float = 1.0
+
+    @property
+    def rows(self) -> int:
+        """It has one row."""
+        return 1
+
+    def plan(self) -> dict[str, Any]:
+        """Give all that determines its pictures, as JSON."""
+        plan = {
+            "source": self.case.source,
+            "target": self.case.target,
+            "index": self.index,
+            "self_share": self.self_share,
+        }
+        if self.hrv is None:
+            return plan
+        vector = concept_row(self.hrv, self.case.concept).values.tolist()
+        return {**plan, "vector": vector, "strength": self.strength}
+
+    def check(self, pipe: DiffusionPipeline) -> None:
+        """Raise an error if the prompts cannot be aligned, or the strength is not a number."""
+        align(pipe.tokenizer, self.case.source, self.case.target)
+        if not np.isfinite(self.strength):
+            raise ParameterError(f"the strength is {self.strength}; give a finite number")
+
+    def draw(
+        self, pipe: DiffusionPipeline, seeds: Sequence[int], *, batch_size: int, **call: Any
+    ) -> Drawing:
+        """Draw it."""
+        pairs = edit(
+            pipe,
+            self.case.source,
+            self.case.target,
+            hrv=self.hrv,
+            concept=None if self.hrv is None else self.case.concept,
+            strength=self.strength,
+            self_share=self.self_share,
+            seed=seeds,
+            latents=initial_noise(pipe, seeds, self.index),
+            batch_size=batch_size,
+            progress=False,
+            **call,
+        )
+        return Drawing(pairs[1::2])
+
+
+def make_ways(
+    hrv: xr.DataArray, case: Replacement, index: int = 0, *, strengths: Sequence[float] = ()
+) -> dict[str, Arm]:
+    """Write down every way to replace the words of a case.
+
+    Parameters
+    ----------
+    hrv : xarray.DataArray, dims (concept, head_position)
+    case : Replacement
+    index : int
+        The noise derives from it and the seeds, and so does the shuffling.
+    strengths : sequence of float
+        Of the vector, more than 0 and 1.
+
+    Returns
+    -------
+    dict of str to Arm
+        ``"P2P"`` and ``"P2P-HRV × 1"`` as published; ``"P2P, long"`` and ``"P2P-HRV × 1, short"``,
+        each with the other's share of borrowed self-attention; ``"P2P-HRV × 0"``, which leaves the
+        new word its own attention, and further strengths; ``"shuffled heads"``, the vector on the
+        wrong heads; ``"redrawn"``, the new prompt from the same noise.
+    """
+    concept_row(hrv, case.concept)
+    rng = np.random.Generator(np.random.Philox(key=index))
+    shuffled = hrv.copy(data=hrv.values[:, rng.permutation(hrv.sizes["head_position"])])
+    short, long = SELF_SHARE, SELF_SHARE_WITH_VECTORS
+    return {
+        "P2P": Edited(case, index, short),
+        "P2P, long": Edited(case, index, long),
+        **{f"P2P-HRV × {s:g}": Edited(case, index, long, hrv, s) for s in [0, 1, *strengths]},
+        "P2P-HRV × 1, short": Edited(case, index, short, hrv),
+        "shuffled heads": Edited(case, index, long, shuffled),
+        "redrawn": Prompt(case.target, index),
+    }

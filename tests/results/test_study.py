@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hrvlab as hl
+from hrvlab.errors import StoreError
+from hrvlab.experiments.pictures import read_images
+from hrvlab.results.check import check_result
+from hrvlab.results.packing import read_units
+from hrvlab.results.study import Study, make_result, read_result
+from tests.experiments.test_weakening import PROMPTS, TEXTS, Brightness, vectors
+from tests.pipelines import tiny_sd
+
+CALL = {"num_inference_steps": 2, "progress": False, "batch_size": 4, "cuts": [3], "draws": 1}
+CONCEPTS = ["Color", "Animals"]
+
+
+def run(pipe, store: Path):
+    hrv = vectors(pipe)
+    given = {"texts": TEXTS, "score": Brightness(), "store": store / "tiny", **CALL}
+    return {concept: hl.weaken(pipe, hrv, concept, PROMPTS, **given) for concept in CONCEPTS}
+
+
+STUDY = Study("tiny", run, "concept", lambda part: part["image"].isel(prompt=0, seed=0).values)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    make_result(STUDY, tiny_sd(), tmp_path_factory.mktemp("work"), results)
+    return results
+
+
+def test_a_result_holds_its_parts_side_by_side(made, tiny_pipe, tmp_path):
+    result = read_result("tiny", made)
+    for concept, part in run(tiny_pipe, tmp_path).items():
+        np.testing.assert_array_equal(result["score"].sel(concept=concept), part["score"])
+        shown = result["image"].sel(concept=concept).isel(prompt=0, seed=0)
+        expected = read_images(part, part["image"].isel(prompt=0, seed=0))
+        np.testing.assert_array_equal(read_images(result, shown), expected)
+        with pytest.raises(StoreError, match="cannot be read"):
+            read_images(result, result["image"].sel(concept=concept).isel(prompt=1, seed=0))
+
+
+def test_a_result_that_was_not_made_is_asked_for_by_its_command(made):
+    with pytest.raises(StoreError, match="make it with: hrvlab results other"):
+        read_result("other", made)
+
+
+def test_a_result_made_again_replaces_the_one_before(made, tiny_pipe, tmp_path):
+    again = tmp_path / "results"
+    for _ in range(2):
+        make_result(STUDY, tiny_pipe, tmp_path / "work", again)
+    first, second = (
+        sorted(path.relative_to(folder) for path in folder.rglob("*.*")) for folder in (made, again)
+    )
+    assert first == second
+
+
+def test_some_units_computed_anew_agree(made, tiny_pipe):
+    calls = []
+    tiny_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    units = sum(len(read_units(path)) for path in (made / "tiny" / "units").iterdir())
+    compared = check_result(STUDY, tiny_pipe, made, share=0.3)
+    assert {one.variable for one in compared} == {"score"}
+    assert len(compared) == round(0.3 * units)
+    assert all(one.agrees for one in compared)
+    assert len(calls) == len(compared) * 3  # PNDM calls once more than there are steps
+
+
+def test_a_number_that_was_changed_is_found(made, tiny_pipe, tmp_path):
+    def dimmer(pipe, store):
+        class Dimmer(Brightness):
+            def __call__(self, images, texts):
+                return super().__call__(images, texts) - 1000
+
+        hrv = vectors(pipe)
+        given = {"texts": TEXTS, "score": Dimmer(), "store": store / "tiny", **CALL}
+        return {concept: hl.weaken(pipe, hrv, concept, PROMPTS, **given) for concept in CONCEPTS}
+
+    wrong = Study("tiny", dimmer, "concept", STUDY.shown)
+    compared = check_result(wrong, tiny_pipe, made, share=0.3)
+    assert not any(one.agrees for one in compared)
+
+
+def test_a_result_of_another_plan_is_not_compared(made):
+    with pytest.raises(StoreError, match="made by another plan than today's"):
+        check_result(STUDY, tiny_sd(seed=1), made)
