@@ -81,7 +81,8 @@ def assemble(folder: Path, target: Path, *, pictures: int) -> None:
     for config in (target / "text_encoder" / "config.json", target / "clip" / "config.json"):
         _load_as_float32(config)
     curves = {stage: loss_curve(folder, stage) for stage in TRAINED}
-    report = {"pictures": pictures, "losses": curves}
+    hours = {stage: training_hours(folder, stage) for stage in TRAINED}
+    report = {"pictures": pictures, "hours": hours, "losses": curves}
     (target / TRAINING).write_text(json.dumps(report) + "\n")
 
 
@@ -114,10 +115,13 @@ def unpack(pipeline: Path, folder: Path) -> None:
         "judge": _shipped(pipeline / "judge" / "model.safetensors", "network"),
         **dict.fromkeys(UNET_STAGES, unet),
     }
-    for stage, curve in json.loads((pipeline / TRAINING).read_text())["losses"].items():
+    report = json.loads((pipeline / TRAINING).read_text())
+    for stage, curve in report["losses"].items():
         if not checkpoint_path(folder, stage).exists():
             points = zip(curve["step"], curve["loss"], strict=True)
-            lines = [json.dumps({"step": step, "loss": loss}) for step, loss in points]
+            entries = [{"step": step, "loss": loss, "seconds": 0.0} for step, loss in points]
+            entries[-1]["seconds"] = report["hours"][stage] * 3600
+            lines = [json.dumps(entry) for entry in entries]
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{stage}.jsonl").write_text("\n".join(lines) + "\n")
             save_finished(folder, stage, curve["step"][-1], weights[stage])
@@ -139,6 +143,12 @@ def loss_curve(folder: Path, stage: str) -> dict[str, list[float]]:
     losses = {entry["step"]: entry["loss"] for entry in map(json.loads, lines)}
     steps = sorted(losses)
     return {"step": steps, "loss": [losses[step] for step in steps]}
+
+
+def training_hours(folder: Path, stage: str) -> float:
+    """Sum up the time that a stage took, what was done twice by a resumed run included."""
+    lines = (folder / f"{stage}.jsonl").read_text().splitlines()
+    return round(sum(json.loads(line)["seconds"] for line in lines) / 3600, 2)
 
 
 def _part(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:

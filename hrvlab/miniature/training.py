@@ -59,9 +59,9 @@ class Stage:
 def train(stage: Stage, folder: Path, *, seed: int = 0, save_every_s: float = SAVE_EVERY_S) -> None:
     """Train a stage to its end, from its last checkpoint if there is one.
 
-    Leaves ``{name}.safetensors`` (checkpoint), ``{name}.jsonl`` (loss curve) and
-    ``{name}-samples/`` in the folder. Where ``WORLD_SIZE`` tells of several processes, each draws
-    its own batches and gradients are averaged.
+    Leaves ``{name}.safetensors`` (checkpoint), ``{name}.jsonl`` (loss curve, with the seconds that
+    each part of it took) and ``{name}-samples/`` in the folder. Where ``WORLD_SIZE`` tells of
+    several processes, each draws its own batches and gradients are averaged.
 
     Parameters
     ----------
@@ -84,7 +84,8 @@ def train(stage: Stage, folder: Path, *, seed: int = 0, save_every_s: float = SA
     start = _restore(checkpoint_path(folder, stage.name), model, average, optimizer)
     trained = nn.parallel.DistributedDataParallel(model) if processes > 1 else model
     bar = tqdm(range(start, stage.steps), stage.name, stage.steps, initial=start, disable=rank > 0)
-    saved, losses = time.monotonic(), []
+    saved = logged = time.monotonic()
+    losses = []
     for step in bar:
         for group in optimizer.param_groups:
             group["lr"] = stage.learning_rate * _schedule(step, stage.steps)
@@ -101,8 +102,11 @@ def train(stage: Stage, folder: Path, *, seed: int = 0, save_every_s: float = SA
         if rank == 0 and (last or (step + 1) % 50 == 0):
             mean = float(np.mean(losses[-50:]))
             bar.set_postfix(loss=f"{mean:.4f}")
+            entry = {"step": step + 1, "loss": round(mean, 5)}
+            entry["seconds"] = round(time.monotonic() - logged, 1)
+            logged = time.monotonic()
             with (folder / f"{stage.name}.jsonl").open("a") as log:
-                log.write(json.dumps({"step": step + 1, "loss": round(mean, 5)}) + "\n")
+                log.write(json.dumps(entry) + "\n")
         if rank == 0 and (last or time.monotonic() - saved > save_every_s):
             _save(checkpoint_path(folder, stage.name), step + 1, model, average, optimizer)
             sheets = folder / f"{stage.name}-samples"

@@ -10,7 +10,13 @@ from transformers import CLIPModel
 import hrvlab as hl
 from hrvlab.errors import StoreError
 from hrvlab.miniature import drawing
-from hrvlab.miniature.assembly import loss_curve, trained_clip, trained_unet, unpack
+from hrvlab.miniature.assembly import (
+    loss_curve,
+    trained_clip,
+    trained_unet,
+    training_hours,
+    unpack,
+)
 from hrvlab.miniature.recipe import SHIPPED, STAGES, run_stages, train_clip
 from hrvlab.paths import data_path
 
@@ -40,9 +46,11 @@ def test_a_stage_needs_those_before_it(tmp_path):
 
 
 def test_a_loss_logged_again_by_a_resumed_run_counts_once(tmp_path):
-    lines = ['{"step": 50, "loss": 3}', '{"step": 100, "loss": 2}', '{"step": 100, "loss": 1}']
+    steps = [(50, 3, 90), (100, 2, 90), (100, 1, 180)]
+    lines = [json.dumps({"step": s, "loss": loss, "seconds": t}) for s, loss, t in steps]
     (tmp_path / "clip.jsonl").write_text("\n".join(lines))
     assert loss_curve(tmp_path, "clip") == {"step": [50, 100], "loss": [3, 1]}
+    assert training_hours(tmp_path, "clip") == 0.1
 
 
 def test_an_assembled_miniature_unpacks_into_stages_that_are_done(tmp_path):
@@ -54,8 +62,9 @@ def test_an_assembled_miniature_unpacks_into_stages_that_are_done(tmp_path):
     clip, _ = trained_clip(tmp_path)
     kept = CLIPModel.from_pretrained(data_path("miniature", "clip")).state_dict()
     assert all(torch.equal(clip.state_dict()[name], weight) for name, weight in kept.items())
-    curves = json.loads(data_path("miniature", "training.json").read_text())["losses"]
-    assert loss_curve(tmp_path, "judge") == curves["judge"]
+    report = json.loads(data_path("miniature", "training.json").read_text())
+    assert loss_curve(tmp_path, "judge") == report["losses"]["judge"]
+    assert training_hours(tmp_path, "judge") == report["hours"]["judge"]
 
 
 def test_what_this_training_did_not_assemble_is_not_unpacked(tmp_path):
