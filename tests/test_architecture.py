@@ -9,7 +9,7 @@ FLOORS = [
     ["errors", "paths", "typing"],
     ["models"],
     ["attention", "store"],
-    ["generation"],
+    ["generation", "ledger"],
     ["capture", "concepts", "prompts"],
     ["relevance"],
     ["experiments"],

@@ -5,7 +5,8 @@ import pytest
 import xarray as xr
 
 from hrvlab.errors import SchemaError, StoreError
-from hrvlab.store import Ledger, read_dataset, storing, validate, write_dataset
+from hrvlab.ledger import Ledger
+from hrvlab.store import read_dataset, storing, validate, write_dataset
 
 PLAN = {"seed": 0, "prompts": ["a", "b"]}
 

@@ -145,17 +145,18 @@ def draw_arms(
         arm.check(pipe)
     parameters = {"arms": [arm.plan() for arm in arms], "seeds": list(seeds)}
     ledger = open_ledger(pipe, store, {**parameters, "batch_size": batch_size, **call})
-    names = []
-    for number, arm in enumerate(tqdm(arms, "arms", disable=not progress)):
-        own = [
-            f"{number:03d}-{row:02d}-{seed:03d}.png" for row in range(arm.rows) for seed in seeds
-        ]
-        names += own
-        if ledger.read(number) is None:
-            images = arm.draw(pipe, seeds, batch_size=batch_size, **call)
-            keep_images(ledger.folder, own, images)
-            ledger.finish(number, seeds=np.array(seeds))
-    table = np.array(names).reshape(-1, len(seeds))
+    names = [
+        [f"{number:03d}-{row:02d}-{seed:03d}.png" for row in range(arm.rows) for seed in seeds]
+        for number, arm in enumerate(arms)
+    ]
+    missing = [number for number in range(len(arms)) if ledger.read(number) is None]
+    if missing:
+        with ledger.writing():
+            for number in tqdm(missing, "arms", disable=not progress):
+                images = arms[number].draw(pipe, seeds, batch_size=batch_size, **call)
+                keep_images(ledger.folder, names[number], images)
+                ledger.finish(number, seeds=np.array(seeds))
+    table = np.concatenate(names).reshape(-1, len(seeds))
     drawn = xr.Dataset({"image": (("row", "seed"), table)}, {"seed": list(seeds)})
     drawn.encoding["source"] = str(ledger.folder / "plan.json")
     return drawn
