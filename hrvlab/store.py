@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 import zarr
 from diffusers import DiffusionPipeline
@@ -202,9 +203,10 @@ def _digest(dataset: xr.Dataset) -> str:
     digest = hashlib.sha256(json.dumps(dataset.attrs, sort_keys=True).encode())
     for name, variable in sorted(dataset.variables.items()):
         values = variable.values
-        text = values.astype(str) if values.dtype.kind in "OT" else values
-        digest.update(f"{name} {variable.dims} {text.dtype} {text.shape}".encode())
-        digest.update(text.tobytes())
+        if values.dtype.kind in "OT":
+            values = np.array(values.tolist(), str)
+        digest.update(f"{name} {variable.dims} {values.dtype} {values.shape}".encode())
+        digest.update(values.tobytes())
     return digest.hexdigest()
 
 

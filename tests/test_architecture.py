@@ -10,7 +10,7 @@ FLOORS = [
     ["models"],
     ["attention", "store"],
     ["generation", "ledger"],
-    ["capture", "concepts", "prompts"],
+    ["capture", "cluster", "concepts", "prompts"],
     ["relevance"],
     ["experiments"],
     ["figures"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -22,6 +22,9 @@ from hrvlab.models.families import WordEncodings, family_of
 from hrvlab.models.heads import head_table
 from hrvlab.models.load import fingerprint, scheduler_settings
 from hrvlab.store import provenance
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 # Part of every plan: units computed by another version of this algorithm are not mixed in.
 ALGORITHM = 1
@@ -56,6 +59,7 @@ def collect_votes(
     seed: int = 0,
     batch_size: int = 8,
     store: str | Path | None = None,
+    client: Client | None = None,
     progress: bool = True,
     **call: Any,
 ) -> xr.Dataset:
@@ -76,6 +80,9 @@ def collect_votes(
     store : str or Path, optional
         Keeps finished batches and the result, in a folder of its own for every plan; None keeps
         nothing.
+    client : distributed.Client, optional
+        Of a cluster whose workers do the work, each with a pipeline that it loads as this one was
+        loaded; only this process writes to the store.
     progress : bool
     **call
         Keywords of the pipeline's own call, such as ``num_inference_steps``.
@@ -90,6 +97,8 @@ def collect_votes(
     ------
     ParameterError, StoreError, ModelError
         Before anything is generated.
+    ClusterError
+        If the cluster is lost.
 
     Notes
     -----
@@ -117,6 +126,13 @@ def collect_votes(
         ledger = Ledger(Path(store), plan)
 
     def compute(missing: list[int]) -> Iterator[tuple[int, Unit]]:
+        if client is not None:
+            # Here, because what it imports takes half a second that others need not wait.
+            from hrvlab.cluster import spread
+
+            units = {number: (batches[number], call) for number in missing}
+            yield from spread(client, pipe, voter, (concepts,), units)
+            return
         vote = voter(pipe, concepts)
         for number in missing:
             yield number, vote(batches[number], call)
