@@ -67,7 +67,8 @@ def _serve(scheduler: str, point: int) -> None:
     die_at(point)
 
     async def serve() -> None:
-        async with Worker(scheduler, nthreads=1) as worker:
+        # Two threads, which have one pipeline between them.
+        async with Worker(scheduler, nthreads=2) as worker:
             await worker.finished()
 
     asyncio.run(serve())

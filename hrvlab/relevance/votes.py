@@ -82,7 +82,7 @@ def collect_votes(
         nothing.
     client : distributed.Client, optional
         Of a cluster whose workers do the work, each with a pipeline that it loads as this one was
-        loaded; only this process writes to the store.
+        loaded, and as many CPU threads as PyTorch has here; only this process writes to the store.
     progress : bool
     **call
         Keywords of the pipeline's own call, such as ``num_inference_steps``.
