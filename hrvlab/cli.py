@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import transformers
 import typer
@@ -28,6 +29,9 @@ from hrvlab.results.check import check_result
 from hrvlab.results.studies import STUDIES
 from hrvlab.results.study import Study, make_result, results_path
 from hrvlab.store import write_dataset
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 app = typer.Typer(
     help="See which attention heads of a text-to-image model stand for which visual concept.",
@@ -152,19 +156,29 @@ def votes(
     steps: Steps = 50,
     batch_size: BatchSize = 8,
     device: Device = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a dask scheduler, such as tcp://host:8786: its workers do the work."
+        ),
+    ] = None,
 ) -> None:
     """Collect the heads' votes for concepts and build Head Relevance Vectors from them."""
     texts = _prompts(prompt, prompts)
+    if scheduler and device:
+        raise ParameterError("workers choose their own device; leave out --device")
     concept_set = ConceptSet.read(concepts)
-    counted = collect_votes(
-        load(model, device=device),
-        concept_set,
-        texts,
-        seed=seed,
-        num_inference_steps=steps,
-        batch_size=batch_size,
-        store=output,
-    )
+    with _connect(scheduler) if scheduler else nullcontext() as client:
+        counted = collect_votes(
+            load(model, device="cpu" if client else device),
+            concept_set,
+            texts,
+            seed=seed,
+            num_inference_steps=steps,
+            batch_size=batch_size,
+            store=output,
+            client=client,
+        )
     counts = Path(counted.encoding["source"])
     vectors = counts.with_name("relevance.zarr")
     save_relevance(relevance(counted), vectors)
@@ -242,6 +256,13 @@ def train(
         unpack(start_from, folder)
     names: list[str] = [stage] if stage else list(STAGES)
     run_stages(names, folder, target or folder / "pipeline", SMOKE if smoke else SHIPPED)
+
+
+def _connect(scheduler: str) -> Client:
+    # Here, because dask takes half a second that no other run should wait.
+    from hrvlab.cluster import connect
+
+    return connect(scheduler)
 
 
 def _execute(checkout: Path, chapter: Chapter, given: dict[str, object], name: str | None) -> Run:

@@ -1,3 +1,4 @@
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -5,9 +6,7 @@ import pytest
 import xarray as xr
 
 from hrvlab.errors import SchemaError, StoreError
-from hrvlab.store import Ledger, read_dataset, storing, validate, write_dataset
-
-PLAN = {"seed": 0, "prompts": ["a", "b"]}
+from hrvlab.store import HEAD_COORDS, read_dataset, storing, validate, write_dataset
 
 
 def votes_dataset():
@@ -73,35 +72,58 @@ def test_a_damaged_store_is_an_error(tmp_path):
         read_dataset(tmp_path / "data.zarr")
 
 
-def test_finished_units_are_read_back_and_missing_ones_are_none(tmp_path):
-    ledger = Ledger(tmp_path, PLAN)
-    ledger.finish(1, a=np.arange(3))
-    again = Ledger(tmp_path, PLAN)
-    assert again.read(0) is None
-    assert again.read(1)["a"].tolist() == [0, 1, 2]
+def files_of(path):
+    return sorted(file for file in path.rglob("*") if file.is_file())
 
 
-@pytest.mark.parametrize("kept", [0, 1, 0.5, 0.99])
-def test_a_truncated_unit_counts_as_missing(tmp_path, kept):
-    ledger = Ledger(tmp_path, PLAN)
-    ledger.finish(0, a=np.arange(1000))
-    (file,) = ledger.units.iterdir()
-    content = file.read_bytes()
-    file.write_bytes(content[: int(len(content) * kept) if kept != 1 else 1])
-    assert ledger.read(0) is None
+def test_a_chunk_that_is_gone_or_cut_short_is_an_error(tmp_path):
+    path = tmp_path / "data.zarr"
+    write_dataset(votes_dataset(), path)
+    chunks = [file for file in files_of(path) if file.name != "zarr.json"]
+    assert len(chunks) == 8
+    for chunk in chunks:
+        content = chunk.read_bytes()
+        chunk.unlink()
+        with pytest.raises(StoreError, match="damaged: it reads otherwise than it was written"):
+            read_dataset(path)
+        for length in {len(content) // 2, len(content) - 1}:
+            chunk.write_bytes(content[:length])
+            with pytest.raises(StoreError, match="damaged|not a readable"):
+                read_dataset(path)
+        chunk.write_bytes(content)
+    read_dataset(path)
 
 
-def test_every_plan_has_a_folder_of_its_own(tmp_path):
-    Ledger(tmp_path, PLAN).finish(0, a=np.arange(3))
-    other = Ledger(tmp_path, {**PLAN, "seed": 1})
-    assert other.read(0) is None
-    assert other.folder != Ledger(tmp_path, PLAN).folder
+def test_no_flipped_bit_goes_unseen(tmp_path):
+    path = tmp_path / "data.zarr"
+    write_dataset(votes_dataset(), path)
+    rng = np.random.default_rng(0)
+    for file in files_of(path):
+        content = bytearray(file.read_bytes())
+        for place in rng.integers(len(content), size=4):
+            bit = 1 << int(rng.integers(8))
+            content[place] ^= bit
+            file.write_bytes(content)
+            with contextlib.suppress(StoreError):
+                xr.testing.assert_identical(read_dataset(path), votes_dataset())
+            content[place] ^= bit
+        file.write_bytes(content)
+    read_dataset(path)
 
 
-def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot write"):
-        Ledger(tmp_path / "file" / "run", PLAN)
+def test_values_that_zarr_leaves_out_or_changes_the_type_of_are_whole(tmp_path):
+    odd = xr.Dataset(
+        {"relevance": (("concept", "head_position"), np.array([[0.0, -0.0], [np.nan, np.inf]]))},
+        coords={
+            "concept": np.array(["ä", "longer"], object),
+            **{name: ("head_position", [0, 0]) for name in HEAD_COORDS},
+            "empty": ("nothing", np.empty(0)),
+            "flag": ("head_position", [False, True]),
+        },
+        attrs={"schema": "relevance", "seed": [0, 1]},
+    )
+    write_dataset(odd, tmp_path / "data.zarr")
+    xr.testing.assert_identical(read_dataset(tmp_path / "data.zarr"), odd)
 
 
 def test_a_full_disk_is_one_clear_line_that_says_what_to_do(tmp_path):

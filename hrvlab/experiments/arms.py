@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from hrvlab.experiments.pictures import keep_images
 from hrvlab.experiments.scoring import Score, check_texts, rate, score_names
 from hrvlab.experiments.sweep import open_ledger
 from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
+from hrvlab.ledger import Unit, complete
 from hrvlab.typing import Images
 
 
@@ -183,25 +184,27 @@ def draw_arms(
         **call,
     }
     ledger = open_ledger(pipe, store, parameters)
-    units, names, first = [], [], 0
-    for number, arm in enumerate(tqdm(arms, "arms", disable=not progress)):
-        own = [
-            f"{number:03d}-{row:02d}-{seed:03d}.png" for row in range(arm.rows) for seed in seeds
-        ]
-        unit = ledger.read(number)
-        if unit is None:
-            drawing = arm.draw(pipe, seeds, batch_size=batch_size, **call)
+    names = [
+        [f"{number:03d}-{row:02d}-{seed:03d}.png" for row in range(arm.rows) for seed in seeds]
+        for number, arm in enumerate(arms)
+    ]
+    first = np.cumsum([0, *(arm.rows for arm in arms)])
+
+    def draw(missing: list[int]) -> Iterator[tuple[int, Unit]]:
+        for number in tqdm(missing, "arms", disable=not progress):
+            drawing = arms[number].draw(pipe, seeds, batch_size=batch_size, **call)
             unit = dict(drawing.measures)
             for rated, of_rows in texts.items():
-                of_pictures = np.repeat(of_rows[first : first + arm.rows], len(seeds))
+                of_pictures = np.repeat(of_rows[first[number] : first[number + 1]], len(seeds))
                 unit[rated] = rate(score, drawing.images, of_pictures.tolist())
-            keep_images(ledger.folder, own, drawing.images)
-            ledger.finish(number, **unit)
-        units.append(unit)
-        names += own
-        first += arm.rows
+            keep_images(ledger.folder, names[number], drawing.images)
+            yield number, unit
+
+    with ledger.writing():
+        done = dict(complete(ledger, len(arms), draw))
+    units = [done[number] for number in range(len(arms))]
     witnesses = list(score) if isinstance(score, Mapping) else None
-    drawn = _joined(units, names, list(texts), witnesses, list(seeds))
+    drawn = _joined(units, np.concatenate(names), list(texts), witnesses, list(seeds))
     drawn.encoding["source"] = str(ledger.folder / "plan.json")
     return drawn
 
@@ -222,13 +225,13 @@ def unfold(drawn: xr.Dataset, sizes: Mapping[str, int]) -> xr.Dataset:
 
 def _joined(
     units: Sequence[Mapping[str, NDArray[Any]]],
-    names: Sequence[str],
+    names: NDArray[np.str_],
     rated: Sequence[str],
     witnesses: list[str] | None,
     seeds: list[int],
 ) -> xr.Dataset:
     """Put the arms' pictures and numbers one below the other."""
-    variables = {"image": (("row", "seed"), np.array(names).reshape(-1, len(seeds)))}
+    variables = {"image": (("row", "seed"), names.reshape(-1, len(seeds)))}
     for name in units[0]:
         values = np.concatenate([unit[name] for unit in units], axis=-1)
         leading = ("witness",) if witnesses and name in rated else ()

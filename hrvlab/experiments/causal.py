@@ -17,8 +17,9 @@ from hrvlab.errors import ParameterError
 from hrvlab.experiments.curves import LEVEL, RESAMPLES
 from hrvlab.experiments.scoring import Score, score_names
 from hrvlab.experiments.sweep import check, open_ledger, sweep
+from hrvlab.ledger import keep
 from hrvlab.models.heads import head_table
-from hrvlab.store import DATA, provenance, read_dataset, validate, write_dataset
+from hrvlab.store import provenance
 
 SPLITS = 200
 
@@ -95,31 +96,30 @@ def head_effects(
         **call,
     }
     ledger = None if store is None else open_ledger(pipe, store, parameters)
-    if ledger and (ledger.folder / DATA).exists():
-        return read_dataset(ledger.folder / DATA)
-    result = sweep(
-        pipe,
-        settings,
-        prompts,
-        texts=texts,
-        score=score,
-        seeds=seeds,
-        tokens=tokens,
-        window=window,
-        batch_size=batch_size,
-        ledger=ledger,
-        name="head effects",
-        progress=progress,
-        **call,
-    ).rename(setting="head_position")
-    alone, plain = result.isel(head_position=slice(heads)), result.isel(head_position=heads)
-    effects = alone.assign(effect=-(alone["score"] - plain["score"])).drop_vars("score")
-    effects = effects.assign_coords(table.coords)
-    effects.attrs = provenance(pipe, "effects", seed=list(seeds), parameters=parameters)
-    if ledger is None:
-        return validate(effects)
-    write_dataset(effects, ledger.folder / DATA)
-    return read_dataset(ledger.folder / DATA)
+
+    def effects() -> xr.Dataset:
+        result = sweep(
+            pipe,
+            settings,
+            prompts,
+            texts=texts,
+            score=score,
+            seeds=seeds,
+            tokens=tokens,
+            window=window,
+            batch_size=batch_size,
+            ledger=ledger,
+            name="head effects",
+            progress=progress,
+            **call,
+        ).rename(setting="head_position")
+        alone, plain = result.isel(head_position=slice(heads)), result.isel(head_position=heads)
+        effect = alone.assign(effect=-(alone["score"] - plain["score"])).drop_vars("score")
+        return effect.assign_coords(table.coords).assign_attrs(
+            provenance(pipe, "effects", seed=list(seeds), parameters=parameters)
+        )
+
+    return keep(ledger, effects)
 
 
 def rank_correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -17,8 +17,8 @@ from hrvlab.errors import ParameterError
 from hrvlab.experiments.pictures import keep_images
 from hrvlab.experiments.scoring import Score, check_texts, rate
 from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
+from hrvlab.ledger import Ledger
 from hrvlab.models.load import fingerprint, scheduler_settings, weights_digest
-from hrvlab.store import Ledger
 from hrvlab.typing import HeadFactors
 
 # Part of every plan: units computed by another version of this algorithm are not mixed in.

@@ -15,8 +15,9 @@ from hrvlab.attention.edits import CONTENT
 from hrvlab.errors import ConceptError, ParameterError
 from hrvlab.experiments.scoring import Score, score_names
 from hrvlab.experiments.sweep import check, open_ledger, sweep
+from hrvlab.ledger import keep
 from hrvlab.relevance.vectors import check_model, rank
-from hrvlab.store import DATA, provenance, read_dataset, validate, write_dataset
+from hrvlab.store import provenance
 from hrvlab.typing import HeadFactors
 
 MOST_FIRST, LEAST_FIRST, RANDOM = "MoRHF", "LeRHF", "random"
@@ -164,34 +165,32 @@ def weaken(
         **call,
     }
     ledger = None if store is None else open_ledger(pipe, store, parameters)
-    if ledger and (ledger.folder / DATA).exists():
-        return read_dataset(ledger.folder / DATA)
-    result = sweep(
-        pipe,
-        settings,
-        prompts,
-        texts=texts,
-        score=score,
-        seeds=seeds,
-        tokens=tokens,
-        window=window,
-        batch_size=batch_size,
-        ledger=ledger,
-        name="weaken",
-        progress=progress,
-        **call,
-    )
-    curves = result.isel(setting=xr.DataArray(index, dims=("order", "weakened"))).assign_coords(
-        order=list(ordered),
-        kind=("order", [name.split(" ")[0] for name in ordered]),
-        weakened=counts,
-        share=("weakened", np.array(counts) / heads),
-    )
-    curves.attrs = provenance(pipe, "weakening", seed=list(seeds), parameters=parameters)
-    if ledger is None:
-        return validate(curves)
-    write_dataset(curves, ledger.folder / DATA)
-    return read_dataset(ledger.folder / DATA)
+
+    def curves() -> xr.Dataset:
+        result = sweep(
+            pipe,
+            settings,
+            prompts,
+            texts=texts,
+            score=score,
+            seeds=seeds,
+            tokens=tokens,
+            window=window,
+            batch_size=batch_size,
+            ledger=ledger,
+            name="weaken",
+            progress=progress,
+            **call,
+        )
+        by_order = result.isel(setting=xr.DataArray(index, dims=("order", "weakened")))
+        return by_order.assign_coords(
+            order=list(ordered),
+            kind=("order", [name.split(" ")[0] for name in ordered]),
+            weakened=counts,
+            share=("weakened", np.array(counts) / heads),
+        ).assign_attrs(provenance(pipe, "weakening", seed=list(seeds), parameters=parameters))
+
+    return keep(ledger, curves)
 
 
 def weakened_settings(

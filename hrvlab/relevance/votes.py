@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -16,10 +17,14 @@ from hrvlab.attention import ConceptVotes
 from hrvlab.concepts import ConceptSet
 from hrvlab.errors import ParameterError
 from hrvlab.generation import Batch, plan_batches, run_batch
-from hrvlab.models.families import WordEncodings
+from hrvlab.ledger import Ledger, Unit, complete, keep
+from hrvlab.models.families import WordEncodings, family_of
 from hrvlab.models.heads import head_table
 from hrvlab.models.load import fingerprint, scheduler_settings
-from hrvlab.store import DATA, Ledger, provenance, read_dataset, validate, write_dataset
+from hrvlab.store import provenance
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 # Part of every plan: units computed by another version of this algorithm are not mixed in.
 ALGORITHM = 1
@@ -54,6 +59,7 @@ def collect_votes(
     seed: int = 0,
     batch_size: int = 8,
     store: str | Path | None = None,
+    client: Client | None = None,
     progress: bool = True,
     **call: Any,
 ) -> xr.Dataset:
@@ -74,6 +80,9 @@ def collect_votes(
     store : str or Path, optional
         Keeps finished batches and the result, in a folder of its own for every plan; None keeps
         nothing.
+    client : distributed.Client, optional
+        Of a cluster whose workers do the work, each with a pipeline that it loads as this one was
+        loaded, and as many CPU threads as PyTorch has here; only this process writes to the store.
     progress : bool
     **call
         Keywords of the pipeline's own call, such as ``num_inference_steps``.
@@ -88,6 +97,8 @@ def collect_votes(
     ------
     ParameterError, StoreError, ModelError
         Before anything is generated.
+    ClusterError
+        If the cluster is lost.
 
     Notes
     -----
@@ -99,7 +110,7 @@ def collect_votes(
             "output_type and latents"
         )
     batches = plan_batches(prompts, [seed], batch_size)
-    words = concepts.encode(pipe)
+    family_of(pipe)
     parameters = {"prompts": list(prompts), "batch_size": batch_size, **call}
     ledger = None
     if store is not None:
@@ -113,39 +124,67 @@ def collect_votes(
             **parameters,
         }
         ledger = Ledger(Path(store), plan)
-        if (ledger.folder / DATA).exists():
-            return read_dataset(ledger.folder / DATA)
-    by_prompt = []
-    by_call: NDArray[np.int64] | int = 0
-    noise_levels: NDArray[np.float64] | None = None
-    for number, batch in enumerate(tqdm(batches, "votes", disable=not progress)):
-        unit = ledger.read(number) if ledger else None
-        if unit is None:
-            unit = _vote(pipe, concepts, words, batch, call)
-            if ledger:
-                ledger.finish(number, **unit)
-        by_prompt.append(unit["by_prompt"])
+
+    def compute(missing: list[int]) -> Iterator[tuple[int, Unit]]:
+        if client is not None:
+            # Here, because what it imports takes half a second that others need not wait.
+            from hrvlab.cluster import spread
+
+            units = {number: (batches[number], call) for number in missing}
+            yield from spread(client, pipe, voter, (concepts,), units)
+            return
+        vote = voter(pipe, concepts)
+        for number in missing:
+            yield number, vote(batches[number], call)
+
+    def count() -> xr.Dataset:
+        units = complete(ledger, len(batches), compute)
+        by_prompt, by_call, noise_levels = add_up(
+            tqdm(units, "votes", total=len(batches), disable=not progress)
+        )
+        return xr.Dataset(
+            {
+                "votes_by_prompt": (("prompt", "head_position", "concept"), by_prompt),
+                "votes_by_timestep": (("timestep", "head_position", "concept"), by_call),
+            },
+            coords={
+                **head_table(pipe.unet).coords,
+                "concept": list(concepts.names),
+                "prompt_text": ("prompt", list(prompts)),
+                "noise_level": ("timestep", noise_levels),
+            },
+            attrs=provenance(
+                pipe, "votes", seed=seed, parameters={**parameters, "concepts": concepts.to_dict()}
+            ),
+        )
+
+    return keep(ledger, count)
+
+
+def add_up(
+    units: Iterable[tuple[int, Unit]],
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]:
+    """Put the votes of all batches together, whatever order they come in.
+
+    Returns
+    -------
+    by_prompt : ndarray of int32, shape (prompt, head_position, concept)
+    by_call : ndarray of int64, shape (call, head_position, concept)
+    noise_levels : ndarray of float64, shape (call,)
+    """
+    by_prompt: dict[int, NDArray[np.int32]] = {}
+    by_call = np.zeros((), np.int64)
+    for number, unit in units:
+        by_prompt[number] = unit["by_prompt"]
         by_call = by_call + unit["by_call"].astype(np.int64)
         noise_levels = unit["noise_level"]
-    votes = xr.Dataset(
-        {
-            "votes_by_prompt": (("prompt", "head_position", "concept"), np.concatenate(by_prompt)),
-            "votes_by_timestep": (("timestep", "head_position", "concept"), by_call),
-        },
-        coords={
-            **head_table(pipe.unet).coords,
-            "concept": list(concepts.names),
-            "prompt_text": ("prompt", list(prompts)),
-            "noise_level": ("timestep", noise_levels),
-        },
-        attrs=provenance(
-            pipe, "votes", seed=seed, parameters={**parameters, "concepts": concepts.to_dict()}
-        ),
-    )
-    if ledger is None:
-        return validate(votes)
-    write_dataset(votes, ledger.folder / DATA)
-    return read_dataset(ledger.folder / DATA)
+    in_order = [by_prompt[number] for number in sorted(by_prompt)]
+    return np.concatenate(in_order), by_call, noise_levels
+
+
+def voter(pipe: DiffusionPipeline, concepts: ConceptSet) -> Callable[[Batch, dict[str, Any]], Unit]:
+    """Give the function that counts the votes of a batch; the words are encoded here, once."""
+    return partial(_vote, pipe, concepts, concepts.encode(pipe))
 
 
 def _vote(
@@ -154,7 +193,7 @@ def _vote(
     words: WordEncodings,
     batch: Batch,
     call: dict[str, Any],
-) -> dict[str, NDArray[Any]]:
+) -> Unit:
     """Count the votes of one batch."""
     counts = [len(words) for words in concepts.words]
 

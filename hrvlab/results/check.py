@@ -12,9 +12,9 @@ from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 
 from hrvlab.errors import StoreError
+from hrvlab.ledger import UNITS
 from hrvlab.results.packing import Units, close, read_units, unpack
 from hrvlab.results.study import Study, folder_of, read_result
-from hrvlab.store import UNITS
 
 # Another processor rounds otherwise, and a rounding may tip a vote.
 TOLERANCE = 0.05

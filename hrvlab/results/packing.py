@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrvlab.errors import StoreError
-from hrvlab.store import CLOSED, PLAN, UNITS, plan_folder
+from hrvlab.ledger import CLOSED, PLAN, UNITS, plan_folder
 
 Units = dict[int, dict[str, NDArray[np.generic]]]
 

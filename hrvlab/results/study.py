@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from hrvlab.errors import StoreError
 from hrvlab.experiments.pictures import FOLDER
+from hrvlab.ledger import DATA
 from hrvlab.paths import data_path
 from hrvlab.results.packing import pack
-from hrvlab.store import DATA, read_dataset, write_dataset
+from hrvlab.store import read_dataset, write_dataset
 
 IMAGE = "image"  # ends the name of every variable that names pictures
 

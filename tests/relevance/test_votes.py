@@ -1,8 +1,7 @@
+import errno
+import os
+import shutil
 import signal
-import subprocess
-import sys
-import textwrap
-import time
 
 import numpy as np
 import pytest
@@ -11,8 +10,11 @@ import xarray as xr
 import hrvlab as hl
 from hrvlab.errors import ParameterError, StoreError
 from hrvlab.relevance.votes import draw_words
+from tests.faults import run_and_die
+from tests.pipelines import tiny_sd
 
 PROMPTS = [f"a {color} {thing}" for color in ("red", "blue") for thing in ("car", "cat", "tree")]
+CONCEPTS = hl.ConceptSet.from_dict({"Color": ["red", "blue"], "Animals": ["cat", "dog"]})
 STEPS = {"num_inference_steps": 3, "progress": False, "batch_size": 2}
 
 
@@ -52,33 +54,26 @@ def test_a_store_keeps_plans_apart(tiny_pipe, concepts, tmp_path):
         same(stored, hl.collect_votes(tiny_pipe, concepts, prompts, **STEPS))
 
 
-def test_killed_at_any_point_it_resumes_to_identical_votes(tiny_pipe, concepts, tmp_path):
-    script = textwrap.dedent(f"""
-        from tests.pipelines import tiny_sd
-        import hrvlab as hl
-        concepts = hl.ConceptSet.from_dict({concepts.to_dict()!r})
-        print("ready", flush=True)
-        hl.collect_votes(tiny_sd(), concepts, {PROMPTS * 4!r}, store={str(tmp_path)!r}, **{STEPS!r})
-        print("done", flush=True)
-    """)
-    rng = np.random.default_rng(0)
-    kills = 0
-    for _ in range(12):
-        process = subprocess.Popen(
-            [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(rng.uniform(0.02, 0.25))
-        process.send_signal(signal.SIGKILL)
-        kills += "done" not in process.stdout.read()
-        process.wait()
-        process.stdout.close()
-        if list(tmp_path.glob("*/data.zarr")):
-            break
-    assert kills
-    resumed = hl.collect_votes(tiny_pipe, concepts, PROMPTS * 4, store=tmp_path, **STEPS)
-    same(resumed, hl.collect_votes(tiny_pipe, concepts, PROMPTS * 4, **STEPS))
+def count_many(store):
+    hl.collect_votes(tiny_sd(), CONCEPTS, PROMPTS * 8, store=store, **STEPS)
+
+
+def test_killed_at_ten_random_points_it_resumes_to_identical_votes(tiny_pipe, tmp_path):
+    for point in np.random.default_rng(0).integers(15, 60, size=10):
+        assert run_and_die(count_many, tmp_path, point) == -signal.SIGKILL
+    (units,) = tmp_path.glob("*/ledger")
+    assert len(list(units.glob("*.npz"))) > 3
+    resumed = hl.collect_votes(tiny_pipe, CONCEPTS, PROMPTS * 8, store=tmp_path, **STEPS)
+    same(resumed, hl.collect_votes(tiny_pipe, CONCEPTS, PROMPTS * 8, **STEPS))
+
+
+def test_killed_while_the_result_is_written_it_writes_it_again(tiny_pipe, tmp_path):
+    whole = hl.collect_votes(tiny_pipe, CONCEPTS, PROMPTS * 8, store=tmp_path, **STEPS)
+    (data,) = tmp_path.glob("*/data.zarr")
+    for point in np.random.default_rng(1).integers(30, 90, size=5):
+        shutil.rmtree(data, ignore_errors=True)
+        assert run_and_die(count_many, tmp_path, point) == -signal.SIGKILL
+        same(hl.collect_votes(tiny_pipe, CONCEPTS, PROMPTS * 8, store=tmp_path, **STEPS), whole)
 
 
 def test_draws_depend_on_their_key_alone():
@@ -99,6 +94,40 @@ def test_draws_are_uniform():
 def test_keywords_that_would_change_what_is_counted_are_refused(tiny_pipe, concepts):
     with pytest.raises(ParameterError, match="leave out num_images_per_prompt"):
         hl.collect_votes(tiny_pipe, concepts, PROMPTS, num_images_per_prompt=2)
+
+
+def test_a_damaged_result_and_unit_are_made_anew_from_what_is_whole(tiny_pipe, concepts, tmp_path):
+    whole = hl.collect_votes(tiny_pipe, concepts, PROMPTS, store=tmp_path, **STEPS)
+    (chunk,) = tmp_path.glob("*/data.zarr/votes_by_prompt/c/0/0/0")
+    calls = []
+    tiny_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    chunk.unlink()
+    same(hl.collect_votes(tiny_pipe, concepts, PROMPTS, store=tmp_path, **STEPS), whole)
+    assert not calls
+    (unit,) = tmp_path.glob("*/ledger/000001.npz")
+    unit.write_bytes(unit.read_bytes()[:-30])
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    same(hl.collect_votes(tiny_pipe, concepts, PROMPTS, store=tmp_path, **STEPS), whole)
+    assert len(calls) == whole.sizes["timestep"]
+
+
+def test_a_full_disk_keeps_finished_batches(tiny_pipe, concepts, tmp_path, monkeypatch):
+    written = []
+
+    def fsync(file):
+        written.append(file)
+        if len(written) > 3:  # the plan and two batches
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(StoreError, match="disk is full .* run the same command again"):
+            hl.collect_votes(tiny_pipe, concepts, PROMPTS, store=tmp_path, **STEPS)
+    calls = []
+    tiny_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    votes = hl.collect_votes(tiny_pipe, concepts, PROMPTS, store=tmp_path, **STEPS)
+    assert len(calls) == votes.sizes["timestep"]  # of the third and last batch
+    same(votes, hl.collect_votes(tiny_pipe, concepts, PROMPTS, **STEPS))
 
 
 def test_a_store_that_cannot_be_written_is_refused_before_generating(tiny_pipe, concepts, tmp_path):

@@ -1,0 +1,174 @@
+import os
+import shutil
+import signal
+import threading
+
+import dask
+import numpy as np
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from distributed import Client, LocalCluster
+
+import hrvlab as hl
+from hrvlab.cluster import connect, spread
+from hrvlab.errors import ClusterError, ModelError
+from hrvlab.store import read_dataset
+from tests.faults import start_worker
+from tests.pipelines import tiny_sd
+from tests.relevance.test_votes import PROMPTS, STEPS, same
+from tests.test_cli import run
+
+MANY = PROMPTS * 5
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model")
+    tiny_sd().save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pipe(folder):
+    return hl.load(folder, device="cpu")
+
+
+@pytest.fixture
+def client():
+    """A client of a scheduler without workers, which forgives any number of deaths."""
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 20}),
+        LocalCluster(n_workers=0, dashboard_address=None, protocol="tcp://") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def workers(client):
+    """Starts workers, and stops them."""
+    processes = []
+
+    def start(count):
+        processes.extend(start_worker(client.scheduler.address) for _ in range(count))
+        client.wait_for_workers(len(processes))
+        return processes
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.join()
+
+
+def test_one_two_and_four_workers_give_the_votes_of_one_process(pipe, concepts, client, workers):
+    alone = hl.collect_votes(pipe, concepts, PROMPTS, **STEPS)
+    for more in (1, 1, 2):
+        workers(more)
+        same(alone, hl.collect_votes(pipe, concepts, PROMPTS, client=client, **STEPS))
+
+
+def test_ten_workers_killed_at_random_points_cost_only_their_units(
+    pipe, concepts, client, workers, tmp_path
+):
+    points = np.random.default_rng(0).integers(1, 12, size=10).tolist()
+    deaths = []
+
+    def keep_replacing():
+        while points:
+            process = start_worker(client.scheduler.address, points.pop())
+            process.join()
+            deaths.append(process.exitcode)
+
+    replacing = [threading.Thread(target=keep_replacing) for _ in range(2)]
+    for thread in replacing:
+        thread.start()
+    finish = threading.Thread(target=lambda: [*map(threading.Thread.join, replacing), workers(1)])
+    finish.start()
+    votes = hl.collect_votes(pipe, concepts, MANY, client=client, store=tmp_path, **STEPS)
+    finish.join()
+    assert deaths == [-signal.SIGKILL] * 10
+    same(votes, hl.collect_votes(pipe, concepts, MANY, **STEPS))
+
+
+def threads(pipe):
+    return lambda: (torch.get_num_threads(), id(pipe))
+
+
+def test_workers_use_the_client_s_threads_and_load_the_pipeline_once(pipe, client, workers):
+    workers(1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        answers = dict(spread(client, pipe, threads, (), dict.fromkeys(range(4), ())))
+    finally:
+        torch.set_num_threads(before)
+    assert {count for count, _ in answers.values()} == {3}
+    assert len({loaded for _, loaded in answers.values()}) == 1
+
+
+def test_only_the_client_writes_and_what_is_finished_is_not_sent_out(
+    pipe, concepts, client, workers, tmp_path
+):
+    (first,) = workers(1)
+    hl.collect_votes(pipe, concepts, PROMPTS, client=client, store=tmp_path, **STEPS)
+    first.kill()
+    shutil.rmtree(next(tmp_path.glob("*/data.zarr")))
+    # Nobody is left to compute anything.
+    again = hl.collect_votes(pipe, concepts, PROMPTS, client=client, store=tmp_path, **STEPS)
+    same(again, hl.collect_votes(pipe, concepts, PROMPTS, store=tmp_path, **STEPS))
+
+
+def test_a_pipeline_made_in_memory_is_refused_before_anything_is_sent(concepts, client):
+    with pytest.raises(ModelError, match="save it with save_pretrained"):
+        hl.collect_votes(tiny_sd(), concepts, PROMPTS, client=client, **STEPS)
+
+
+def test_a_worker_that_would_load_another_model_says_what_differs(
+    folder, concepts, client, workers
+):
+    workers(1)
+    changed = hl.load(folder, device="cpu")
+    changed.scheduler = DDIMScheduler.from_config(changed.scheduler.config)
+    with pytest.raises(ModelError, match="differs on a worker from yours in scheduler; install"):
+        hl.collect_votes(changed, concepts, PROMPTS, client=client, **STEPS)
+
+
+def end(pipe):
+    return lambda: os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_unit_that_kills_every_worker_is_told(pipe, client, workers):
+    client.cluster.scheduler.allowed_failures = 1
+    workers(2)
+    with pytest.raises(ClusterError, match="every worker that was at unit 7 died, tcp"):
+        list(spread(client, pipe, end, (), {7: ()}))
+
+
+def test_a_lost_scheduler_is_told(pipe, client, workers):
+    workers(1)
+    with pytest.raises(ClusterError, match="the scheduler went away"):
+        for _ in spread(client, pipe, threads, (), {0: (), 1: ()}):
+            client.cluster.close()
+
+
+def test_no_scheduler_is_told():
+    with pytest.raises(ClusterError, match="no dask scheduler at 'nowhere'"):
+        connect("nowhere")
+
+
+def test_a_command_lets_the_workers_of_a_scheduler_do_the_work(
+    folder, client, workers, tmp_path, monkeypatch, capsys
+):
+    workers(1)
+    (tmp_path / "c.yaml").write_text("concepts: {Color: [red, blue], Animals: [cat, dog]}")
+    options = ["-m", folder, "--concepts", tmp_path / "c.yaml", "--steps", 2, "--prompt", "a cat"]
+    address = ["--scheduler", client.scheduler.address]
+    code, _, _ = run(monkeypatch, capsys, "votes", "-o", tmp_path / "there", *options, *address)
+    assert code == 0
+    code, _, _ = run(monkeypatch, capsys, "votes", "-o", tmp_path / "here", *options)
+    assert code == 0
+    there, here = (
+        read_dataset(next((tmp_path / name).glob("*/data.zarr"))) for name in ("there", "here")
+    )
+    same(there, here)
