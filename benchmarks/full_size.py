@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from hrvlab.relevance.votes import draw_words
 SD14: dict[str, Any] = {"sample_size": 64, "cross_attention_dim": 768}
 SMALL: dict[str, Any] = SD14 | {"sample_size": 16, "block_out_channels": (32, 32, 64, 64)}
 TOKENS, MAP_GRID = 77, 16
-VOTES, MEANS, MAPS = "votes of 34 concepts", "means of 77 tokens", "maps of one word, 16 × 16"
+VOTES, MEANS, MAPS = "votes of 34 concepts", "means of 77 tokens", "16 × 16 maps of 77 tokens"
 # The shares that are promised.
 AT_MOST = {VOTES: 0.01, MEANS: 0.01, MAPS: 0.02}
 
@@ -68,8 +68,8 @@ def measure(rounds: int, quick: bool) -> dict[str, Any]:
     taps: dict[str, Callable[[], Tap]] = {
         VOTES: lambda: ConceptVotes(words, counts, draw),
         MEANS: TokenMeans,
-        MAPS: lambda: maps_of(pipe, [MAP_GRID]),
-        "maps of one word, all grids": lambda: maps_of(pipe, None),
+        MAPS: lambda: maps_of(pipe, range(TOKENS), [MAP_GRID]),
+        "all grids' maps of one token": lambda: maps_of(pipe, [5], None),
     }
     processors = unet.attn_processors
 
@@ -99,12 +99,16 @@ def measure(rounds: int, quick: bool) -> dict[str, Any]:
     }
 
 
-def maps_of(pipe: StableDiffusionPipeline, grids: list[int] | None) -> SpatialMaps:
-    """Read the maps of one token, in the layers of some grids or in all."""
+def maps_of(
+    pipe: StableDiffusionPipeline, tokens: Iterable[int], grids: list[int] | None
+) -> SpatialMaps:
+    """Read the maps of tokens, in the layers of some grids or in all."""
     layers = cross_attention_layers(pipe.unet)
     side = pipe.unet.config.sample_size
     chosen = [layer for layer in layers if grids is None or layer.grid in grids]
-    return SpatialMaps([[[5]]], {layer.index: side // layer.grid for layer in chosen})
+    return SpatialMaps(
+        [[[token] for token in tokens]], {layer.index: side // layer.grid for layer in chosen}
+    )
 
 
 def random_words(width: int) -> tuple[WordEncodings, list[int]]:
