@@ -9,7 +9,7 @@ FONT := /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf
 LACKING := $(strip $(if $(shell command -v chromedriver),,browser) $(if $(wildcard $(FONT)),,font))
 SPACE := $(subst ,, )
 
-.PHONY: help book lab results test lint clean
+.PHONY: help book lab results benchmarks test test-oldest lint clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -37,6 +37,9 @@ lint: .venv/.installed ## Check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+benchmarks: .venv/.installed ## Measure what everything costs on this machine, for the book
+	$(BIN)/python -m benchmarks
 
 clean: ## Remove the environment and everything built
 	rm -rf .venv _build book/_build book/runs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from hrvlab.attention import SpatialMaps, TokenMeans
+from hrvlab.attention.taps import map_size
 from hrvlab.errors import ParameterError
-from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
+from hrvlab.forecast import capture_bytes
+from hrvlab.generation import as_uint8, count_calls, plan_batches, run_batch
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import Layer, cross_attention_layers
 from hrvlab.models.tokens import token_table, word_columns
@@ -38,6 +40,7 @@ def capture(
     *,
     seed: int = 0,
     maps: Sequence[str] | None = None,
+    grids: Sequence[int] | None = None,
     budget_bytes: int = BUDGET_BYTES,
     batch_size: int = 8,
     progress: bool = True,
@@ -57,8 +60,10 @@ def capture(
     seed : int
     maps : sequence of str, optional
         Words whose spatial maps to keep as well; each must be in every prompt.
+    grids : sequence of int, optional
+        Keep the maps of layers with these grid sizes only, such as ``[16]``. Default: of all.
     budget_bytes : int
-        Most memory the maps may take; what they will take is forecast before generating.
+        Most memory the capture may take; what it will take is forecast before generating.
     batch_size : int
     progress : bool
     num_inference_steps : int
@@ -83,7 +88,8 @@ def capture(
     TokenError
         If a word of ``maps`` is not in a prompt.
     ParameterError
-        If a prompt is empty or the maps would not fit the budget.
+        If a prompt is empty, no layer has a grid of ``grids``, or the capture would not fit the
+        budget.
     """
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     batches = plan_batches(texts, [seed], batch_size)
@@ -92,8 +98,19 @@ def capture(
     if "num_images_per_prompt" in call:
         raise ParameterError("a capture holds one image a prompt; leave out num_images_per_prompt")
     columns = [[word_columns(pipe.tokenizer, text, word) for word in maps or ()] for text in texts]
-    if maps:
-        _check_budget(pipe, layers, len(texts), len(maps), num_inference_steps, call, budget_bytes)
+    mapped = _mapped_layers(pipe, layers, grids) if maps else {}
+    coords = {**_layer_coords(layers), **_token_coords(pipe, texts)}
+    size = _latent_size(pipe, call)
+    needed = capture_bytes(
+        layers,
+        prompts=len(texts),
+        calls=count_calls(pipe, num_inference_steps),
+        tokens=pipe.tokenizer.model_max_length,
+        image_size=(size[0] * pipe.vae_scale_factor, size[1] * pipe.vae_scale_factor),
+        words=len(maps or ()),
+        map_sizes=[map_size(size, scale) for scale in mapped.values()],
+    )
+    _check_budget(sum(needed.values()) + xr.Dataset(coords=coords).nbytes, budget_bytes)
     if latents is not None and len(latents) != len(texts):
         raise ParameterError(f"latents hold {len(latents)} images, there are {len(texts)} prompts")
     call = {**call, "num_inference_steps": num_inference_steps}
@@ -102,7 +119,8 @@ def capture(
     noise_levels: list[float] = []
     for batch in tqdm(batches, "capture", disable=not progress or len(batches) == 1):
         token_means = TokenMeans()
-        spatial_maps = [_spatial_maps(pipe, layers, columns, batch)] if maps else []
+        own_columns = [columns[index] for index in batch.indices]
+        spatial_maps = [SpatialMaps(own_columns, mapped)] if maps else []
         own = call if latents is None else {**call, "latents": latents[list(batch.indices)]}
         made, attachment = run_batch(
             pipe, batch, token_means, *spatial_maps, output_type="np", **own
@@ -125,15 +143,14 @@ def capture(
         coords={
             "noise_level": ("timestep", noise_levels),
             "prompt_text": ("prompt", texts),
-            **_layer_coords(layers),
-            **_token_coords(pipe, texts),
+            **coords,
         },
         attrs=provenance(pipe, "capture", seed=seed, parameters=parameters),
     )
     validate(dataset)
     if not maps:
         return dataset
-    return xr.DataTree.from_dict({"/": dataset, **_map_nodes(layers, list(maps), spatial)})
+    return xr.DataTree.from_dict({"/": dataset, **_map_nodes(layers, mapped, list(maps), spatial)})
 
 
 def attention_by_word(dataset: xr.Dataset, prompt: int = 0) -> xr.DataArray:
@@ -186,47 +203,39 @@ def _token_coords(
     }
 
 
-def _downscale(pipe: DiffusionPipeline, layers: Sequence[Layer]) -> list[int]:
-    return [int(pipe.unet.config.sample_size) // layer.grid for layer in layers]
+def _mapped_layers(
+    pipe: DiffusionPipeline, layers: Sequence[Layer], grids: Sequence[int] | None
+) -> dict[int, int]:
+    """Choose the layers whose maps are kept, and say how much smaller than the latents they are."""
+    there = sorted({layer.grid for layer in layers})
+    wrong = sorted(set(grids or ()) - set(there))
+    if wrong or (grids is not None and not grids):
+        raise ParameterError(f"no layer has a grid of {wrong}; give some of {there}")
+    side = int(pipe.unet.config.sample_size)
+    return {
+        layer.index: side // layer.grid for layer in layers if grids is None or layer.grid in grids
+    }
 
 
-def _spatial_maps(
-    pipe: DiffusionPipeline,
-    layers: Sequence[Layer],
-    columns: Sequence[Sequence[Sequence[int]]],
-    batch: Batch,
-) -> SpatialMaps:
-    return SpatialMaps([columns[index] for index in batch.indices], _downscale(pipe, layers))
-
-
-def _check_budget(
-    pipe: DiffusionPipeline,
-    layers: Sequence[Layer],
-    prompts: int,
-    words: int,
-    steps: int,
-    call: dict[str, Any],
-    budget: int,
-) -> None:
-    """Refuse maps that would not fit, before anything is generated."""
+def _latent_size(pipe: DiffusionPipeline, call: dict[str, Any]) -> tuple[int, int]:
     default = int(pipe.unet.config.sample_size)
-    sides = [call.get(name) for name in ("height", "width")]
+    sides = (call.get(name) for name in ("height", "width"))
     y, x = (default if side is None else int(side) // pipe.vae_scale_factor for side in sides)
-    positions = sum(
-        layer.heads * -(-y // scale) * -(-x // scale)
-        for layer, scale in zip(layers, _downscale(pipe, layers), strict=True)
-    )
-    pipe.scheduler.set_timesteps(steps)
-    needed = 4 * prompts * words * len(pipe.scheduler.timesteps) * positions
+    return y, x
+
+
+def _check_budget(needed: int, budget: int) -> None:
+    """Refuse a capture that would not fit, before anything is generated."""
     if needed > budget:
         raise ParameterError(
-            f"the maps would take {needed / 1e9:.2f} GB, the budget is {budget / 1e9:.2f} GB; "
-            "ask for fewer words or prompts, or raise budget_bytes"
+            f"the capture would take {needed / 1e9:.2f} GB, the budget is {budget / 1e9:.2f} GB; "
+            "ask for fewer prompts, steps, words or grids, or raise budget_bytes"
         )
 
 
 def _map_nodes(
     layers: Sequence[Layer],
+    mapped: Collection[int],
     words: list[str],
     batches: Sequence[dict[tuple[int, int], NDArray[np.float32]]],
 ) -> dict[str, xr.Dataset]:
@@ -234,8 +243,8 @@ def _map_nodes(
     calls = 1 + max(call for call, _ in batches[0])
     widest = max(layer.heads for layer in layers)
     nodes = {}
-    for side in sorted({layer.grid for layer in layers}):
-        chosen = [layer for layer in layers if layer.grid == side]
+    for side in sorted({layers[index].grid for index in mapped}):
+        chosen = [layers[index] for index in mapped if layers[index].grid == side]
         parts = []
         for maps in batches:
             samples, _, *rest = maps[0, chosen[0].index].shape

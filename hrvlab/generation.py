@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,6 +68,13 @@ def image_generator(seed: int, prompt_index: int, image: int = 0) -> torch.Gener
     sequence = np.random.SeedSequence([seed, prompt_index, image])
     state = int(sequence.generate_state(1, np.uint64)[0])
     return torch.Generator("cpu").manual_seed(state >> 1)
+
+
+def count_calls(pipe: DiffusionPipeline, steps: int) -> int:
+    """Say how often the UNet is called in so many steps; some schedulers call once more."""
+    scheduler = copy.deepcopy(pipe.scheduler)
+    scheduler.set_timesteps(steps)
+    return len(scheduler.timesteps)
 
 
 def initial_noise(pipe: DiffusionPipeline, seeds: Sequence[int], prompt_index: int) -> torch.Tensor:

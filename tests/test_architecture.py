@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).parent.parent / "hrvlab"
 FLOORS = [
     ["errors", "paths", "typing"],
     ["models"],
-    ["attention", "store"],
+    ["attention", "forecast", "store"],
     ["generation", "ledger"],
     ["capture", "cluster", "concepts", "prompts"],
     ["relevance"],

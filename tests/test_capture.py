@@ -75,17 +75,41 @@ def test_it_survives_the_disk(tiny_pipe, tmp_path):
     xr.testing.assert_identical(read_dataset(tmp_path / "capture.zarr"), ds)
 
 
-def test_maps_over_the_budget_are_refused_with_the_forecast(tiny_pipe):
-    with pytest.raises(ParameterError, match="would take 0.00 GB"):
-        hl.capture(tiny_pipe, PROMPTS, maps=["red"], budget_bytes=1000, **STEPS)
+def test_only_the_maps_of_the_grids_asked_for_are_kept(tiny_pipe):
+    every = hl.capture(tiny_pipe, PROMPTS, maps=["red"], **STEPS)
+    some = hl.capture(tiny_pipe, PROMPTS, maps=["red"], grids=[4], **STEPS)
+    assert list(some.children) == ["grid_4"]
+    xr.testing.assert_identical(some["grid_4"].to_dataset(), every["grid_4"].to_dataset())
 
 
-def test_the_forecast_is_what_the_maps_take(tiny_pipe):
-    tree = hl.capture(tiny_pipe, PROMPTS, maps=["red"], **STEPS)
-    taken = sum(node["maps"].nbytes for node in tree.children.values())
-    with pytest.raises(ParameterError):
-        hl.capture(tiny_pipe, PROMPTS, maps=["red"], budget_bytes=taken - 1, **STEPS)
-    hl.capture(tiny_pipe, PROMPTS, maps=["red"], budget_bytes=taken, **STEPS)
+@pytest.mark.parametrize("grids", [[16], [4, 16], []])
+def test_a_grid_that_no_layer_has_is_refused(tiny_pipe, grids):
+    with pytest.raises(ParameterError, match=r"no layer has a grid of .*give some of \[4, 8\]"):
+        hl.capture(tiny_pipe, PROMPTS, maps=["red"], grids=grids, **STEPS)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"height": 16, "width": 32},
+        {"maps": ["red"]},
+        {"maps": ["red", "a red"], "height": 24, "width": 16},
+        {"maps": ["red"], "grids": [4]},
+    ],
+    ids=str,
+)
+def test_the_forecast_is_within_a_tenth_and_the_budget_is_honoured(settings):
+    pipe = tiny_sd(heads=(2, 4))
+    calls = []
+    pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    captured = hl.capture(pipe, PROMPTS, **settings, **STEPS)
+    taken = captured.nbytes
+    calls.clear()
+    with pytest.raises(ParameterError, match="the capture would take 0.00 GB, the budget is"):
+        hl.capture(pipe, PROMPTS, budget_bytes=int(taken * 0.9), **settings, **STEPS)
+    assert not calls
+    hl.capture(pipe, PROMPTS, budget_bytes=int(taken * 1.1), **settings, **STEPS)
 
 
 def test_a_word_that_one_prompt_lacks_is_refused(tiny_pipe):

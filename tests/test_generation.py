@@ -6,6 +6,7 @@ import torch
 
 import hrvlab as hl
 from hrvlab.errors import ParameterError, TokenError
+from hrvlab.generation import count_calls
 
 PROMPTS = ["a red car", "a blue cat", "a tree"]
 STEPS = {"num_inference_steps": 2, "progress": False}
@@ -101,3 +102,10 @@ def test_generations_of_two_threads_do_not_disturb_each_other(tiny_pipe):
         ]
     for name, job in jobs:
         np.testing.assert_array_equal(job.result(), alone[name])
+
+
+def test_calls_are_counted_without_touching_the_scheduler(tiny_pipe):
+    before = dict(vars(tiny_pipe.scheduler))
+    assert count_calls(tiny_pipe, 7) == 8
+    assert vars(tiny_pipe.scheduler).keys() == before.keys()
+    assert all(vars(tiny_pipe.scheduler)[name] is value for name, value in before.items())

@@ -111,6 +111,7 @@ class BoundRescale:
         self.window = edit.window
         self.mask = torch.from_numpy(mask)
         self.factors = torch.from_numpy(np.atleast_2d(edit.factors))
+        self._scales: dict[int, Tensor] = {}
 
     def hooks(self, layer: Layer) -> dict[str, Hook]:
         """Give what to do with the outputs of a transformer block's projections."""
@@ -121,6 +122,13 @@ class BoundRescale:
         start, stop = self.window
         if call.index < start or (stop is not None and call.index >= stop):
             return value
+        # One generation, one batch: the factors are laid out at a layer's first call.
+        if layer.index not in self._scales:
+            self._scales[layer.index] = self._lay_out(layer, call, value)
+        return (value.unflatten(-1, (layer.heads, -1)) * self._scales[layer.index]).flatten(-2)
+
+    def _lay_out(self, layer: Layer, call: Call, value: Tensor) -> Tensor:
+        """Give a factor to every row, token and head, shape (batch, token, head, 1)."""
         repeats, rest = divmod(call.samples, len(self.mask))
         if rest:
             raise ParameterError(
@@ -129,8 +137,6 @@ class BoundRescale:
             )
         factors = self.factors[:, layer.head_positions]
         per_token = torch.where(self.mask[:, :, None], factors[:, None, :], 1.0)
-        per_token = per_token.repeat_interleave(repeats, dim=0).to(value)
-        edited = value.clone()
-        rows = edited[call.conditional].unflatten(-1, (layer.heads, -1))
-        edited[call.conditional] = (rows * per_token[..., None]).flatten(-2)
-        return edited
+        scale = torch.ones(len(value), *per_token.shape[1:]).to(value)
+        scale[call.conditional] = per_token.repeat_interleave(repeats, dim=0).to(value)
+        return scale[..., None]

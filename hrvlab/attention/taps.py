@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -76,6 +76,12 @@ class TokenMeans:
         return means
 
 
+def map_size(latent_size: tuple[int, int], downscale: int) -> tuple[int, int]:
+    """Give the size of a layer's grid; halving rounds up."""
+    y, x = (-(-side // downscale) for side in latent_size)
+    return y, x
+
+
 class SpatialMaps:
     """Attention maps of chosen token columns, summed over the columns of each word.
 
@@ -83,12 +89,12 @@ class SpatialMaps:
     ----------
     columns : sequence of sequence of list of int, shape (sample, word)
         The token columns of each word in each sample's prompt; as many words in each.
-    downscale : sequence of int
-        For each layer, how much smaller its grid is than the latents.
+    downscale : mapping of int to int
+        For each layer to be read, by its index, how much smaller its grid is than the latents.
     """
 
     def __init__(
-        self, columns: Sequence[Sequence[Sequence[int]]], downscale: Sequence[int]
+        self, columns: Sequence[Sequence[Sequence[int]]], downscale: Mapping[int, int]
     ) -> None:
         self._columns = columns
         self._downscale = downscale
@@ -100,11 +106,13 @@ class SpatialMaps:
 
     def observe(self, call: Call, layer: Layer, query: Query, key: Key, scale: float) -> None:
         """Keep the chosen columns."""
+        if layer.index not in self._downscale:
+            return
         if self._select is None:
             self._select = self._selection(key.shape[2]).to(key.device)
         maps = torch.einsum("shpt,swt->shwp", attention_map(query, key, scale), self._select)
-        y, x = (-(-side // self._downscale[layer.index]) for side in call.latent_size)
-        self._maps[call.index, layer.index] = maps.unflatten(-1, (y, x)).cpu().numpy()
+        size = map_size(call.latent_size, self._downscale[layer.index])
+        self._maps[call.index, layer.index] = maps.unflatten(-1, size).cpu().numpy()
 
     def _selection(self, tokens: int) -> Tensor:
         select = torch.zeros(len(self._columns), len(self._columns[0]), tokens)
@@ -145,8 +153,8 @@ class ConceptVotes:
     words : WordEncodings
         All words, the first concept's first.
     words_per_concept : sequence of int
-    draw : callable (call, layer, samples) -> ndarray of int, shape (sample, concept)
-        Which word of each concept each sample reads.
+    draw : callable (call, layers, samples) -> ndarray of int, shape (layer, sample, concept)
+        Which word of each concept each sample reads in each layer.
     """
 
     def __init__(
@@ -158,63 +166,87 @@ class ConceptVotes:
         self._words = words
         self._draw = draw
         self._concepts = len(words_per_concept)
-        lengths = np.array([len(states) for states in words.content])
+        self._length = np.array([len(states) for states in words.content])
         # Row 0 of the keys is the start token; each word's rows follow.
-        self._first_row = 1 + np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        self._length = lengths
-        self._first_word = np.array([0, *np.cumsum(words_per_concept)[:-1]])
+        self._first_row = 1 + np.cumsum(self._length) - self._length
+        self._first_word = np.cumsum(words_per_concept) - words_per_concept
 
     def begin(self, layers: Sequence[Layer], modules: Sequence[Attention]) -> None:
-        """Project the words' keys, once for each layer."""
+        """Project the words' keys, scaled, once for each layer."""
         states = torch.cat([self._words.start[None], *self._words.content])
         with torch.no_grad():
-            self._keys = [module.to_k(states.to(module.to_k.weight)).float() for module in modules]
-        self._head_positions = sum(layer.heads for layer in layers)
+            self._keys = [
+                (module.to_k(states.to(module.to_k.weight)).float() * module.scale).unflatten(
+                    -1, (layer.heads, -1)
+                )
+                for layer, module in zip(layers, modules, strict=True)
+            ]
+        self._layers = layers
         self._by_sample: Tensor | None = None
         self._by_call: list[Tensor] = []
 
     def observe(self, call: Call, layer: Layer, query: Query, key: Key, scale: float) -> None:
+        """Keep the mean attention on each drawn token; after the last layer, vote."""
+        # Layers report in the order they run, which is the forward order.
+        if layer.index == 0:
+            self._draw_call(call, query.device)
+        keys = self._keys[layer.index][self._rows[layer.index]]
+        scores = torch.matmul(query.float(), keys.permute(0, 2, 3, 1))
+        scores += self._outside[layer.index]
+        self._means.append(torch.softmax(scores, dim=-1).mean(dim=2))
+        if layer.index == self._layers[-1].index:
+            self._vote()
+
+    def _draw_call(self, call: Call, device: torch.device) -> None:
+        """Draw the words of one call, for all layers at once.
+
+        Sets the rows of the keys that each layer and sample reads, shape (layer, sample, column);
+        what keeps columns past a sample's last word out of the softmax; and the columns of each
+        concept's tokens with their weights, shape (layer, sample, concept, token).
+        """
+        drawn = self._draw(call.index, len(self._layers), call.samples)
+        words = self._first_word + drawn
+        lengths = self._length[words]
+        ends = 1 + lengths.cumsum(axis=-1)
+        token = np.arange(self._length.max())
+        inside = token < lengths[..., None]
+        columns = np.where(inside, (ends - lengths)[..., None] + token, 0)
+        weights = (inside / lengths[..., None]).astype(np.float32)
+        rows = np.zeros((*drawn.shape[:2], ends.max()), np.int64)
+        layer, sample, *_ = inside.nonzero()
+        rows[layer, sample, columns[inside]] = (self._first_row[words][..., None] + token)[inside]
+        outside = np.where(np.arange(ends.max()) < ends[..., -1:], 0, -np.inf)
+        self._rows, self._outside, self._columns, self._weights = (
+            torch.from_numpy(values).to(device)
+            for values in (rows, outside[:, :, None, None].astype(np.float32), columns, weights)
+        )
+        self._means: list[Tensor] = []
+
+    def _vote(self) -> None:
         """Cast one vote a sample and head."""
-        mass = self._concept_mass(call, layer, query, scale)
+        mean = torch.cat(self._means, dim=1)
+        columns, weights = (
+            torch.cat(
+                [
+                    per_layer[layer.index][:, None].expand(-1, layer.heads, -1, -1)
+                    for layer in self._layers
+                ],
+                dim=1,
+            )
+            for per_layer in (self._columns, self._weights)
+        )
+        tokens = mean.gather(-1, columns.flatten(-2)).unflatten(-1, columns.shape[-2:])
+        mass = (tokens * weights).sum(dim=-1)
         # The first maximum, on any device.
         highest = mass == mass.amax(dim=-1, keepdim=True)
         order = torch.arange(self._concepts, device=mass.device)
         winner = torch.where(highest, order, self._concepts).amin(dim=-1, keepdim=True)
+        # The last column catches NaN.
         votes = torch.zeros(
-            *mass.shape[:2], self._concepts + 1, dtype=torch.int64, device=mass.device
-        ).scatter_(2, winner, 1)  # the last column catches NaN
-        if self._by_sample is None:
-            self._by_sample = torch.zeros(
-                call.samples, self._head_positions, self._concepts + 1, dtype=torch.int64
-            ).to(mass.device)
-        while len(self._by_call) <= call.index:
-            self._by_call.append(torch.zeros_like(self._by_sample[0]))
-        self._by_sample[:, layer.head_positions] += votes
-        self._by_call[call.index][layer.head_positions] += votes.sum(dim=0)
-
-    def _concept_mass(self, call: Call, layer: Layer, query: Query, scale: float) -> Tensor:
-        """Mean attention on each concept's drawn word, shape (sample, head, concept)."""
-        drawn = self._first_word + self._draw(call.index, layer.index, call.samples)
-        lengths = self._length[drawn]
-        width = 1 + int(lengths.sum(axis=1).max())
-        rows = np.zeros((call.samples, width), np.int64)
-        concept = np.full((call.samples, width), self._concepts)
-        for sample, (words, counts) in enumerate(zip(drawn, lengths, strict=True)):
-            ends = np.cumsum(counts)
-            within = np.arange(ends[-1]) - np.repeat(ends - counts, counts)
-            rows[sample, 1 : 1 + ends[-1]] = np.repeat(self._first_row[words], counts) + within
-            concept[sample, 1 : 1 + ends[-1]] = np.repeat(np.arange(self._concepts), counts)
-        device = query.device
-        padding = torch.from_numpy(concept == self._concepts)
-        padding[:, 0] = False  # the start token takes its share of the softmax
-        keys = self._keys[layer.index][torch.from_numpy(rows).to(device)]
-        keys = keys.unflatten(-1, (layer.heads, -1)).permute(0, 2, 3, 1)
-        scores = torch.matmul(query.float() * scale, keys)
-        scores.masked_fill_(padding.to(device)[:, None, None, :], -torch.inf)
-        mean = torch.softmax(scores, dim=-1).mean(dim=2)
-        member = torch.nn.functional.one_hot(torch.from_numpy(concept), self._concepts + 1)
-        share = member[..., :-1] / torch.from_numpy(lengths)[:, None, :]
-        return mean @ share.to(mean)
+            *winner.shape[:2], self._concepts + 1, dtype=torch.int64, device=winner.device
+        ).scatter_(2, winner, 1)
+        self._by_sample = votes if self._by_sample is None else self._by_sample + votes
+        self._by_call.append(votes.sum(dim=0))
 
     def result(self) -> tuple[Votes, Votes]:
         """Give the votes by sample and by call.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from tqdm.auto import tqdm
 from hrvlab.attention import Borrow
 from hrvlab.errors import ParameterError
 from hrvlab.experiments.steering import concept_row, strengthening_factors
-from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
+from hrvlab.generation import Batch, as_uint8, count_calls, plan_batches, run_batch
 from hrvlab.models.alignment import Method, align
 from hrvlab.typing import Images
 
@@ -138,10 +137,3 @@ def edit(
         images.append(as_uint8(made))
         start += len(batch.seeds)
     return np.concatenate(images)
-
-
-def count_calls(pipe: DiffusionPipeline, steps: int) -> int:
-    """Say how often the UNet is called in so many steps; some schedulers call once more."""
-    scheduler = copy.deepcopy(pipe.scheduler)
-    scheduler.set_timesteps(steps)
-    return len(scheduler.timesteps)

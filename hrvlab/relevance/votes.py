@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dask
 import numpy as np
 import xarray as xr
 from diffusers import DiffusionPipeline
@@ -16,6 +18,7 @@ from tqdm.auto import tqdm
 from hrvlab.attention import ConceptVotes
 from hrvlab.concepts import ConceptSet
 from hrvlab.errors import ParameterError
+from hrvlab.forecast import CHUNK_BYTES
 from hrvlab.generation import Batch, plan_batches, run_batch
 from hrvlab.ledger import Ledger, Unit, complete, keep
 from hrvlab.models.families import WordEncodings, family_of
@@ -24,30 +27,33 @@ from hrvlab.models.load import fingerprint, scheduler_settings
 from hrvlab.store import provenance
 
 if TYPE_CHECKING:
+    from dask.array import Array
     from distributed import Client
 
 # Part of every plan: units computed by another version of this algorithm are not mixed in.
-ALGORITHM = 1
+ALGORITHM = 2
 
 
 def draw_words(
-    seed: int, prompt_index: int, call: int, layer: int, words_per_concept: Sequence[int]
+    seed: int, prompt_index: int, call: int, layers: int, words_per_concept: Sequence[int]
 ) -> NDArray[np.int64]:
-    """Draw one word of each concept.
+    """Draw one word of each concept for every layer.
 
     Parameters
     ----------
-    seed, prompt_index, call, layer : int
+    seed, prompt_index, call : int
         Key of a counter-based generator; nothing else matters.
+    layers : int
+        How many layers the model has.
     words_per_concept : sequence of int
 
     Returns
     -------
-    ndarray of int64, shape (concept,)
-        The c-th entry does not depend on the concepts after c.
+    ndarray of int64, shape (layer, concept)
+        The c-th column does not depend on the concepts after c.
     """
-    bits = np.random.Philox(key=[seed, prompt_index], counter=[0, 0, call, layer])
-    uniform = np.random.Generator(bits).random(len(words_per_concept))
+    bits = np.random.Philox(key=[seed, prompt_index], counter=[0, 0, call, 0])
+    uniform = np.random.Generator(bits).random((len(words_per_concept), layers)).T
     return (uniform * np.asarray(words_per_concept)).astype(np.int64)
 
 
@@ -139,8 +145,13 @@ def collect_votes(
 
     def count() -> xr.Dataset:
         units = complete(ledger, len(batches), compute)
-        by_prompt, by_call, noise_levels = add_up(
-            tqdm(units, "votes", total=len(batches), disable=not progress)
+        shown = tqdm(units, "votes", total=len(batches), disable=not progress)
+        rows: dict[int, NDArray[np.int32]] = {}
+        by_call, noise_levels = add_up(shown, None if ledger else rows)
+        by_prompt = (
+            _stream(ledger, batches, by_call.shape[1:])
+            if ledger
+            else np.concatenate([rows[number] for number in range(len(batches))])
         )
         return xr.Dataset(
             {
@@ -158,28 +169,58 @@ def collect_votes(
             ),
         )
 
-    return keep(ledger, count)
+    # What is streamed is written by this process, one chunk at a time, whatever cluster there is.
+    with dask.config.set(scheduler="synchronous"):
+        return keep(ledger, count)
 
 
 def add_up(
-    units: Iterable[tuple[int, Unit]],
-) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]:
-    """Put the votes of all batches together, whatever order they come in.
+    units: Iterable[tuple[int, Unit]], rows: dict[int, NDArray[np.int32]] | None
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Add up the votes of all batches by call, whatever order they come in.
+
+    Parameters
+    ----------
+    units : iterable of (int, dict)
+    rows : dict of int to ndarray of int32, shape (prompt, head_position, concept), optional
+        Is given each batch's votes by prompt.
 
     Returns
     -------
-    by_prompt : ndarray of int32, shape (prompt, head_position, concept)
     by_call : ndarray of int64, shape (call, head_position, concept)
     noise_levels : ndarray of float64, shape (call,)
     """
-    by_prompt: dict[int, NDArray[np.int32]] = {}
     by_call = np.zeros((), np.int64)
     for number, unit in units:
-        by_prompt[number] = unit["by_prompt"]
         by_call = by_call + unit["by_call"].astype(np.int64)
         noise_levels = unit["noise_level"]
-    in_order = [by_prompt[number] for number in sorted(by_prompt)]
-    return np.concatenate(in_order), by_call, noise_levels
+        if rows is not None:
+            rows[number] = unit["by_prompt"]
+    return by_call, noise_levels
+
+
+def _stream(ledger: Ledger, batches: Sequence[Batch], shape: tuple[int, int]) -> Array:
+    """Give the votes by prompt of all finished batches, read from the ledger chunk by chunk."""
+    # Here, because what it imports takes half a second that others need not wait.
+    import dask.array
+
+    sizes = [len(batch.prompts) for batch in batches]
+    together = max(1, CHUNK_BYTES // (4 * sizes[0] * math.prod(shape)))
+    chunks = [range(start, len(sizes))[:together] for start in range(0, len(sizes), together)]
+
+    def read(block_id: tuple[int, ...]) -> NDArray[np.int32]:
+        units = [ledger.read(number) for number in chunks[block_id[0]]]
+        return np.concatenate([unit["by_prompt"] for unit in units if unit])
+
+    return dask.array.map_blocks(
+        read,
+        chunks=(
+            tuple(sum(sizes[number] for number in chunk) for chunk in chunks),
+            (shape[0],),
+            (shape[1],),
+        ),
+        meta=np.empty((0, 0, 0), np.int32),
+    )
 
 
 def voter(pipe: DiffusionPipeline, concepts: ConceptSet) -> Callable[[Batch, dict[str, Any]], Unit]:
@@ -197,12 +238,13 @@ def _vote(
     """Count the votes of one batch."""
     counts = [len(words) for words in concepts.words]
 
-    def draw(index: int, layer: int, samples: int) -> NDArray[np.int64]:
+    def draw(index: int, layers: int, samples: int) -> NDArray[np.int64]:
         return np.stack(
             [
-                draw_words(seed, prompt, index, layer, counts)
+                draw_words(seed, prompt, index, layers, counts)
                 for seed, prompt in zip(batch.seeds, batch.indices, strict=True)
-            ]
+            ],
+            axis=1,
         )
 
     tap = ConceptVotes(words, counts, draw)

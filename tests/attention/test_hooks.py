@@ -21,10 +21,10 @@ def hook_count(pipe):
 
 
 def every_tap(pipe, concepts):
-    def draw(call, layer, samples):
-        return np.zeros((samples, len(concepts.names)), np.int64)
+    def draw(call, layers, samples):
+        return np.zeros((layers, samples, len(concepts.names)), np.int64)
 
-    downscale = [8 // layer.grid for layer in cross_attention_layers(pipe.unet)]
+    downscale = {layer.index: 8 // layer.grid for layer in cross_attention_layers(pipe.unet)}
     votes = ConceptVotes(concepts.encode(pipe), [len(w) for w in concepts.words], draw)
     return TokenMeans(), SpatialMaps([[[2]]], downscale), votes
 

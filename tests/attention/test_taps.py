@@ -14,8 +14,8 @@ from tests.pipelines import tiny_sd
 PROMPTS = ["a red car", "a photo of a blue cat on a tree"]
 
 
-def first_words(call, layer, samples):
-    return np.zeros((samples, 3), np.int64)
+def first_words(call, layers, samples):
+    return np.zeros((layers, samples, 3), np.int64)
 
 
 def run(pipe, **call):
@@ -48,7 +48,7 @@ def test_spatial_maps_sum_the_columns_of_a_word():
     columns = [[[1], [2, 3]], [[1, 5], [2, 3]]]
     assert word_columns(pipe.tokenizer, PROMPTS[1], words[1]) == columns[1][1]
     layers = cross_attention_layers(pipe.unet)
-    tap = SpatialMaps(columns, [8 // layer.grid for layer in layers])
+    tap = SpatialMaps(columns, {layer.index: 8 // layer.grid for layer in layers})
     with attach(pipe, tap):
         run(pipe, height=16, width=32)
     result = tap.result()
@@ -71,10 +71,14 @@ def test_votes_follow_the_published_update_written_out_plainly(concepts):
     pipe = tiny_sd()
     counts = [len(words) for words in concepts.words]
 
-    def draw(call, layer, samples):
-        return np.stack([draw_words(0, prompt, call, layer, counts) for prompt in range(samples)])
-
     layers = cross_attention_layers(pipe.unet)
+
+    def drawn_words(prompt, call):
+        return draw_words(0, prompt, call, len(layers), counts)
+
+    def draw(call, _, samples):
+        return np.stack([drawn_words(prompt, call) for prompt in range(samples)], axis=1)
+
     tap = ConceptVotes(concepts.encode(pipe), counts, draw)
     with attach(pipe, tap):
         run(pipe)
@@ -96,7 +100,7 @@ def test_votes_follow_the_published_update_written_out_plainly(concepts):
         module = pipe.unet.get_submodule(layer.module)
         for call, query in enumerate(queries[layer.index]):
             for sample in range(2):
-                words = draw_words(0, sample, call, layer.index, counts)
+                words = drawn_words(sample, call)[layer.index]
                 drawn = [concepts.words[c][j] for c, j in enumerate(words)]
                 encoded = encode(pipe, drawn)
                 states = torch.cat([encoded.start[None], *encoded.content])

@@ -5,7 +5,7 @@ import torch
 import hrvlab as hl
 from hrvlab.attention import Borrow
 from hrvlab.errors import ConceptError, ModelError, ParameterError, TokenError
-from hrvlab.experiments.editing import count_calls, edit
+from hrvlab.experiments.editing import edit
 from hrvlab.generation import initial_noise
 from hrvlab.models.alignment import align
 from tests.experiments.test_steering import vectors
@@ -59,13 +59,6 @@ def test_without_strength_the_new_word_keeps_its_own_attention(tiny_pipe):
     weak = edit(tiny_pipe, *pair, hrv=hrv, strength=0.0, **settings)
     np.testing.assert_array_equal(weak, edit(tiny_pipe, *pair, hrv=ones, **settings))
     assert (weak != edit(tiny_pipe, *pair, self_share=0.4, **STEPS)).any()
-
-
-def test_calls_are_counted_without_touching_the_scheduler(tiny_pipe):
-    before = dict(vars(tiny_pipe.scheduler))
-    assert count_calls(tiny_pipe, 7) == 8
-    assert vars(tiny_pipe.scheduler).keys() == before.keys()
-    assert all(vars(tiny_pipe.scheduler)[name] is value for name, value in before.items())
 
 
 @pytest.mark.parametrize(
