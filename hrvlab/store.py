@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import inspect
 import json
 import os
 import tempfile
@@ -22,8 +23,10 @@ import xarray as xr
 import zarr
 from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
 
-from hrvlab.errors import SchemaError, StoreError
+from hrvlab.errors import ParameterError, SchemaError, StoreError
 from hrvlab.models.load import fingerprint
 
 LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "xarray")
@@ -132,13 +135,29 @@ def provenance(
         "model": _model_name(pipe),
         "model_fingerprint": fingerprint(pipe),
         "scheduler": type(pipe.scheduler).__name__,
-        "guidance_scale": float(parameters.get("guidance_scale", 7.5)),
+        "guidance_scale": float(parameters.get("guidance_scale", _default_guidance(pipe))),
         "seed": seed,
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
         "libraries": json.dumps({name: version(name) for name in LIBRARIES}),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "parameters": json.dumps(parameters, sort_keys=True),
+        "parameters": json.dumps(parameters, sort_keys=True, default=_digest),
     }
+
+
+def _default_guidance(pipe: DiffusionPipeline) -> float:
+    return inspect.signature(type(pipe).__call__).parameters["guidance_scale"].default
+
+
+def _digest(value: object) -> str:
+    """Stand in for a picture or an array in JSON."""
+    if isinstance(value, Tensor):
+        value = value.detach().float().cpu().numpy()
+    if not isinstance(value, Image.Image | np.ndarray):
+        raise ParameterError(
+            f"a plan cannot hold a {type(value).__name__}; give text, numbers, pictures or arrays"
+        )
+    array = np.ascontiguousarray(value)
+    return f"{array.shape} {hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
 
 
 def _model_name(pipe: DiffusionPipeline) -> str:
@@ -200,16 +219,18 @@ class Ledger:
     store : Path
         Folder in which every plan has a folder of its own, so that plans never mix.
     plan : dict
-        All that determines the result, as JSON.
+        All that determines the result, as JSON; pictures and arrays are held by their digests.
 
     Raises
     ------
+    ParameterError
+        If something else cannot be written as JSON.
     StoreError
         If the folder cannot be written.
     """
 
     def __init__(self, store: Path, plan: dict[str, Any]) -> None:
-        written = json.dumps(plan, sort_keys=True, indent=1).encode()
+        written = json.dumps(plan, sort_keys=True, indent=1, default=_digest).encode()
         self.folder = store / hashlib.sha256(written).hexdigest()[:16]
         self.units = self.folder / "ledger"
         with storing(self.folder):

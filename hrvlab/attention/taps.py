@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -168,7 +169,7 @@ class ConceptVotes:
         """Project the words' keys, once for each layer."""
         states = torch.cat([self._words.start[None], *self._words.content])
         with torch.no_grad():
-            self._keys = [module.to_k(states.to(module.to_k.weight)).float() for module in modules]
+            self._keys = [_project(module.to_k, states).float() for module in modules]
         self._head_positions = sum(layer.heads for layer in layers)
         self._by_sample: Tensor | None = None
         self._by_call: list[Tensor] = []
@@ -207,6 +208,7 @@ class ConceptVotes:
         device = query.device
         padding = torch.from_numpy(concept == self._concepts)
         padding[:, 0] = False  # the start token takes its share of the softmax
+        self._keys[layer.index] = self._keys[layer.index].to(device)
         keys = self._keys[layer.index][torch.from_numpy(rows).to(device)]
         keys = keys.unflatten(-1, (layer.heads, -1)).permute(0, 2, 3, 1)
         scores = torch.matmul(query.float() * scale, keys)
@@ -236,6 +238,12 @@ class ConceptVotes:
             raise CoverageError(_NOT_FINITE)
         by_call = torch.stack(self._by_call).cpu().numpy()
         return by_sample[..., :-1], by_call[..., :-1]
+
+
+def _project(projection: Any, states: Tensor) -> Tensor:
+    """Project states where the weights are; offloaded ones (meta) come to where the states are."""
+    weight = projection.weight
+    return projection(states.to(weight.dtype) if weight.is_meta else states.to(weight))
 
 
 _NOT_FINITE = (

@@ -99,13 +99,16 @@ def test_a_second_generation_inside_one_attach_is_an_error(tiny_pipe):
 
 
 def test_fused_projections_are_refused_with_the_remedy(tiny_pipe):
-    for layer in cross_attention_layers(tiny_pipe.unet):
-        tiny_pipe.unet.get_submodule(layer.module).fuse_projections()
+    plain = run(tiny_pipe, ["a red car"])
+    tiny_pipe.fuse_qkv_projections()
     with (
         pytest.raises(ModelError, match="unfuse_qkv_projections"),
         attach(tiny_pipe, TokenMeans()),
     ):
-        run(tiny_pipe, ["a red car"])
+        raise AssertionError("the block must not run")
+    tiny_pipe.unfuse_qkv_projections()
+    with attach(tiny_pipe, TokenMeans()):
+        assert torch.equal(run(tiny_pipe, ["a red car"]), plain)
 
 
 def test_an_edit_without_prompts_is_refused(tiny_pipe):
