@@ -141,6 +141,8 @@ TINY = {
     "turbo": Tiny(tiny_turbo, {"guidance_scale": 0.0, "num_inference_steps": 4}),
     "lora": Tiny(tiny_lora),
 }
+# Those whose UNets differ.
+ARCHITECTURES = ("sd1", "sd2", "sdxl")
 
 
 def tiny_unet(**config: Any) -> UNet2DConditionModel:
