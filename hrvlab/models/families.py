@@ -125,7 +125,7 @@ def family_of(pipe: DiffusionPipeline) -> Family:
     """
     family = find_family([cls.__name__ for cls in type(pipe).__mro__])
     if family is None:
-        parts = pipe.components
+        parts = {name: part for name, part in pipe.components.items() if part is not None}
         encoders = [type(part).__name__ for name, part in parts.items() if "text_encoder" in name]
         denoiser = parts.get("transformer", parts.get("unet"))
         raise ModelError(refusal(type(pipe).__name__, denoiser, encoders))

@@ -76,13 +76,13 @@ def _check_supported(source: str) -> None:
     index = DiffusionPipeline.load_config(source)
     if find_family([str(index["_class_name"])]) is not None:
         return
-    denoiser = None
     part = "transformer" if "transformer" in index else "unet"
-    if part in index:
-        cls = getattr(diffusers, index[part][1])
+    cls: Any = getattr(diffusers, str(index.get(part, (None, None))[1]), None)
+    denoiser = None
+    if hasattr(cls, "from_config"):
         with torch.device("meta"):
             denoiser = cls.from_config(cls.load_config(source, subfolder=part))
-    encoders = [str(value[1]) for name, value in index.items() if "text_encoder" in name]
+    encoders = [value[1] for name, value in index.items() if "text_encoder" in name and value[1]]
     raise ModelError(refusal(str(index["_class_name"]), denoiser, encoders))
 
 

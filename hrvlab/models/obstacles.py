@@ -15,7 +15,7 @@ def obstacles(denoiser: nn.Module | None, text_encoders: Sequence[str]) -> list[
     Parameters
     ----------
     denoiser : torch.nn.Module, optional
-        The transformer or UNet; it may lie on the meta device.
+        The transformer or UNet; it may lie on the meta device. None: nothing is said of it.
     text_encoders : sequence of str
         Names of the text encoders' classes.
 
@@ -37,7 +37,7 @@ def obstacles(denoiser: nn.Module | None, text_encoders: Sequence[str]) -> list[
             "words and picture share one softmax (joint attention), so no head has a map that is "
             "the words' alone"
         )
-    elif not cross:
+    elif named and not cross:
         found.append("it has no cross-attention layers (attn2), where a picture reads its prompt")
     if any(getattr(module, "norm_q", None) is not None for module in cross):
         found.append("its cross-attention normalises queries and keys after their projections")
