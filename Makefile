@@ -13,7 +13,7 @@ SPACE := $(subst ,, )
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -33,6 +33,20 @@ test: .venv/.installed ## Run the tests
 	@$(if $(LACKING),echo "left out for want of Debian packages: $(LACKING)",:)
 	$(BIN)/python -m pytest $(if $(LACKING),-m "not ($(subst $(SPACE), or ,$(LACKING)))")
 
+# A second environment on top of the first, with another diffusers in front.
+OLDEST = $(shell sed -nE 's/.*"diffusers>=([0-9.]+).*/\1/p' pyproject.toml)
+SITE = import sysconfig; print(sysconfig.get_path("purelib"))
+
+.venv-oldest/.installed: .venv/.installed
+	$(PYTHON) -m venv --clear .venv-oldest
+	$(BIN)/python -c '$(SITE)' > "$$(.venv-oldest/bin/python -c '$(SITE)')/others.pth"
+	.venv-oldest/bin/pip install --quiet --disable-pip-version-check --no-deps diffusers==$(OLDEST)
+	touch $@
+
+test-oldest: .venv-oldest/.installed ## Run the engine's tests on the oldest diffusers supported
+	.venv-oldest/bin/python -m pytest tests/attention tests/models tests/test_generation.py \
+		tests/test_capture.py tests/test_every_family.py
+
 lint: .venv/.installed ## Check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -42,4 +56,4 @@ benchmarks: .venv/.installed ## Measure what everything costs on this machine, f
 	$(BIN)/python -m benchmarks
 
 clean: ## Remove the environment and everything built
-	rm -rf .venv _build book/_build book/runs
+	rm -rf .venv .venv-oldest _build book/_build book/runs

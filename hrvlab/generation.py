@@ -85,8 +85,8 @@ def initial_noise(pipe: DiffusionPipeline, seeds: Sequence[int], prompt_index: i
     Tensor, shape (seed, channel, height, width)
         For ``latents=``; what the seeds themselves would give.
     """
-    config = pipe.unet.config
-    shape = (1, config.in_channels, config.sample_size, config.sample_size)
+    side = pipe.unet.config.sample_size
+    shape = (1, pipe.vae.config.latent_channels, side, side)
     generators = [image_generator(seed, prompt_index) for seed in seeds]
     return torch.cat([torch.randn(shape, generator=generator) for generator in generators])
 
@@ -110,7 +110,14 @@ def run_batch(
         As the pipeline gives them for its ``output_type``.
     attachment : Attachment
         With the noise level of every UNet call.
+
+    Raises
+    ------
+    ParameterError
+        If the second text encoder were to read another prompt.
     """
+    if "prompt_2" in call:
+        raise ParameterError("words are found in one prompt for both encoders; leave out prompt_2")
     copies = call.get("num_images_per_prompt", 1)
     generators = [
         image_generator(seed, index, copy)

@@ -18,7 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hrvlab.errors import StoreError
-from hrvlab.store import read_dataset, storing, validate, write_dataset
+from hrvlab.store import read_dataset, stand_in, storing, validate, write_dataset
 
 DATA, PLAN, UNITS = "data.zarr", "plan.json", "ledger"
 CLOSED = "closed"  # a file of that name in a store says that it takes no new plan
@@ -39,17 +39,19 @@ class Ledger:
     store : Path
         Folder in which every plan has a folder of its own, so that plans never mix.
     plan : dict
-        All that determines the result, as JSON.
+        All that determines the result, as JSON; pictures and arrays are held by their digests.
 
     Raises
     ------
+    ParameterError
+        If something else cannot be written as JSON.
     StoreError
         If the folder cannot be written, or says that it holds another plan, or the store is closed
         and does not hold the plan.
     """
 
     def __init__(self, store: Path, plan: dict[str, Any]) -> None:
-        written = json.dumps(plan, sort_keys=True, indent=1).encode()
+        written = json.dumps(plan, sort_keys=True, indent=1, default=stand_in).encode()
         self.folder = plan_folder(store, written)
         self.units = self.folder / UNITS
         if (store / CLOSED).exists() and not self.folder.exists():

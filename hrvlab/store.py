@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import inspect
 import json
 import tempfile
 import warnings
@@ -19,8 +20,10 @@ import numpy as np
 import xarray as xr
 import zarr
 from diffusers import DiffusionPipeline
+from PIL import Image
+from torch import Tensor
 
-from hrvlab.errors import SchemaError, StoreError
+from hrvlab.errors import ParameterError, SchemaError, StoreError
 from hrvlab.models.load import fingerprint
 
 LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "xarray")
@@ -130,13 +133,29 @@ def provenance(
         "model": _model_name(pipe),
         "model_fingerprint": fingerprint(pipe),
         "scheduler": type(pipe.scheduler).__name__,
-        "guidance_scale": float(parameters.get("guidance_scale", 7.5)),
+        "guidance_scale": float(parameters.get("guidance_scale", _default_guidance(pipe))),
         "seed": seed,
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
         "libraries": json.dumps({name: version(name) for name in LIBRARIES}),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "parameters": json.dumps(parameters, sort_keys=True),
+        "parameters": json.dumps(parameters, sort_keys=True, default=stand_in),
     }
+
+
+def _default_guidance(pipe: DiffusionPipeline) -> float:
+    return inspect.signature(type(pipe).__call__).parameters["guidance_scale"].default
+
+
+def stand_in(value: object) -> str:
+    """Stand in for a picture or an array in JSON."""
+    if isinstance(value, Tensor):
+        value = value.detach().float().cpu().numpy()
+    if not isinstance(value, Image.Image | np.ndarray):
+        raise ParameterError(
+            f"a plan cannot hold a {type(value).__name__}; give text, numbers, pictures or arrays"
+        )
+    array = np.ascontiguousarray(value)
+    return f"{array.shape} {hashlib.sha256(array.tobytes()).hexdigest()[:16]}"
 
 
 def _model_name(pipe: DiffusionPipeline) -> str:

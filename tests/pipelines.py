@@ -1,7 +1,20 @@
 """Tiny, randomly initialised pipelines of the real classes, built in memory."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
 import torch
-from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DiffusionPipeline,
+    EulerAncestralDiscreteScheduler,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     CLIPConfig,
@@ -10,13 +23,14 @@ from transformers import (
     CLIPProcessor,
     CLIPTextConfig,
     CLIPTextModel,
+    CLIPTextModelWithProjection,
     CLIPTokenizer,
 )
 
 WORDS = "a photo of red blue green car cat dog tree rose vase and style painting on day"
 
 
-def tiny_tokenizer(length: int = 20) -> CLIPTokenizer:
+def tiny_tokenizer(length: int = 20, **special: str) -> CLIPTokenizer:
     """CLIP's tokenizer with one token for each known word and bytes for the rest."""
     alphabet = sorted(ByteLevel.alphabet())
     merges: list[tuple[str, str]] = []
@@ -29,43 +43,144 @@ def tiny_tokenizer(length: int = 20) -> CLIPTokenizer:
     tokens = [*alphabet, *(f"{byte}</w>" for byte in alphabet), *("".join(m) for m in merges)]
     tokens = list(dict.fromkeys([*tokens, "<|startoftext|>", "<|endoftext|>"]))
     vocabulary = {token: index for index, token in enumerate(tokens)}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=length)
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=length, **special)
+
+
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
 def tiny_sd(seed: int = 0, heads: int | tuple[int, ...] = 2) -> StableDiffusionPipeline:
-    """A Stable Diffusion 1.x pipeline small enough to run in a blink: 5 layers of 2 heads."""
+    """A Stable Diffusion 1.x pipeline small enough to run in a blink: 4 layers of 2 heads."""
     torch.manual_seed(seed)
     tokenizer = tiny_tokenizer()
-    text_encoder = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            max_position_embeddings=tokenizer.model_max_length,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
+    text_encoder = CLIPTextModel(_text_config(tokenizer))
+    scheduler = PNDMScheduler(**BETAS, skip_prk_steps=True, steps_offset=1)
+    return _stable_diffusion(
+        tokenizer, text_encoder, tiny_unet(attention_head_dim=heads), scheduler
     )
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        in_channels=4,
-        out_channels=4,
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=16,
-        attention_head_dim=heads,
-        norm_num_groups=4,
+
+
+def tiny_sd2(seed: int = 0) -> StableDiffusionPipeline:
+    """A Stable Diffusion 2.1 pipeline: v-prediction, OpenCLIP's encoder, uneven head counts."""
+    torch.manual_seed(seed)
+    tokenizer = tiny_tokenizer(pad_token="!")
+    text_encoder = CLIPTextModel(_text_config(tokenizer, hidden_act="gelu"))
+    unet = tiny_unet(
+        down_block_types=("CrossAttnDownBlock2D",) * 2,
+        up_block_types=("CrossAttnUpBlock2D",) * 2,
+        attention_head_dim=(1, 2),
+        use_linear_projection=True,
+        upcast_attention=True,
     )
+    scheduler = DDIMScheduler(
+        **BETAS, prediction_type="v_prediction", steps_offset=1, clip_sample=False
+    )
+    return _stable_diffusion(tokenizer, text_encoder, unet, scheduler)
+
+
+def tiny_sdxl(seed: int = 0) -> StableDiffusionXLPipeline:
+    """An SDXL pipeline: two encoders, no attention in the first block, then 2 and 3 in a row."""
+    torch.manual_seed(seed)
+    tokenizer, tokenizer_2 = tiny_tokenizer(), tiny_tokenizer(pad_token="!")
+    wide = {"hidden_size": 24, "projection_dim": 24, "hidden_act": "gelu"}
+    text_encoder_2 = CLIPTextModelWithProjection(_text_config(tokenizer_2, **wide))
+    pipe = StableDiffusionXLPipeline(
+        vae=_tiny_vae(),
+        text_encoder=CLIPTextModel(_text_config(tokenizer)).eval(),
+        text_encoder_2=text_encoder_2.eval(),
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer_2,
+        unet=tiny_unet(
+            block_out_channels=(8, 16, 32),
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            transformer_layers_per_block=(1, 2, 3),
+            attention_head_dim=(1, 2, 4),
+            cross_attention_dim=16 + 24,
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=24 + 6 * 8,
+        ),
+        scheduler=PNDMScheduler(**BETAS, skip_prk_steps=True, steps_offset=1),
+        add_watermarker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def tiny_turbo(seed: int = 0) -> StableDiffusionXLPipeline:
+    """An SDXL Turbo pipeline, to be called without guidance, in a step or a few."""
+    pipe = tiny_sdxl(seed)
+    pipe.scheduler = EulerAncestralDiscreteScheduler(**BETAS, timestep_spacing="trailing")
+    return pipe
+
+
+def tiny_lora(seed: int = 0) -> StableDiffusionXLPipeline:
+    """An SDXL pipeline whose attention projections are wrapped by a loaded LoRA."""
+    from peft import LoraConfig  # slow to import, and only this needs it
+
+    pipe = tiny_sdxl(seed)
+    targets = ["to_q", "to_k", "to_v", "to_out.0"]
+    pipe.unet.add_adapter(LoraConfig(r=2, target_modules=targets, init_lora_weights=False))
+    return pipe
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A tiny pipeline, and how one of its kind is called."""
+
+    build: Callable[[], DiffusionPipeline]
+    call: dict[str, Any] = field(default_factory=dict)
+
+
+TINY = {
+    "sd1": Tiny(tiny_sd),
+    "sd2": Tiny(tiny_sd2),
+    "sdxl": Tiny(tiny_sdxl),
+    "turbo": Tiny(tiny_turbo, {"guidance_scale": 0.0, "num_inference_steps": 4}),
+    "lora": Tiny(tiny_lora),
+}
+# Those whose UNets differ.
+ARCHITECTURES = ("sd1", "sd2", "sdxl")
+
+
+def tiny_unet(**config: Any) -> UNet2DConditionModel:
+    """A UNet of the Stable Diffusion 1.x kind, unless the configuration says otherwise."""
+    sd1 = {
+        "sample_size": 8,
+        "in_channels": 4,
+        "out_channels": 4,
+        "block_out_channels": (8, 16),
+        "layers_per_block": 1,
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "cross_attention_dim": 16,
+        "norm_num_groups": 4,
+    }
+    unet = UNet2DConditionModel(**(sd1 | config))
     # Random projections are nearly uniform in attention; sharpen them so that heads differ.
     for name, parameter in unet.named_parameters():
         if "attn2.to_q" in name or "attn2.to_k" in name:
             parameter.data *= 6
-    vae = AutoencoderKL(
+    return unet.eval()
+
+
+def _text_config(tokenizer: CLIPTokenizer, **config: Any) -> CLIPTextConfig:
+    tiny = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        num_attention_heads=2,
+        max_position_embeddings=tokenizer.model_max_length,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **(tiny | config),
+    )
+
+
+def _tiny_vae() -> AutoencoderKL:
+    return AutoencoderKL(
         sample_size=16,
         latent_channels=4,
         block_out_channels=(8, 8),
@@ -74,18 +189,14 @@ def tiny_sd(seed: int = 0, heads: int | tuple[int, ...] = 2) -> StableDiffusionP
         up_block_types=("UpDecoderBlock2D",) * 2,
         norm_num_groups=4,
     )
-    scheduler = PNDMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        skip_prk_steps=True,
-        steps_offset=1,
-    )
+
+
+def _stable_diffusion(tokenizer, text_encoder, unet, scheduler) -> StableDiffusionPipeline:
     pipe = StableDiffusionPipeline(
-        vae=vae,
+        vae=_tiny_vae(),
         text_encoder=text_encoder.eval(),
         tokenizer=tokenizer,
-        unet=unet.eval(),
+        unet=unet,
         scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import torch
 from diffusers import DiffusionPipeline
-from diffusers.models.attention_processor import Attention
+from diffusers.models.attention_processor import Attention, FusedAttnProcessor2_0
+from diffusers.utils.torch_utils import unwrap_module
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -46,8 +48,9 @@ class Attachment:
     ) -> None:
         self.family = family_of(pipe)
         self.pipe = pipe
-        self.layers = cross_attention_layers(pipe.unet)
-        self.modules = [_readable(pipe.unet, layer) for layer in self.layers]
+        self.unet = unwrap_module(pipe.unet)
+        self.layers = cross_attention_layers(self.unet)
+        self.modules = [_readable(self.unet, layer) for layer in self.layers]
         self.noise_levels: list[float] = []
         edits = [part for part in parts if isinstance(part, Edit)]
         self.taps = [part for part in parts if not isinstance(part, Edit)]
@@ -66,6 +69,11 @@ class Attachment:
 
     def _bind(self, edit: Edit, prompts: Sequence[str]) -> BoundEdit:
         if isinstance(edit, Borrow):
+            if any(hasattr(module.processor, "to_k_ip") for module in self.modules):
+                raise ModelError(
+                    "with an IP-Adapter, borrowed queries would look at its picture too; call "
+                    "pipe.unload_ip_adapter() first"
+                )
             return BoundBorrow(edit, len(prompts), self.layers)
         return BoundRescale(edit, edit.columns(self.pipe.tokenizer, prompts), self.layers)
 
@@ -73,9 +81,8 @@ class Attachment:
         """Put every hook in place: edits in the order given, then taps, which see their work."""
         for tap in self.taps:
             tap.begin(self.layers, self.modules)
-        unet = self.pipe.unet
-        self._handles.append(unet.register_forward_pre_hook(self._begin_call, with_kwargs=True))
-        self._handles.append(unet.register_forward_hook(self._end_call))
+        before, after = self.unet.register_forward_pre_hook, self.unet.register_forward_hook
+        self._handles += [before(self._begin_call, with_kwargs=True), after(self._end_call)]
         for layer, module in zip(self.layers, self.modules, strict=True):
             hooks = [hook for edit in self.edits for hook in edit.hooks(layer).items()]
             if self.taps:
@@ -94,7 +101,7 @@ class Attachment:
         def after(_: nn.Module, __: object, output: Tensor) -> Tensor:
             return self._run(name, hook, output)
 
-        projection = self.pipe.unet.get_submodule(name)
+        projection = self.unet.get_submodule(name)
         self._handles.append(
             projection.register_forward_pre_hook(before)
             if name.endswith("to_out.0")
@@ -120,7 +127,8 @@ class Attachment:
         noise_level = float(
             given["timestep"].max() if isinstance(given["timestep"], Tensor) else given["timestep"]
         )
-        if self.noise_levels and noise_level > self.noise_levels[-1]:
+        ended = len(self.noise_levels) == self.pipe.num_timesteps
+        if ended or (self.noise_levels and noise_level > self.noise_levels[-1]):
             raise ParameterError(
                 "a second generation began inside one attach; attach anew for every pipeline call"
             )
@@ -141,7 +149,8 @@ class Attachment:
             raise CoverageError(
                 f"{len(missing)} of {len(self._expected)} attention projections were not read in "
                 f"UNet call {len(self.noise_levels)}, first {missing[0]}: they were fused or "
-                "replaced after attach; attach last, after pipe.unfuse_qkv_projections()"
+                "replaced after attach, or the model's attention processor does not use them; "
+                "attach last, and with pipe.unet.set_default_attn_processor() if need be"
             )
         assert self._call is not None
         self.noise_levels.append(self._call.noise_level)
@@ -173,7 +182,7 @@ def _readable(unet: nn.Module, layer: Layer) -> Attention:
     """Give a layer's module, or say why its heads cannot be read."""
     module = unet.get_submodule(layer.module)
     assert isinstance(module, Attention)
-    if module.fused_projections:
+    if isinstance(module.processor, FusedAttnProcessor2_0):
         raise ModelError(
             "the model's attention projections are fused; call pipe.unfuse_qkv_projections() first"
         )
@@ -189,7 +198,8 @@ def attach(
     """Observe and edit the cross-attention of one plain pipeline call.
 
     With taps only, the pipeline's output is bit for bit what it would be without. On leaving, by
-    an exception too, the pipeline is exactly what it was.
+    an exception too, the pipeline is exactly what it was. A compiled model runs uncompiled inside:
+    compiled code would not call the hooks.
 
     Parameters
     ----------
@@ -224,7 +234,8 @@ def attach(
     attachment = Attachment(pipe, parts, prompts)
     try:
         attachment.install()
-        yield attachment
+        with torch.compiler.set_stance("force_eager"):
+            yield attachment
         if not attachment.noise_levels:
             raise CoverageError("the pipeline was not run inside attach; call it within the block")
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -176,7 +177,7 @@ class ConceptVotes:
         states = torch.cat([self._words.start[None], *self._words.content])
         with torch.no_grad():
             self._keys = [
-                (module.to_k(states.to(module.to_k.weight)).float() * module.scale).unflatten(
+                (_project(module.to_k, states).float() * module.scale).unflatten(
                     -1, (layer.heads, -1)
                 )
                 for layer, module in zip(layers, modules, strict=True)
@@ -190,6 +191,7 @@ class ConceptVotes:
         # Layers report in the order they run, which is the forward order.
         if layer.index == 0:
             self._draw_call(call, query.device)
+        self._keys[layer.index] = self._keys[layer.index].to(query.device)
         keys = self._keys[layer.index][self._rows[layer.index]]
         scores = torch.matmul(query.float(), keys.permute(0, 2, 3, 1))
         scores += self._outside[layer.index]
@@ -268,6 +270,12 @@ class ConceptVotes:
             raise CoverageError(_NOT_FINITE)
         by_call = torch.stack(self._by_call).cpu().numpy()
         return by_sample[..., :-1], by_call[..., :-1]
+
+
+def _project(projection: Any, states: Tensor) -> Tensor:
+    """Project states where the weights are; offloaded ones (meta) come to where the states are."""
+    weight = projection.weight
+    return projection(states.to(weight.dtype) if weight.is_meta else states.to(weight))
 
 
 _NOT_FINITE = (

@@ -112,6 +112,12 @@ def edit(
         align(pipe.tokenizer, *pair, alignment) for pair in zip(sources, targets, strict=True)
     ]
     calls = count_calls(pipe, num_inference_steps)
+    borrowed = int(cross_share * calls), int(self_share * num_inference_steps)
+    if not any(borrowed):
+        raise ParameterError(
+            f"cross_share={cross_share} and self_share={self_share} of {calls} calls are not one "
+            "call; take more steps or larger shares"
+        )
     images = []
     start = 0
     batches = plan_batches(sources, seeds, max(batch_size // 2, 1))
@@ -121,8 +127,8 @@ def edit(
             mappers,
             replaced,
             factors,
-            cross_calls=int(cross_share * calls),
-            self_calls=int(self_share * num_inference_steps),
+            cross_calls=borrowed[0],
+            self_calls=borrowed[1],
             model=model,
         )
         pairs = Batch(

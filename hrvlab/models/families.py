@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from diffusers import DiffusionPipeline
-from torch import Tensor
+from torch import Tensor, nn
 
 from hrvlab.errors import ModelError
+from hrvlab.models.obstacles import obstacles
 
 
 @dataclass(frozen=True)
@@ -27,47 +29,93 @@ class WordEncodings:
     content: list[Tensor]
 
 
-class StableDiffusion1:
-    """Stable Diffusion 1.x: one CLIP text encoder, classifier-free guidance in one batch."""
+@dataclass(frozen=True)
+class Family:
+    """Models that are read in the same way.
 
-    name = "Stable Diffusion 1.x"
-    # By name: importing the classes makes transformers ask for torchvision, which nobody needs.
-    pipelines = (
-        "StableDiffusionPipeline",
-        "StableDiffusionImg2ImgPipeline",
-        "StableDiffusionInpaintPipeline",
-    )
+    Parameters
+    ----------
+    name : str
+    pipelines : tuple of str
+        Names of their diffusers classes: importing these makes transformers ask for torchvision,
+        which nobody needs.
+    encoders : tuple of (str, str)
+        Names of the pipeline's tokenizers and of their text encoders.
+    penultimate : bool
+        The UNet reads the encoders' last hidden states but one, not the last after its norm.
+    """
 
-    @staticmethod
-    def conditional_samples(pipe: DiffusionPipeline, batch: int) -> slice:
+    name: str
+    pipelines: tuple[str, ...]
+    encoders: tuple[tuple[str, str], ...]
+    penultimate: bool
+
+    def text_encoders(self, pipe: DiffusionPipeline) -> list[nn.Module]:
+        """Give the text encoders, in the order in which their states are joined."""
+        return [getattr(pipe, name) for _, name in self.encoders]
+
+    def conditional_samples(self, pipe: DiffusionPipeline, batch: int) -> slice:
         """Say which rows of a UNet batch saw the prompt; with guidance the second half did."""
         return slice(batch // 2, batch) if pipe.do_classifier_free_guidance else slice(0, batch)
 
-    @staticmethod
     @torch.no_grad()
-    def encode_words(pipe: DiffusionPipeline, words: list[str]) -> WordEncodings:
-        """Encode each word alone: last hidden state after the final norm (Appendix A).
+    def encode_words(self, pipe: DiffusionPipeline, words: list[str]) -> WordEncodings:
+        """Encode each word alone, as the UNet reads prompts (Appendix A of arXiv 2412.02237).
+
+        States of several text encoders are joined; tokens are counted by the first tokenizer.
 
         Raises
         ------
         ModelError
-            If the tokenizer puts no start token before a text.
+            If a tokenizer puts no start token before a text.
         """
-        tokens = pipe.tokenizer(
-            words, padding="max_length", truncation=True, return_tensors="pt"
-        ).to(pipe.text_encoder.device)
-        if not (tokens.input_ids[:, 0] == pipe.tokenizer.bos_token_id).all():
+        encoded = [self._encode(pipe, *names, words) for names in self.encoders]
+        rows = torch.cat([states for states, _ in encoded], dim=-1)
+        content = [row[1 : 1 + n] for row, n in zip(rows, encoded[0][1], strict=True)]
+        return WordEncodings(start=rows[0, 0], content=content)
+
+    def _encode(
+        self, pipe: DiffusionPipeline, tokenizer: str, encoder: str, words: list[str]
+    ) -> tuple[Tensor, list[int]]:
+        """Give one encoder's states of every word, and how many tokens each word has."""
+        tokenise = getattr(pipe, tokenizer)
+        tokens = tokenise(words, padding="max_length", truncation=True, return_tensors="pt")
+        if not (tokens.input_ids[:, 0] == tokenise.bos_token_id).all():
             raise ModelError(
                 "this tokenizer writes no start token, which votes divide by; "
                 "hrvlab reads CLIP text encoders"
             )
-        states = pipe.text_encoder(tokens.input_ids).last_hidden_state
-        lengths = tokens.attention_mask.sum(1) - 2
-        content = [row[1 : 1 + int(n)] for row, n in zip(states, lengths, strict=True)]
-        return WordEncodings(start=states[0, 0], content=content)
+        # Where an offloaded encoder runs is not where its weights lie.
+        ids = tokens.input_ids.to(pipe._execution_device)
+        output = getattr(pipe, encoder)(ids, output_hidden_states=self.penultimate)
+        states = output.hidden_states[-2] if self.penultimate else output.last_hidden_state
+        return states, (tokens.attention_mask.sum(1) - 2).tolist()
 
 
-def family_of(pipe: DiffusionPipeline) -> type[StableDiffusion1]:
+STABLE_DIFFUSION = Family(
+    "Stable Diffusion 1.x and 2.x",
+    (
+        "StableDiffusionPipeline",
+        "StableDiffusionImg2ImgPipeline",
+        "StableDiffusionInpaintPipeline",
+    ),
+    encoders=(("tokenizer", "text_encoder"),),
+    penultimate=False,
+)
+STABLE_DIFFUSION_XL = Family(
+    "Stable Diffusion XL",
+    (
+        "StableDiffusionXLPipeline",
+        "StableDiffusionXLImg2ImgPipeline",
+        "StableDiffusionXLInpaintPipeline",
+    ),
+    encoders=(("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2")),
+    penultimate=True,
+)
+FAMILIES = (STABLE_DIFFUSION, STABLE_DIFFUSION_XL)
+
+
+def family_of(pipe: DiffusionPipeline) -> Family:
     """Find the family of a pipeline.
 
     Raises
@@ -75,9 +123,29 @@ def family_of(pipe: DiffusionPipeline) -> type[StableDiffusion1]:
     ModelError
         If hrvlab does not support it, with the reason.
     """
-    if not {cls.__name__ for cls in type(pipe).__mro__} & set(StableDiffusion1.pipelines):
+    family = find_family([cls.__name__ for cls in type(pipe).__mro__])
+    if family is None:
+        parts = {name: part for name, part in pipe.components.items() if part is not None}
+        encoders = [type(part).__name__ for name, part in parts.items() if "text_encoder" in name]
+        denoiser = parts.get("transformer", parts.get("unet"))
+        raise ModelError(refusal(type(pipe).__name__, denoiser, encoders))
+    if None in family.text_encoders(pipe):
         raise ModelError(
-            f"{type(pipe).__name__} is not supported; hrvlab reads {StableDiffusion1.name} "
-            f"pipelines ({', '.join(StableDiffusion1.pipelines)})"
+            f"this {type(pipe).__name__} has no first text encoder, whose tokens the columns of "
+            "attention are named by; hrvlab reads the base model of SDXL, not its refiner"
         )
-    return StableDiffusion1
+    return family
+
+
+def find_family(classes: Sequence[str]) -> Family | None:
+    """Find the family of a pipeline by the names of its classes, its own and its parents'."""
+    return next((family for family in FAMILIES if set(classes) & set(family.pipelines)), None)
+
+
+def refusal(pipeline: str, denoiser: nn.Module | None, text_encoders: Sequence[str]) -> str:
+    """Say why a pipeline cannot be read; see `hrvlab.models.obstacles.obstacles`."""
+    reasons = obstacles(denoiser, text_encoders) or [
+        "which samples of its batch saw the prompt is unknown"
+    ]
+    supported = "; ".join(f"{family.name} ({', '.join(family.pipelines)})" for family in FAMILIES)
+    return f"{pipeline} is not supported: {'; '.join(reasons)}. hrvlab reads {supported}"

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
+from diffusers.utils.torch_utils import unwrap_module
 
 from hrvlab.errors import ModelError
 
@@ -58,7 +59,7 @@ def cross_attention_layers(unet: UNet2DConditionModel) -> list[Layer]:
         If the model has no cross-attention layers where a UNet of this kind has them.
     """
     found: dict[str, list[tuple[str, int, int]]] = {place: [] for place in ORDER}
-    for name, module in unet.named_modules():
+    for name, module in unwrap_module(unet).named_modules():
         block = name.split(".", 1)[0]
         if block in PLACES and name.endswith(".attn2") and isinstance(module, Attention):
             found[PLACES[block]].append((name, module.heads, _grid(unet, name)))

@@ -6,12 +6,15 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
+from accelerate.utils.modeling import get_state_dict_offloaded_model
 from diffusers import DiffusionPipeline
+from diffusers.utils.torch_utils import unwrap_module
 from torch import nn
 
 from hrvlab.errors import ModelError
-from hrvlab.models.families import family_of
+from hrvlab.models.families import family_of, find_family, refusal
 from hrvlab.paths import data_path
 
 MINIATURE = "miniature"
@@ -59,7 +62,8 @@ def load(
         )
     source = str(path) if is_folder else str(model)
     try:
-        pipe = DiffusionPipeline.from_pretrained(source, dtype=dtype, use_safetensors=True)
+        _check_supported(source)
+        pipe = DiffusionPipeline.from_pretrained(source, use_safetensors=True, **_in_dtype(dtype))
     except OSError as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"cannot load {source!r}: {reason}") from error
@@ -67,8 +71,29 @@ def load(
     return pipe.to(device or torch.accelerator.current_accelerator(check_available=True) or "cpu")
 
 
+def _check_supported(source: str) -> None:
+    """Refuse an unsupported pipeline by its configuration, before its weights are fetched."""
+    index = DiffusionPipeline.load_config(source)
+    if find_family([str(index["_class_name"])]) is not None:
+        return
+    part = "transformer" if "transformer" in index else "unet"
+    cls: Any = getattr(diffusers, str(index.get(part, (None, None))[1]), None)
+    denoiser = None
+    if hasattr(cls, "from_config"):
+        with torch.device("meta"):
+            denoiser = cls.from_config(cls.load_config(source, subfolder=part))
+    encoders = [value[1] for name, value in index.items() if "text_encoder" in name and value[1]]
+    raise ModelError(refusal(str(index["_class_name"]), denoiser, encoders))
+
+
+def _in_dtype(dtype: torch.dtype) -> dict[str, torch.dtype]:
+    """Name the dtype as this diffusers does; 0.40 renamed it."""
+    renamed = tuple(map(int, diffusers.__version__.split(".")[:2])) >= (0, 40)
+    return {"dtype" if renamed else "torch_dtype": dtype}
+
+
 def fingerprint(pipe: DiffusionPipeline) -> str:
-    """Identify a model by the weights of its UNet and text encoder.
+    """Identify a model by the weights of its UNet and of every text encoder.
 
     Parameters
     ----------
@@ -79,7 +104,7 @@ def fingerprint(pipe: DiffusionPipeline) -> str:
     str
         16 hexadecimal digits; the same wherever the same weights lie, in the same dtype.
     """
-    return weights_digest(pipe.unet, pipe.text_encoder)
+    return weights_digest(pipe.unet, *family_of(pipe).text_encoders(pipe))
 
 
 def weights_digest(*parts: nn.Module) -> str:
@@ -91,15 +116,31 @@ def weights_digest(*parts: nn.Module) -> str:
         16 hexadecimal digits; the same wherever the same weights lie, in the same dtype.
     """
     digest = hashlib.sha256()
-    for part in parts:
+    for part in map(unwrap_module, parts):
         digest.update(type(part).__name__.encode())
-        for name, tensor in sorted(part.state_dict().items()):
+        state = part.state_dict()
+        if any(tensor.is_meta for tensor in state.values()):  # offloaded by accelerate
+            state = get_state_dict_offloaded_model(part)
+        for name, tensor in sorted(state.items()):
             # A strided sample pins a tensor without copying a gigabyte from the device.
             flat = tensor.detach().reshape(-1)
             values = flat[:: max(1, len(flat) // SAMPLED_VALUES)].float().cpu().numpy()
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
             digest.update(values.tobytes())
+        for name, module in part.named_modules():
+            if (strength := _adapter_strength(module)) is not None:
+                digest.update(f"{name} {strength}".encode())
     return digest.hexdigest()[:16]
+
+
+def _adapter_strength(module: Any) -> object:
+    """Give how much an adapter counts, which is not among the weights; None if there is none."""
+    if hasattr(module, "scaling") and hasattr(module, "active_adapters"):  # LoRA
+        active = [] if module.disable_adapters else module.active_adapters
+        return sorted((name, module.scaling[name]) for name in active)
+    if hasattr(module, "to_k_ip"):  # IP-Adapter
+        return module.scale
+    return None
 
 
 def scheduler_settings(pipe: DiffusionPipeline) -> dict[str, Any]:

@@ -7,20 +7,23 @@ from hrvlab.errors import ParameterError
 from hrvlab.models.alignment import align
 from hrvlab.models.heads import cross_attention_layers
 from tests.attention.oracle import ExplicitMaps
-from tests.pipelines import tiny_sd
+from tests.pipelines import ARCHITECTURES, TINY, tiny_sd
 
 HEADS = 8
 PAIRS = [["a red car", "a blue car"], ["a photo of a cat", "a photo of a zebra"]]
+FOUR = [*PAIRS, ["a rose vase on red", "a tree vase on blue"], ["a dog", "a fountain"]]
 
 
 def flat(pairs):
     return [prompt for pair in pairs for prompt in pair]
 
 
-def run(pipe, pairs, **call):
-    call = {"num_inference_steps": 4, "output_type": "latent"} | call
-    noise = torch.randn(len(pairs), 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    return pipe(flat(pairs), latents=noise.repeat_interleave(2, 0), **call).images
+def run(pipe, pairs, width=16, **call):
+    call = {"num_inference_steps": 4, "output_type": "latent", "width": width} | call
+    # The scheduler's own noise, too, is the same for both of a pair.
+    call["generator"] = [torch.Generator().manual_seed(n) for n in range(len(pairs)) for _ in "st"]
+    noise = torch.randn(len(pairs), 4, 8, width // 2, generator=torch.Generator().manual_seed(0))
+    return pipe(flat(pairs), latents=noise.to(pipe.dtype).repeat_interleave(2, 0), **call).images
 
 
 def borrow(pipe, pairs, **settings):
@@ -28,6 +31,11 @@ def borrow(pipe, pairs, **settings):
     mappers, replaced = zip(*aligned, strict=True)
     settings = {"cross_calls": 3, "self_calls": 2, "self_side": 0.5} | settings
     return Borrow(mappers, replaced, **settings)
+
+
+def some_factors(pipe):
+    heads = sum(layer.heads for layer in cross_attention_layers(pipe.unet))
+    return np.random.default_rng(0).gamma(0.7, size=heads) * 3
 
 
 def oracle(pipe, edit, pairs, guided=True, **call):
@@ -57,8 +65,8 @@ def oracle(pipe, edit, pairs, guided=True, **call):
     def own(name):
         def change(maps):
             number = calls[name] = calls.get(name, -1) + 1
-            side = 8 * edit.self_side
-            if number >= edit.self_calls or maps.shape[-1] > side**2:
+            largest = 8 * call.get("width", 16) / 2 * edit.self_side**2
+            if number >= edit.self_calls or maps.shape[-1] > largest:
                 return maps
             maps = maps.clone()
             first = len(maps) // 2 if guided else 0
@@ -75,12 +83,13 @@ def oracle(pipe, edit, pairs, guided=True, **call):
     return run(pipe, pairs, **call)
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize("guided", [True, False])
 @pytest.mark.parametrize("rescaled", [True, False])
-def test_it_equals_prompt_to_prompt_with_explicit_maps(count, guided, rescaled):
-    pipe, pairs = tiny_sd(), PAIRS[:count]
-    factors = np.random.default_rng(0).gamma(0.7, size=HEADS) * 3 if rescaled else None
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_it_equals_prompt_to_prompt_with_explicit_maps(name, count, guided, rescaled):
+    pipe, pairs = TINY[name].build(), FOUR[:count]
+    factors = some_factors(pipe) if rescaled else None
     edit = borrow(pipe, pairs, factors=factors)
     scale = {"guidance_scale": 7.5 if guided else 1.0}
     plain = run(pipe, pairs, **scale)
@@ -89,6 +98,26 @@ def test_it_equals_prompt_to_prompt_with_explicit_maps(count, guided, rescaled):
     theirs = oracle(pipe, edit, pairs, guided=guided, **scale)
     torch.testing.assert_close(ours, theirs, rtol=2e-4, atol=2e-4)
     assert (ours - plain)[1::2].abs().max() > 0.01
+
+
+@pytest.mark.parametrize("name", ["sd1", "sdxl"])
+def test_non_square_images_work(name):
+    pipe = TINY[name].build()
+    edit = borrow(pipe, PAIRS, factors=some_factors(pipe))
+    with attach(pipe, edit, prompts=flat(PAIRS)):
+        ours = run(pipe, PAIRS, width=32)
+    theirs = oracle(pipe, edit, PAIRS, width=32)
+    torch.testing.assert_close(ours, theirs, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_half_precision_stays_half_precision(name):
+    pipe = TINY[name].build().to(torch.bfloat16)
+    edit = borrow(pipe, PAIRS, factors=some_factors(pipe))
+    with attach(pipe, edit, prompts=flat(PAIRS)):
+        latents = run(pipe, PAIRS)
+    assert latents.dtype == torch.bfloat16
+    assert torch.isfinite(latents).all()
 
 
 def test_the_sources_are_drawn_as_if_alone():

@@ -7,10 +7,11 @@ from hrvlab.errors import ParameterError
 from hrvlab.models.heads import cross_attention_layers
 from hrvlab.models.tokens import content_columns
 from tests.attention.oracle import explicit
-from tests.pipelines import tiny_sd
+from tests.pipelines import ARCHITECTURES, TINY, tiny_sd
 
 HEADS = 8
 PROMPTS = ["a red car", "a photo of a blue cat on a tree"]
+FOUR = [*PROMPTS, "a rose vase", "red and blue"]
 
 
 def run(pipe, prompts, **call):
@@ -43,16 +44,21 @@ def oracle(pipe, prompts, factors, copies=1, guided=True, window=None, **call):
     return run(pipe, prompts, **call)
 
 
+def head_count(pipe):
+    return sum(layer.heads for layer in cross_attention_layers(pipe.unet))
+
+
 def close(ours, theirs):
     torch.testing.assert_close(ours, theirs, rtol=2e-4, atol=2e-4)
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize("guided", [True, False])
-def test_it_equals_scaling_the_explicit_maps(count, guided):
-    factors = np.random.default_rng(count).normal(size=HEADS) * 2
-    prompts, scale = PROMPTS[:count], 7.5 if guided else 1.0
-    pipe = tiny_sd()
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_it_equals_scaling_the_explicit_maps(name, count, guided):
+    pipe = TINY[name].build()
+    factors = np.random.default_rng(count).normal(size=head_count(pipe)) * 2
+    prompts, scale = FOUR[:count], 7.5 if guided else 1.0
     with attach(pipe, Rescale(factors), prompts=prompts):
         ours = run(pipe, prompts, guidance_scale=scale)
     plain = run(pipe, prompts, guidance_scale=scale)
@@ -78,18 +84,10 @@ def test_outside_its_window_it_does_nothing():
     close(ours, oracle(pipe, PROMPTS, factors, window=(1, 3)))
 
 
-def test_uneven_head_counts_get_their_own_factors():
-    pipe = tiny_sd(heads=(2, 4))
-    count = sum(layer.heads for layer in cross_attention_layers(pipe.unet))
-    factors = np.random.default_rng(4).normal(size=count)
-    with attach(pipe, Rescale(factors), prompts=PROMPTS):
-        ours = run(pipe, PROMPTS)
-    close(ours, oracle(pipe, PROMPTS, factors))
-
-
-def test_non_square_images_work():
-    factors = np.random.default_rng(5).normal(size=HEADS)
-    pipe = tiny_sd()
+@pytest.mark.parametrize("name", ["sd1", "sdxl"])
+def test_non_square_images_work(name):
+    pipe = TINY[name].build()
+    factors = np.random.default_rng(5).normal(size=head_count(pipe))
     size = {"height": 16, "width": 32}
     with attach(pipe, Rescale(factors), prompts=PROMPTS):
         ours = run(pipe, PROMPTS, **size)
@@ -112,9 +110,10 @@ def test_two_edits_multiply():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_stays_half_precision(dtype):
-    pipe = tiny_sd().to(dtype)
-    with attach(pipe, Rescale(np.full(HEADS, 0.5)), prompts=PROMPTS):
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_half_precision_stays_half_precision(name, dtype):
+    pipe = TINY[name].build().to(dtype)
+    with attach(pipe, Rescale(np.full(head_count(pipe), 0.5)), prompts=PROMPTS):
         latents = run(pipe, PROMPTS)
     assert latents.dtype == dtype
     assert torch.isfinite(latents).all()

@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from hrvlab.attention import ConceptVotes, Rescale, SpatialMaps, TokenMeans, attach
-from hrvlab.errors import CoverageError, ModelError, ParameterError, TokenError
+import hrvlab as hl
+from hrvlab.attention import Borrow, ConceptVotes, Rescale, SpatialMaps, TokenMeans, attach
+from hrvlab.errors import CoverageError, ParameterError, TokenError
 from hrvlab.models.heads import cross_attention_layers
-from tests.pipelines import tiny_sd
+from tests.pipelines import TINY
 
 HEADS = 8
+PAIR = ["a red car", "a blue car"]
 
 
 def run(pipe, prompts, **call):
@@ -26,30 +28,41 @@ def every_tap(pipe, concepts):
 
     downscale = {layer.index: 8 // layer.grid for layer in cross_attention_layers(pipe.unet)}
     votes = ConceptVotes(concepts.encode(pipe), [len(w) for w in concepts.words], draw)
-    return TokenMeans(), SpatialMaps([[[2]]], downscale), votes
+    return TokenMeans(), SpatialMaps([[[2]], [[2]]], downscale), votes
 
 
-def test_taps_leave_the_output_bit_identical(tiny_pipe, concepts):
-    plain = run(tiny_pipe, ["a red car"])
-    with attach(tiny_pipe, *every_tap(tiny_pipe, concepts)):
-        tapped = run(tiny_pipe, ["a red car"])
+@pytest.mark.parametrize("name", TINY)
+def test_taps_leave_the_output_bit_identical(name, concepts):
+    pipe, call = TINY[name].build(), TINY[name].call
+    plain = run(pipe, PAIR, **call)
+    with attach(pipe, *every_tap(pipe, concepts)):
+        tapped = run(pipe, PAIR, **call)
     assert torch.equal(plain, tapped)
 
 
-def test_everything_is_restored_after_an_exception(tiny_pipe, concepts):
-    plain = run(tiny_pipe, ["a red car"])
-    before = {name: value.clone() for name, value in tiny_pipe.unet.state_dict().items()}
-    hooks = hook_count(tiny_pipe)
-    edit = Rescale(np.full(HEADS, -2.0))
+@pytest.mark.parametrize("name", TINY)
+def test_everything_is_restored_after_an_exception(name, concepts):
+    pipe, call = TINY[name].build(), TINY[name].call
+    plain = run(pipe, PAIR, **call)
+    before = {key: value.clone() for key, value in pipe.unet.state_dict().items()}
+    hooks = hook_count(pipe)
+    heads = hl.head_table(pipe.unet).sizes["head_position"]
+    edits = Rescale(np.full(heads, -2.0)), Borrow([np.eye(20)], [[2]], np.ones(heads), 9, 9)
+
+    def fail(*_):
+        raise RuntimeError("in the middle")
+
+    last = pipe.unet.get_submodule(cross_attention_layers(pipe.unet)[-1].module)
+    failing = last.to_out[0].register_forward_hook(fail)
     with (
         pytest.raises(RuntimeError, match="in the middle"),
-        attach(tiny_pipe, *every_tap(tiny_pipe, concepts), edit, prompts=["a red car"]),
+        attach(pipe, *every_tap(pipe, concepts), *edits, prompts=PAIR),
     ):
-        run(tiny_pipe, ["a red car"], num_inference_steps=1)
-        raise RuntimeError("in the middle")
-    assert hook_count(tiny_pipe) == hooks
-    assert all(torch.equal(before[k], v) for k, v in tiny_pipe.unet.state_dict().items())
-    assert torch.equal(plain, run(tiny_pipe, ["a red car"]))
+        run(pipe, PAIR, **call)
+    failing.remove()
+    assert hook_count(pipe) == hooks
+    assert all(torch.equal(before[key], v) for key, v in pipe.unet.state_dict().items())
+    assert torch.equal(plain, run(pipe, PAIR, **call))
 
 
 def test_the_clock_counts_calls_and_keeps_noise_levels(tiny_pipe):
@@ -60,14 +73,15 @@ def test_the_clock_counts_calls_and_keeps_noise_levels(tiny_pipe):
     assert attachment.noise_levels[:4] == [981, 961, 961, 941]
 
 
-def test_uneven_head_counts_are_padded_with_nan():
-    pipe = tiny_sd(heads=(2, 4))
+@pytest.mark.parametrize(("name", "heads"), [("sd2", [1, 2]), ("sdxl", [2, 4])])
+def test_uneven_head_counts_are_padded_with_nan(name, heads):
+    pipe = TINY[name].build()
     tap = TokenMeans()
     with attach(pipe, tap):
         run(pipe, ["a red car"])
     layers = cross_attention_layers(pipe.unet)
     means = tap.result()
-    assert sorted({layer.heads for layer in layers}) == [2, 4]
+    assert sorted({layer.heads for layer in layers}) == heads
     for layer in layers:
         assert np.isnan(means[:, :, layer.index, layer.heads :]).all()
         assert np.isfinite(means[:, :, layer.index, : layer.heads]).all()
@@ -98,14 +112,11 @@ def test_a_second_generation_inside_one_attach_is_an_error(tiny_pipe):
         run(tiny_pipe, ["a red car"])
 
 
-def test_fused_projections_are_refused_with_the_remedy(tiny_pipe):
-    for layer in cross_attention_layers(tiny_pipe.unet):
-        tiny_pipe.unet.get_submodule(layer.module).fuse_projections()
-    with (
-        pytest.raises(ModelError, match="unfuse_qkv_projections"),
-        attach(tiny_pipe, TokenMeans()),
-    ):
-        run(tiny_pipe, ["a red car"])
+def test_so_is_a_second_generation_of_a_single_step():
+    pipe, call = TINY["turbo"].build(), {"guidance_scale": 0.0, "num_inference_steps": 1}
+    with pytest.raises(ParameterError, match="second generation"), attach(pipe, TokenMeans()):
+        run(pipe, ["a red car"], **call)
+        run(pipe, ["a red car"], **call)
 
 
 def test_an_edit_without_prompts_is_refused(tiny_pipe):

@@ -1,19 +1,79 @@
+import json
+
 import pytest
 import torch
-from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from diffusers import (
+    DDPMPipeline,
+    DDPMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    HunyuanDiT2DModel,
+    HunyuanDiTPipeline,
+    PixArtAlphaPipeline,
+    PixArtTransformer2DModel,
+    SanaPipeline,
+    SanaTransformer2DModel,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
+    StableDiffusionPAGPipeline,
+    StableDiffusionXLImg2ImgPipeline,
+    UNet2DModel,
+)
+from transformers import T5Config, T5EncoderModel
 
 from hrvlab.errors import ModelError
-from hrvlab.models.families import family_of
+from hrvlab.models.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL, family_of
+from hrvlab.models.load import load
+from tests.pipelines import TINY, tiny_sd, tiny_sdxl
+
+WORDS = ["Red", "blue cat"]
 
 
-def test_each_word_is_encoded_alone(tiny_pipe):
-    encodings = family_of(tiny_pipe).encode_words(tiny_pipe, ["Red", "blue cat"])
+def test_every_pipeline_knows_its_family():
+    found = {name: family_of(tiny.build()) for name, tiny in TINY.items()}
+    sd, xl = STABLE_DIFFUSION, STABLE_DIFFUSION_XL
+    assert found == {"sd1": sd, "sd2": sd, "sdxl": xl, "turbo": xl, "lora": xl}
+
+
+@pytest.mark.parametrize("name", ["sd1", "sd2"])
+def test_each_word_is_encoded_alone(name):
+    pipe = TINY[name].build()
+    encodings = family_of(pipe).encode_words(pipe, WORDS)
     assert [len(rows) for rows in encodings.content] == [1, 2]
-    ids = tiny_pipe.tokenizer("blue cat", return_tensors="pt").input_ids
+    ids = pipe.tokenizer("blue cat", return_tensors="pt").input_ids
     with torch.no_grad():
-        states = tiny_pipe.text_encoder(ids).last_hidden_state[0]
+        states = pipe.text_encoder(ids).last_hidden_state[0]
     torch.testing.assert_close(encodings.start, states[0])
     torch.testing.assert_close(encodings.content[1], states[1:3])
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_word_is_encoded_as_the_pipeline_encodes_a_prompt(name):
+    pipe = TINY[name].build()
+    encodings = family_of(pipe).encode_words(pipe, WORDS)
+    for word, content in zip(WORDS, encodings.content, strict=True):
+        with torch.no_grad():
+            states, *_ = pipe.encode_prompt(
+                word, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
+            )
+        torch.testing.assert_close(encodings.start, states[0, 0])
+        torch.testing.assert_close(content, states[0, 1 : 1 + len(content)])
+
+
+def test_sdxl_joins_the_penultimate_states_of_both_encoders():
+    pipe = tiny_sdxl()
+    encodings = family_of(pipe).encode_words(pipe, WORDS)
+    joined = []
+    for tokenizer, encoder in (
+        (pipe.tokenizer, pipe.text_encoder),
+        (pipe.tokenizer_2, pipe.text_encoder_2),
+    ):
+        ids = tokenizer("blue cat", return_tensors="pt").input_ids
+        with torch.no_grad():
+            joined.append(encoder(ids, output_hidden_states=True).hidden_states[-2][0])
+    torch.testing.assert_close(encodings.content[1], torch.cat(joined, -1)[1:3])
+    assert encodings.start.shape == (16 + 24,)
 
 
 def test_capitals_do_not_matter(tiny_pipe):
@@ -21,7 +81,119 @@ def test_capitals_do_not_matter(tiny_pipe):
     assert torch.equal(one, other)
 
 
-def test_another_kind_of_pipeline_is_refused_with_the_supported_ones():
-    unet = UNet2DModel(sample_size=8, block_out_channels=(32,) * 4)
-    with pytest.raises(ModelError, match="DDPMPipeline is not supported.*StableDiffusionPipeline"):
-        family_of(DDPMPipeline(unet, DDPMScheduler()))
+def t5():
+    return T5EncoderModel(
+        T5Config(vocab_size=8, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
+    )
+
+
+SMALL = {"num_layers": 1, "num_attention_heads": 2, "attention_head_dim": 8}
+
+
+def pixart():
+    transformer = PixArtTransformer2DModel(
+        **SMALL, sample_size=8, cross_attention_dim=16, caption_channels=16
+    )
+    return PixArtAlphaPipeline(None, t5(), None, transformer, DDPMScheduler())
+
+
+def sana():
+    transformer = SanaTransformer2DModel(
+        **SMALL,
+        num_cross_attention_heads=2,
+        cross_attention_head_dim=8,
+        cross_attention_dim=16,
+        caption_channels=16,
+        qk_norm="rms_norm_across_heads",
+    )
+    return SanaPipeline(None, t5(), None, transformer, FlowMatchEulerDiscreteScheduler())
+
+
+def hunyuan():
+    transformer = HunyuanDiT2DModel(
+        **(SMALL | {"num_layers": 2}),
+        in_channels=4,
+        patch_size=2,
+        sample_size=8,
+        hidden_size=16,
+        cross_attention_dim=16,
+        cross_attention_dim_t5=16,
+        pooled_projection_dim=16,
+        text_len=4,
+        text_len_t5=4,
+    )
+    return HunyuanDiTPipeline(
+        None, None, None, transformer, DDPMScheduler(), None, None, requires_safety_checker=False
+    )
+
+
+def flux():
+    transformer = FluxTransformer2DModel(
+        **SMALL,
+        num_single_layers=1,
+        joint_attention_dim=16,
+        pooled_projection_dim=16,
+        axes_dims_rope=(2, 2, 4),
+    )
+    scheduler = FlowMatchEulerDiscreteScheduler()
+    encoders = {"text_encoder": None, "tokenizer": None, "text_encoder_2": t5()}
+    return FluxPipeline(scheduler, None, tokenizer_2=None, transformer=transformer, **encoders)
+
+
+def sd3():
+    transformer = SD3Transformer2DModel(
+        **SMALL, sample_size=8, joint_attention_dim=16, caption_projection_dim=16
+    )
+    scheduler = FlowMatchEulerDiscreteScheduler()
+    return StableDiffusion3Pipeline(transformer, scheduler, *[None] * 7)
+
+
+def pag():
+    parts = {name: part for name, part in tiny_sd().components.items() if name != "image_encoder"}
+    return StableDiffusionPAGPipeline(**parts, requires_safety_checker=False)
+
+
+def ddpm():
+    return DDPMPipeline(UNet2DModel(sample_size=8, block_out_channels=(32,) * 4), DDPMScheduler())
+
+
+REFUSED = {
+    pixart: ["no down, mid and up blocks", "T5EncoderModel is not CLIP's"],
+    sana: ["normalises queries and keys", "T5EncoderModel is not CLIP's"],
+    hunyuan: ["normalises queries and keys"],
+    flux: ["joint attention", "T5EncoderModel is not CLIP's"],
+    sd3: ["joint attention"],
+    pag: ["which samples of its batch saw the prompt"],
+    ddpm: ["no cross-attention"],
+}
+
+
+@pytest.mark.parametrize("build", REFUSED, ids=lambda build: build.__name__)
+def test_another_architecture_is_refused_for_what_is_different_in_it(build):
+    pipe = build()
+    with pytest.raises(ModelError, match=f"{type(pipe).__name__} is not supported") as refusal:
+        family_of(pipe)
+    for reason in REFUSED[build]:
+        assert reason in str(refusal.value)
+    assert "NoneType" not in str(refusal.value)
+    assert "hrvlab reads Stable Diffusion 1.x and 2.x" in str(refusal.value)
+
+
+def test_it_is_refused_before_its_weights_are_fetched(tmp_path):
+    index = {
+        "_class_name": "FluxPipeline",
+        "transformer": ["diffusers", "FluxTransformer2DModel"],
+        "text_encoder": [None, None],
+        "text_encoder_2": ["transformers", "T5EncoderModel"],
+    }
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    flux().transformer.save_config(tmp_path / "transformer")
+    with pytest.raises(ModelError, match="FluxPipeline is not supported: .*joint attention"):
+        load(tmp_path)
+
+
+def test_sdxls_refiner_is_refused():
+    parts = tiny_sdxl().components | {"text_encoder": None, "tokenizer": None}
+    refiner = StableDiffusionXLImg2ImgPipeline(**parts, requires_aesthetics_score=True)
+    with pytest.raises(ModelError, match="not its refiner"):
+        family_of(refiner)
