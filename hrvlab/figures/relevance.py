@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
+from plotly.subplots import make_subplots
 
 from hrvlab.figures.style import ACCENT, QUIET, menu, relevance_scale, styled
 from hrvlab.relevance.vectors import unstack_heads
+
+PLACES = ("#3b6ea5", "#c9a227", "#c2416b")
 
 
 def relevance_map(hrv: xr.DataArray) -> go.Figure:
@@ -179,3 +184,64 @@ def convergence_curves(agreement: xr.DataArray) -> go.Figure:
     figure.update_xaxes(title="prompts in each set", type="log", dtick="D1")
     figure.update_yaxes(title="correlation")
     return styled(figure, title="How many prompts are enough", height=480)
+
+
+def place_bars(shares: Mapping[str, xr.DataArray]) -> go.Figure:
+    """Show in which blocks each concept's relevance lies, a panel for each model.
+
+    Parameters
+    ----------
+    shares : mapping of str to xarray.DataArray, dims (concept, place)
+        Of each model, from `hrvlab.relevance.similarity.place_shares`.
+    """
+    figure = make_subplots(cols=len(shares), subplot_titles=list(shares), shared_yaxes=True)
+    for column, share in enumerate(shares.values(), start=1):
+        for place, color in zip(("down", "mid", "up"), PLACES, strict=True):
+            figure.add_bar(
+                x=share.sel(place=place).values,
+                y=[str(name) for name in share["concept"].values],
+                orientation="h",
+                name=place,
+                legendgroup=place,
+                showlegend=column == 1,
+                marker_color=color,
+                hovertemplate="%{y}, " + place + ": %{x:.2f}<extra></extra>",
+                row=1,
+                col=column,
+            )
+    figure.update_layout(barmode="stack")
+    figure.update_xaxes(title="share of relevance", range=[0, 1])
+    figure.update_yaxes(autorange="reversed")
+    rows = max(share.sizes["concept"] for share in shares.values())
+    return styled(figure, title="Where concepts lie", height=160 + 22 * rows)
+
+
+def concentration(shares: Mapping[str, xr.DataArray]) -> go.Figure:
+    """Show which share of a model's heads holds half of each concept, one model against another.
+
+    Parameters
+    ----------
+    shares : mapping of str to xarray.DataArray, dim (concept)
+        Of two models: `hrvlab.relevance.similarity.heads_for_half` over their head positions.
+    """
+    (name, share), (other_name, other) = shares.items()
+    highest = 1.1 * float(max(share.max(), other.max()))
+    figure = go.Figure(
+        go.Scatter(
+            x=share.values,
+            y=other.sel(concept=share["concept"]).values,
+            mode="markers+text",
+            text=[str(concept) for concept in share["concept"].values],
+            textposition="top center",
+            textfont={"size": 10},
+            marker={"size": 9, "color": ACCENT},
+            hovertemplate="%{text}: %{x:.1%} and %{y:.1%}<extra></extra>",
+        )
+    )
+    figure.add_scatter(
+        x=[0, highest], y=[0, highest], mode="lines", line={"dash": "dot", "color": QUIET}
+    )
+    figure.update_xaxes(title=f"heads that hold half of the concept, {name}", tickformat=".0%")
+    figure.update_yaxes(title=other_name, tickformat=".0%")
+    figure.update_layout(showlegend=False)
+    return styled(figure, title="How concentrated concepts are", height=560)

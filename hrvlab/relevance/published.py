@@ -209,8 +209,13 @@ def normalisation_fault(values: NDArray[np.floating]) -> str:
     return fault
 
 
-def write_published(hrv: xr.DataArray, folder: str | Path, name: str) -> None:
+def write_published(hrv: xr.DataArray, folder: str | Path, name: str) -> tuple[Path, Path]:
     """Write vectors as ``category_vectors_{name}.npy`` and ``head_index_{name}.npy``.
+
+    Returns
+    -------
+    vectors, head_index : Path
+        For `read_published`.
 
     Raises
     ------
@@ -218,11 +223,15 @@ def write_published(hrv: xr.DataArray, folder: str | Path, name: str) -> None:
         If the folder cannot be written.
     """
     folder = Path(folder)
+    vectors, head_index = (
+        folder / f"{kind}_{name}.npy" for kind in ("category_vectors", "head_index")
+    )
     with storing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         ordered = hrv.transpose(..., "concept", "head_position")
-        np.save(folder / f"category_vectors_{name}.npy", ordered.values.astype(np.float32))
-        np.save(folder / f"head_index_{name}.npy", hrv["label"].values.astype(np.str_))
+        np.save(vectors, ordered.values.astype(np.float32))
+        np.save(head_index, hrv["label"].values.astype(np.str_))
+    return vectors, head_index
 
 
 def _read(path: Path) -> NDArray[Any]:
