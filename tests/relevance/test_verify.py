@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from diffusers import PNDMScheduler
+from diffusers import EulerDiscreteScheduler
 
 import hrvlab as hl
 from hrvlab.errors import ModelError, ParameterError, StoreError
@@ -12,7 +12,7 @@ from tests.pipelines import tiny_sd
 
 def test_the_published_sampler_calls_the_unet_51_times_and_the_own_one_is_given_back(concepts):
     pipe = tiny_sd()
-    own = pipe.scheduler = PNDMScheduler(prediction_type="v_prediction", skip_prk_steps=False)
+    own = pipe.scheduler = EulerDiscreteScheduler()
     votes = collect_as_published(pipe, concepts, ["a red car"], progress=False)
     assert votes.sizes["timestep"] == 51
     levels = votes["noise_level"].values
@@ -26,7 +26,7 @@ def test_the_published_sampler_calls_the_unet_51_times_and_the_own_one_is_given_
 
 
 def test_the_kind_of_prediction_stays_the_model_s(tiny_pipe):
-    tiny_pipe.scheduler = PNDMScheduler(prediction_type="v_prediction")
+    tiny_pipe.scheduler = EulerDiscreteScheduler(prediction_type="v_prediction")
     with verify._sampler_as_published(tiny_pipe):
         assert tiny_pipe.scheduler.config.prediction_type == "v_prediction"
 
