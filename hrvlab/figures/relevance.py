@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
-from hrvlab.figures.style import ACCENT, QUIET, menu, relevance_scale, styled
+from hrvlab.figures.style import ACCENT, QUIET, harmless, menu, relevance_scale, styled
 from hrvlab.relevance.vectors import unstack_heads
 
 PLACES = ("#3b6ea5", "#c9a227", "#c2416b")
@@ -194,7 +194,8 @@ def place_bars(shares: Mapping[str, xr.DataArray]) -> go.Figure:
     shares : mapping of str to xarray.DataArray, dims (concept, place)
         Of each model, from `hrvlab.relevance.similarity.place_shares`.
     """
-    figure = make_subplots(cols=len(shares), subplot_titles=list(shares), shared_yaxes=True)
+    panels = [harmless(model) for model in shares]
+    figure = make_subplots(cols=len(panels), subplot_titles=panels, shared_yaxes=True)
     for column, share in enumerate(shares.values(), start=1):
         for place, color in zip(("down", "mid", "up"), PLACES, strict=True):
             figure.add_bar(
@@ -217,31 +218,28 @@ def place_bars(shares: Mapping[str, xr.DataArray]) -> go.Figure:
 
 
 def concentration(shares: Mapping[str, xr.DataArray]) -> go.Figure:
-    """Show which share of a model's heads holds half of each concept, one model against another.
+    """Show which share of a model's heads holds half of each concept, for several models.
 
     Parameters
     ----------
     shares : mapping of str to xarray.DataArray, dim (concept)
-        Of two models: `hrvlab.relevance.similarity.heads_for_half` over their head positions.
+        Of each model: `hrvlab.relevance.similarity.heads_for_half` over its head positions.
     """
-    (name, share), (other_name, other) = shares.items()
-    highest = 1.1 * float(max(share.max(), other.max()))
-    figure = go.Figure(
-        go.Scatter(
-            x=share.values,
-            y=other.sel(concept=share["concept"]).values,
-            mode="markers+text",
-            text=[str(concept) for concept in share["concept"].values],
-            textposition="top center",
-            textfont={"size": 10},
-            marker={"size": 9, "color": ACCENT},
-            hovertemplate="%{text}: %{x:.1%} and %{y:.1%}<extra></extra>",
+    first = next(iter(shares.values()))
+    concepts = first.sortby(first)["concept"]
+    figure = go.Figure()
+    for number, (model, share) in enumerate(shares.items()):
+        figure.add_scatter(
+            x=share.sel(concept=concepts).values,
+            y=[str(name) for name in concepts.values],
+            mode="markers",
+            name=harmless(model),
+            marker={"size": 10, "symbol": number, "color": QUIET if number else ACCENT},
+            hovertemplate="%{y}: %{x:.1%}<extra>" + harmless(model) + "</extra>",
         )
+    figure.update_xaxes(
+        title="share of heads that holds half of the concept", tickformat=".0%", rangemode="tozero"
     )
-    figure.add_scatter(
-        x=[0, highest], y=[0, highest], mode="lines", line={"dash": "dot", "color": QUIET}
-    )
-    figure.update_xaxes(title=f"heads that hold half of the concept, {name}", tickformat=".0%")
-    figure.update_yaxes(title=other_name, tickformat=".0%")
-    figure.update_layout(showlegend=False)
-    return styled(figure, title="How concentrated concepts are", height=560)
+    figure.update_yaxes(autorange="reversed")
+    rows = first.sizes["concept"]
+    return styled(figure, title="How concentrated concepts are", height=160 + 22 * rows)

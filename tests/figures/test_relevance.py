@@ -87,8 +87,10 @@ def test_every_model_has_a_panel_of_its_concepts_places(hrv):
     assert [note.text for note in figure.layout.annotations] == ["one", "other"]
 
 
-def test_concentration_sets_one_model_against_another(hrv):
+def test_concentration_sets_models_side_by_side(hrv):
     share = heads_for_half(hrv) / hrv.sizes["head_position"]
-    dots, _ = concentration({"one": share, "other": share[::-1] * 2}).data
-    np.testing.assert_allclose(np.array(dots.y), 2 * np.array(dots.x))
-    assert list(dots.text) == ["Color", "Animals"]
+    dots, other = concentration({"one": share, "other <b>": share[::-1] * 2}).data
+    assert list(dots.y) == list(other.y)
+    assert sorted(dots.x) == list(dots.x)
+    np.testing.assert_allclose(np.array(other.x), 2 * np.array(dots.x))
+    assert other.name == "other &lt;b>"
