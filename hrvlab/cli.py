@@ -23,7 +23,9 @@ from hrvlab.publish import book as publish_book
 from hrvlab.publish.chapters import Chapter, find_chapter, find_chapters, find_checkout
 from hrvlab.publish.parameters import parse_assignments, read_parameter_file
 from hrvlab.publish.runs import Run, execute
+from hrvlab.relevance.fidelity import give_verdict
 from hrvlab.relevance.vectors import relevance, save_relevance
+from hrvlab.relevance.verify import COLUMNS, collect_as_published, find_published, report, rows
 from hrvlab.relevance.votes import collect_votes
 from hrvlab.results.check import check_result
 from hrvlab.results.studies import STUDIES
@@ -225,6 +227,41 @@ def check_results(
         agree &= right
     out.print(table)
     if not agree:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    model: Annotated[str, typer.Argument(help="A pipeline folder, or a hub id.")],
+    published: Annotated[
+        Path | None,
+        typer.Option(help="category_vectors….npy, its head_index beside it; default: downloaded."),
+    ] = None,
+    prompts: Annotated[str, typer.Option(help="A list of prompts of both kinds.")] = "verify",
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Keeps votes and the report; resumes if killed.")
+    ] = Path("runs/verify"),
+    seed: Seed = 0,
+    batch_size: BatchSize = 1,
+    device: Device = None,
+) -> None:
+    """Check Stable Diffusion 1.4 or SDXL on this machine against the published vectors."""
+    concepts, texts = ConceptSet.read("published"), read_prompts(prompts)
+    pipe = load(model, device=device)
+    vectors = find_published(pipe, concepts, published)
+    counted = collect_as_published(
+        pipe, concepts, texts, store=output, seed=seed, batch_size=batch_size
+    )
+    verdict = give_verdict(counted, vectors)
+    page = Path(counted.encoding["source"]).with_name("report.md")
+    page.write_text(report(verdict, counted), encoding="utf-8")
+    table = Table("concept", *COLUMNS, box=None)
+    for row in rows(verdict):
+        table.add_row(*map(Text, row))
+    out.print(table)
+    _say(f"{'passed' if verdict.passed else 'FAILED'}, {verdict.kind}: {verdict.message}")
+    _say(f"report: {page}")
+    if not verdict.passed:
         raise typer.Exit(1)
 
 

@@ -1,13 +1,18 @@
-"""Lists of prompts, shipped or in a file."""
+"""Lists of prompts, shipped or in a file, and those of ImageNet's classes."""
 
 from __future__ import annotations
 
+import ast
+from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
 
 from hrvlab.errors import ParameterError
 from hrvlab.paths import data_path
+
+IMAGENET = "imagenet"
+CLASSES = "IMAGENET_CLASSNAMES"
 
 
 def read_prompts(source: str | Path) -> list[str]:
@@ -16,8 +21,9 @@ def read_prompts(source: str | Path) -> list[str]:
     Parameters
     ----------
     source : str or Path
-        A YAML file with a list ``prompts``, a text file with one prompt a line, or the name of a
-        shipped list such as ``"miniature"``.
+        A YAML file with a list ``prompts``, a text file with one prompt a line, the name of a
+        shipped list such as ``"miniature"``, or ``"imagenet"``: "a photo of a {class}." for its
+        1,000 classes, whose names open_clip knows.
 
     Returns
     -------
@@ -26,14 +32,16 @@ def read_prompts(source: str | Path) -> list[str]:
     Raises
     ------
     ParameterError
-        If there is no such list, or it is not of that form.
+        If there is no such list, it is not of that form, or open_clip is not installed.
     """
+    if str(source) == IMAGENET:
+        return [f"a photo of a {name}." for name in _imagenet_classes()]
     shipped = {path.stem: path for path in data_path("prompts").glob("*.yaml")}
     path = shipped.get(str(source), Path(source))
     if not path.is_file():
         raise ParameterError(
-            f"there is no list of prompts {str(source)!r}; give a text or YAML file, or one of the "
-            f"shipped lists: {', '.join(sorted(shipped))}"
+            f"there is no list of prompts {str(source)!r}; give a text or YAML file, {IMAGENET!r}, "
+            f"or one of the shipped lists: {', '.join(sorted(shipped))}"
         )
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix not in (".yaml", ".yml"):
@@ -46,3 +54,19 @@ def read_prompts(source: str | Path) -> list[str]:
     if not isinstance(prompts, list) or not all(isinstance(prompt, str) for prompt in prompts):
         raise ParameterError(f"{path} must hold a list 'prompts' of texts")
     return prompts
+
+
+def _imagenet_classes() -> list[str]:
+    """Read the names from open_clip's source: importing it would ask for torchvision."""
+    spec = find_spec("open_clip")
+    if spec is None or spec.origin is None:
+        raise ParameterError(
+            "the names of ImageNet's classes come with open_clip, which is not installed; "
+            "pip install --no-deps open_clip_torch, or give a text file of prompts"
+        )
+    source = Path(spec.origin).with_name("zero_shot_metadata.py")
+    if source.is_file():
+        for node in ast.parse(source.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == CLASSES:
+                return [str(name) for name in ast.literal_eval(node.value)]
+    raise ParameterError(f"{source} holds no list {CLASSES}; give a text file of prompts instead")

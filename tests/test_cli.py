@@ -5,6 +5,8 @@ import pytest
 
 import hrvlab as hl
 from hrvlab import cli
+from hrvlab.relevance.published import write_published
+from hrvlab.relevance.verify import collect_as_published
 from hrvlab.store import read_dataset
 from tests.pipelines import tiny_sd
 from tests.publish.chapters import checkout
@@ -32,7 +34,9 @@ def hrvlab(monkeypatch, capsys):
     return lambda *arguments: run(monkeypatch, capsys, *arguments)
 
 
-@pytest.mark.parametrize("command", ["run", "book", "capture", "votes", "results", "check-results"])
+@pytest.mark.parametrize(
+    "command", ["run", "book", "capture", "votes", "verify", "results", "check-results"]
+)
 def test_every_command_explains_itself(hrvlab, command):
     code, out, _ = hrvlab(command, "--help")
     assert code == 0
@@ -83,6 +87,29 @@ def test_bad_input_is_one_line_that_says_what_would_be_right(
     *_, line = err.strip().splitlines()
     assert line.startswith("error: ")
     assert message in line
+
+
+def test_a_model_is_verified_against_published_vectors(hrvlab, tmp_path):
+    many_heads = tiny_sd(heads=(8, 16))
+    many_heads.save_pretrained(tmp_path / "model")
+    concepts = hl.ConceptSet.read("published")
+    published = tmp_path / "category_vectors_mine.npy"
+    prompts = [f"a {color} {thing}" for color in ("red", "blue") for thing in ("car", "cat", "dog")]
+    (tmp_path / "p.txt").write_text("\n".join([*prompts, "a tree", "a rose vase"]))
+    vectors = collect_as_published(many_heads, concepts, prompts, seed=1, progress=False)
+    write_published(vectors.hrv.relevance(), tmp_path, "mine")
+    options = ["--prompts", tmp_path / "p.txt", "-o", tmp_path / "v", "--published", published]
+    code, out, _ = hrvlab("verify", tmp_path / "model", *options, "--batch-size", 8)
+    assert code == 0, out
+    assert "passed, same: all" in out
+    (report,) = (tmp_path / "v").glob("*/report.md")
+    assert str(report) in out
+    assert report.read_text().startswith("# Passed: same")
+    np.save(published, np.load(published)[:, ::-1])
+    code, out, _ = hrvlab("verify", tmp_path / "model", *options, "--batch-size", 8)
+    assert code == 1
+    assert "FAILED, " in out
+    assert report.read_text().startswith("# Failed: ")
 
 
 def test_a_capture_never_overwrites(hrvlab, model, tmp_path):

@@ -26,5 +26,32 @@ def test_yaml_of_another_form_is_refused(tmp_path, content):
 
 
 def test_an_unknown_list_is_refused_with_the_shipped_ones():
-    with pytest.raises(ParameterError, match="no list of prompts 'mini'.*shipped lists: miniature"):
+    with pytest.raises(
+        ParameterError, match="no list of prompts 'mini'.*shipped lists: miniature, verify"
+    ):
         read_prompts("mini")
+
+
+@pytest.fixture
+def open_clip(tmp_path, monkeypatch):
+    """A package of that name which cannot be imported, as open_clip without torchvision."""
+    (tmp_path / "open_clip").mkdir()
+    (tmp_path / "open_clip" / "__init__.py").write_text("import torchvision_is_not_here")
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path / "open_clip" / "zero_shot_metadata.py"
+
+
+def test_imagenet_s_classes_are_read_from_open_clip_without_importing_it(open_clip):
+    open_clip.write_text("OTHER = ()\nIMAGENET_CLASSNAMES = ['tench', 'great white shark']\n")
+    assert read_prompts("imagenet") == ["a photo of a tench.", "a photo of a great white shark."]
+
+
+def test_an_open_clip_without_the_list_is_refused(open_clip):
+    with pytest.raises(ParameterError, match="holds no list IMAGENET_CLASSNAMES"):
+        read_prompts("imagenet")
+
+
+def test_without_open_clip_it_says_how_to_get_the_classes(monkeypatch):
+    monkeypatch.setattr("hrvlab.prompts.find_spec", lambda _: None)
+    with pytest.raises(ParameterError, match="pip install --no-deps open_clip_torch"):
+        read_prompts("imagenet")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Self, TypeVar
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hrvlab.errors import ParameterError
 from hrvlab.paths import data_path
@@ -59,6 +59,8 @@ class Case(BaseModel):
         The concepts that the word is adjusted toward and away from.
     reworded : str
         A prompt that says the wanted sense plainly.
+    source : str
+        Where the case is from, if not from where the others are.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -70,6 +72,7 @@ class Case(BaseModel):
     toward: str
     away: str
     reworded: str
+    source: str = ""
 
 
 class PolysemyBenchmark(BaseModel):
@@ -112,6 +115,40 @@ class Replacement(BaseModel):
     concept: str
 
 
+class Replacements(BaseModel):
+    """The replacements of one concept: a template filled with every pair of words and every noun.
+
+    Parameters
+    ----------
+    template : str
+        With ``{word}`` and ``{noun}``.
+    pairs : list of str
+        Old and new word, such as ``"blue>red"``.
+    nouns : list of str
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    template: str
+    pairs: list[Annotated[str, Field(pattern="^[^>]+>[^>]+$")]]
+    nouns: list[str]
+
+    def cases(self, concept: str) -> list[Replacement]:
+        """Write them out, pair by pair; what is wanted is the new word, the thing is the noun."""
+        return [
+            Replacement(
+                source=self.template.format(word=old, noun=noun),
+                target=self.template.format(word=new, noun=noun),
+                noun=noun,
+                thing=noun,
+                wanted=new,
+                concept=concept,
+            )
+            for old, new in (pair.split(">") for pair in self.pairs)
+            for noun in self.nouns
+        ]
+
+
 class EditingBenchmark(BaseModel):
     """All replacements of a benchmark.
 
@@ -119,12 +156,24 @@ class EditingBenchmark(BaseModel):
     ----------
     source : str
     cases : list of Replacement
+        One by one.
+    concepts : dict of str to Replacements
+        By template; they are written out among the cases.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     source: str = ""
-    cases: list[Replacement]
+    cases: list[Replacement] = []
+    concepts: dict[str, Replacements] = {}
+
+    @model_validator(mode="after")
+    def _write_out(self) -> Self:
+        written = [case for name, many in self.concepts.items() for case in many.cases(name)]
+        self.cases = [*self.cases, *written]
+        if not self.cases:
+            raise ValueError("it has neither cases nor concepts")
+        return self
 
 
 Benchmark = TypeVar("Benchmark", bound=BaseModel)
@@ -136,7 +185,8 @@ def read_weakening(source: str | Path) -> WeakeningBenchmark:
     Parameters
     ----------
     source : str or Path
-        ``"miniature"``, ``"published"``, or a YAML file.
+        ``"miniature"``, ``"published"``, ``"published-unseen"`` (words that are not the concept's
+        own), ``"published-tableware"``, or a YAML file.
 
     Raises
     ------
@@ -152,7 +202,7 @@ def read_polysemy(source: str | Path) -> PolysemyBenchmark:
     Parameters
     ----------
     source : str or Path
-        ``"miniature"`` or a YAML file.
+        ``"miniature"``, ``"published"``, or a YAML file.
 
     Raises
     ------
@@ -168,7 +218,7 @@ def read_editing(source: str | Path) -> EditingBenchmark:
     Parameters
     ----------
     source : str or Path
-        ``"miniature"`` or a YAML file.
+        ``"miniature"``, ``"published"``, or a YAML file.
 
     Raises
     ------

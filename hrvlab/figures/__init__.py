@@ -5,8 +5,10 @@ from hrvlab.figures.capture import attention_parts, head_timeline, word_overlays
 from hrvlab.figures.images import image_grid, image_table
 from hrvlab.figures.quality import loss_curves, rates
 from hrvlab.figures.relevance import (
+    concentration,
     concept_matrix,
     convergence_curves,
+    place_bars,
     relevance_map,
     reliability,
     top_heads,
@@ -24,12 +26,14 @@ __all__ = [
     "arm_rates",
     "attention_parts",
     "causal_agreement",
+    "concentration",
     "concept_matrix",
     "convergence_curves",
     "head_timeline",
     "image_grid",
     "image_table",
     "loss_curves",
+    "place_bars",
     "rates",
     "relevance_map",
     "reliability",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
+from plotly.subplots import make_subplots
 
-from hrvlab.figures.style import ACCENT, QUIET, menu, relevance_scale, styled
+from hrvlab.figures.style import ACCENT, QUIET, harmless, menu, relevance_scale, styled
 from hrvlab.relevance.vectors import unstack_heads
+
+PLACES = ("#3b6ea5", "#c9a227", "#c2416b")
 
 
 def relevance_map(hrv: xr.DataArray) -> go.Figure:
@@ -179,3 +184,62 @@ def convergence_curves(agreement: xr.DataArray) -> go.Figure:
     figure.update_xaxes(title="prompts in each set", type="log", dtick="D1")
     figure.update_yaxes(title="correlation")
     return styled(figure, title="How many prompts are enough", height=480)
+
+
+def place_bars(shares: Mapping[str, xr.DataArray]) -> go.Figure:
+    """Show in which blocks each concept's relevance lies, a panel for each model.
+
+    Parameters
+    ----------
+    shares : mapping of str to xarray.DataArray, dims (concept, place)
+        Of each model, from `hrvlab.relevance.similarity.place_shares`.
+    """
+    panels = [harmless(model) for model in shares]
+    figure = make_subplots(cols=len(panels), subplot_titles=panels, shared_yaxes=True)
+    for column, share in enumerate(shares.values(), start=1):
+        for place, color in zip(("down", "mid", "up"), PLACES, strict=True):
+            figure.add_bar(
+                x=share.sel(place=place).values,
+                y=[str(name) for name in share["concept"].values],
+                orientation="h",
+                name=place,
+                legendgroup=place,
+                showlegend=column == 1,
+                marker_color=color,
+                hovertemplate="%{y}, " + place + ": %{x:.2f}<extra></extra>",
+                row=1,
+                col=column,
+            )
+    figure.update_layout(barmode="stack")
+    figure.update_xaxes(title="share of relevance", range=[0, 1])
+    figure.update_yaxes(autorange="reversed")
+    rows = max(share.sizes["concept"] for share in shares.values())
+    return styled(figure, title="Where concepts lie", height=160 + 22 * rows)
+
+
+def concentration(shares: Mapping[str, xr.DataArray]) -> go.Figure:
+    """Show which share of a model's heads holds half of each concept, for several models.
+
+    Parameters
+    ----------
+    shares : mapping of str to xarray.DataArray, dim (concept)
+        Of each model: `hrvlab.relevance.similarity.heads_for_half` over its head positions.
+    """
+    first = next(iter(shares.values()))
+    concepts = first.sortby(first)["concept"]
+    figure = go.Figure()
+    for number, (model, share) in enumerate(shares.items()):
+        figure.add_scatter(
+            x=share.sel(concept=concepts).values,
+            y=[str(name) for name in concepts.values],
+            mode="markers",
+            name=harmless(model),
+            marker={"size": 10, "symbol": number, "color": QUIET if number else ACCENT},
+            hovertemplate="%{y}: %{x:.1%}<extra>" + harmless(model) + "</extra>",
+        )
+    figure.update_xaxes(
+        title="share of heads that holds half of the concept", tickformat=".0%", rangemode="tozero"
+    )
+    figure.update_yaxes(autorange="reversed")
+    rows = first.sizes["concept"]
+    return styled(figure, title="How concentrated concepts are", height=160 + 22 * rows)

@@ -48,6 +48,6 @@ class VectorsAccessor:
         """See `hrvlab.relevance.vectors.stack_heads`."""
         return vectors.stack_heads(self._array, table)
 
-    def to_published(self, folder: str | Path, name: str) -> None:
+    def to_published(self, folder: str | Path, name: str) -> tuple[Path, Path]:
         """See `hrvlab.relevance.published.write_published`."""
-        published.write_published(self._array, folder, name)
+        return published.write_published(self._array, folder, name)

@@ -1,15 +1,19 @@
 """Read and write the arrays that the method's authors published.
 
 They are plain ``.npy`` files: ``category_vectors…`` (concept, head_position), with a leading
-timestep in ``…_per_timesteps``, and ``head_index…`` with the label of each head position.
+timestep in ``…_per_timesteps``, ``head_index…`` with the label of each head position, and
+``340_final_ranking_list``, each concept's share of every head's votes.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pooch
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -17,18 +21,105 @@ from hrvlab.concepts import ConceptSet
 from hrvlab.errors import ParameterError, StoreError
 from hrvlab.store import storing
 
+REPOSITORY = "SNU-DRL/HRV"
+COMMIT = "414122f1ddc0005fcca20d02575a019ebe7c7310"
+URL = f"https://raw.githubusercontent.com/{REPOSITORY}/{COMMIT}/final_result"
+# The part of the published names that says how their run was made.
+RUN = "epoch_1_to_1_neg_prompt_False_merged_340_final_text_descriptions"
+SD, SD_BY_TIMESTEP, SDXL, SHARES = (
+    f"category_vectors_{RUN}_sd_v1_4.npy",
+    f"category_vectors_{RUN}_sd_v1_4_per_timesteps.npy",
+    f"category_vectors_{RUN}_sd_xl_base_1_0.npy",
+    "340_final_ranking_list.npy",
+)
+SD_HEADS, SDXL_HEADS = (f"head_index_{RUN}_{m}.npy" for m in ("sd_v1_4", "sd_xl_base_1_0"))
 SHA256 = {
-    "category_vectors_sd_v1_4": "1be200f3adc4fed89124d13a08dd9660585135766743a7612de84b5c925441cf",
-    "category_vectors_sd_v1_4_per_timesteps": (
-        "8c32cb1f9012e9639ff7baf49240478bc87527f83f2f66a992ac0c67a1b1f186"
-    ),
-    "category_vectors_sd_xl_base_1_0": (
-        "9c5bc5e2cc6a4c821a87825b96936b45f2d9c26a66a62f395b6e83f29163cea4"
-    ),
-    "head_index_sd_v1_4": "6fba813dd245797933759ecdccacd47b08afa5b56f82bee59ed7d96a87ff485e",
-    "head_index_sd_xl_base_1_0": "71204c9aaa3e7dbd461a7f9fc016408963c98404973204813e82a2deff543df4",
+    SD: "1be200f3adc4fed89124d13a08dd9660585135766743a7612de84b5c925441cf",
+    SD_BY_TIMESTEP: "8c32cb1f9012e9639ff7baf49240478bc87527f83f2f66a992ac0c67a1b1f186",
+    SDXL: "9c5bc5e2cc6a4c821a87825b96936b45f2d9c26a66a62f395b6e83f29163cea4",
+    SD_HEADS: "6fba813dd245797933759ecdccacd47b08afa5b56f82bee59ed7d96a87ff485e",
+    SDXL_HEADS: "71204c9aaa3e7dbd461a7f9fc016408963c98404973204813e82a2deff543df4",
+    SHARES: "1507e27aac50144283eddee50ba1c52b2596e2d641de30f080cddf2bf0708169",
 }
+# Vectors and labels by the number of a model's head positions.
+FILES = {128: (SD, SD_HEADS), 1300: (SDXL, SDXL_HEADS)}
 ROW_SUM_TOLERANCE = 1e-3
+
+
+def fetch_published(file: str, *, url: str = URL) -> Path:
+    """Download one of the published files, once, and check that it is the one.
+
+    Parameters
+    ----------
+    file : str
+        A name in `SHA256`.
+    url : str
+        The folder it lies in.
+
+    Returns
+    -------
+    Path
+        In the user's cache.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be downloaded, or is not the published file; says how to give it by hand.
+    """
+    cache = Path(pooch.os_cache("hrvlab"))
+    by_hand = (
+        f"download it from the folder final_result of github.com/{REPOSITORY}, its head_index "
+        "beside it, and give it with --published FILE"
+    )
+    try:
+        return Path(pooch.retrieve(f"{url}/{file}", f"sha256:{SHA256[file]}", file, cache))
+    except OSError as error:
+        reason = f"cannot download {file} ({type(error).__name__}: {error})"
+    except ValueError:
+        reason = f"what {url} gives as {file} is not the published file: its sha256 differs"
+    raise StoreError(f"{reason}; {by_hand}")
+
+
+def published_table(head_index: str | Path) -> xr.Dataset:
+    """Describe head positions by their published labels, where there is no model to ask.
+
+    Parameters
+    ----------
+    head_index : str or Path
+        ``head_index….npy``.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dim ``head_position``; coordinates ``place``, ``place_layer``, ``layer``, ``head``,
+        ``label``, as in `hrvlab.models.heads.head_table`.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing or is not a plain array.
+    ParameterError
+        If a label is not like ``"down, layer: 0, head: 3"``.
+    """
+    labels = [str(label) for label in _read(Path(head_index)).reshape(-1)]
+    parts = [re.fullmatch(r"(down|mid|up), layer: (\d+), head: (\d+)", text) for text in labels]
+    rows = [(part[1], int(part[2]), int(part[3])) for part in parts if part]
+    if len(rows) < len(labels):
+        wrong = labels[parts.index(None)]
+        raise ParameterError(
+            f"{Path(head_index).name} has the label '{wrong}'; labels are like "
+            "'down, layer: 0, head: 3'"
+        )
+    layers = list(dict.fromkeys((place, number) for place, number, _ in rows))
+    columns = {
+        "place": [place for place, _, _ in rows],
+        "place_layer": [number for _, number, _ in rows],
+        "layer": [layers.index((place, number)) for place, number, _ in rows],
+        "head": [head for _, _, head in rows],
+        "label": labels,
+    }
+    coords = {name: ("head_position", np.array(values)) for name, values in columns.items()}
+    return xr.Dataset(coords={"head_position": np.arange(len(rows)), **coords})
 
 
 def read_published(
@@ -44,7 +135,7 @@ def read_published(
     head_index : str or Path
         ``head_index….npy``, the label of each head position.
     table : xarray.Dataset
-        The model's `head_table`.
+        The model's `head_table`, or `published_table`.
     concepts : ConceptSet
         Names of the rows; the published set is ``ConceptSet.read("published")``.
 
@@ -70,12 +161,8 @@ def read_published(
     shape = (len(concepts.names), len(expected))
     if values.shape[-2:] != shape:
         raise ParameterError(f"{Path(vectors).name} has shape {values.shape}, expected {shape}")
-    sums = values.sum(axis=-1)
-    if not np.allclose(sums, shape[1], rtol=ROW_SUM_TOLERANCE):
-        raise ParameterError(
-            f"rows of {Path(vectors).name} sum to {sums.min():.4g} … {sums.max():.4g}; "
-            f"relevance rows sum to the number of head positions, {shape[1]}"
-        )
+    if fault := normalisation_fault(values):
+        raise ParameterError(f"{Path(vectors).name} is of another normalisation: its {fault}")
     dims = ("timestep", "concept", "head_position")[-values.ndim :]
     return xr.DataArray(
         values,
@@ -86,8 +173,49 @@ def read_published(
     )
 
 
-def write_published(hrv: xr.DataArray, folder: str | Path, name: str) -> None:
+def read_shares(path: str | Path) -> NDArray[np.float64]:
+    """Read ``340_final_ranking_list.npy``, each concept's share of every head's votes.
+
+    Returns
+    -------
+    ndarray of float64, shape (concept, head_position)
+        Columns sum to 1.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, is not a plain array, or is not the published one.
+    """
+    return _read(Path(path)).astype(np.float64)
+
+
+def normalisation_fault(values: NDArray[np.floating]) -> str:
+    """Tell what is wrong with the scale of vectors; nothing if rows sum to the head positions.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (..., concept, head_position)
+    """
+    heads = values.shape[-1]
+    sums = values.sum(axis=-1)
+    if np.allclose(sums, heads, rtol=ROW_SUM_TOLERANCE):
+        return ""
+    fault = (
+        f"rows sum to {sums.min():.4g} … {sums.max():.4g}, and relevance rows sum to the number of "
+        f"head positions, {heads}"
+    )
+    if np.allclose(values.sum(axis=-2), 1, rtol=ROW_SUM_TOLERANCE):
+        return f"{fault}; columns sum to 1: these are each head's votes, shared among concepts"
+    return fault
+
+
+def write_published(hrv: xr.DataArray, folder: str | Path, name: str) -> tuple[Path, Path]:
     """Write vectors as ``category_vectors_{name}.npy`` and ``head_index_{name}.npy``.
+
+    Returns
+    -------
+    vectors, head_index : Path
+        For `read_published`.
 
     Raises
     ------
@@ -95,26 +223,26 @@ def write_published(hrv: xr.DataArray, folder: str | Path, name: str) -> None:
         If the folder cannot be written.
     """
     folder = Path(folder)
+    vectors, head_index = (
+        folder / f"{kind}_{name}.npy" for kind in ("category_vectors", "head_index")
+    )
     with storing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         ordered = hrv.transpose(..., "concept", "head_position")
-        np.save(folder / f"category_vectors_{name}.npy", ordered.values.astype(np.float32))
-        np.save(folder / f"head_index_{name}.npy", hrv["label"].values.astype(np.str_))
+        np.save(vectors, ordered.values.astype(np.float32))
+        np.save(head_index, hrv["label"].values.astype(np.str_))
+    return vectors, head_index
 
 
-def _read(path: Path) -> NDArray[np.generic]:
+def _read(path: Path) -> NDArray[Any]:
     try:
         content = path.read_bytes()
         values = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise StoreError(f"cannot read {path} as a plain .npy array: {error}") from error
-    known = SHA256.get(path.stem.replace(_RUN, ""))
-    if known and _RUN in path.stem and hashlib.sha256(content).hexdigest() != known:
+    known = SHA256.get(path.name)
+    if known and hashlib.sha256(content).hexdigest() != known:
         raise StoreError(
             f"{path.name} is not the published file: its sha256 differs; download it anew"
         )
     return values
-
-
-# The part of the published names that says how their run was made.
-_RUN = "_epoch_1_to_1_neg_prompt_False_merged_340_final_text_descriptions"

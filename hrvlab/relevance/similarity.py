@@ -95,3 +95,67 @@ def heads_for_half(hrv: xr.DataArray) -> xr.DataArray:
     cumulative = np.cumsum(values, axis=-1)
     counts = 1 + (cumulative < cumulative[:, -1:] / 2).sum(axis=-1)
     return xr.DataArray(counts, dims="concept", coords={"concept": hrv["concept"].values})
+
+
+def place_shares(hrv: xr.DataArray) -> xr.DataArray:
+    """Say what part of each concept's relevance lies in the down, mid and up blocks.
+
+    Parameters
+    ----------
+    hrv : xarray.DataArray, dims (concept, head_position)
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims ``(concept, place)``; rows sum to 1.
+    """
+    place = hrv["place"].values
+    parts = [hrv[:, place == name].sum("head_position") for name in ("down", "mid", "up")]
+    together = xr.concat(parts, xr.Variable("place", ["down", "mid", "up"]))
+    shares = together / together.sum("place")
+    return shares.transpose("concept", "place").rename("share")
+
+
+def nearest_centroid(by_timestep: xr.DataArray) -> float:
+    """Tell concepts by the direction of one call's vectors alone.
+
+    Each vector is given to the concept whose mean direction over the other calls is nearest.
+
+    Parameters
+    ----------
+    by_timestep : xarray.DataArray, dims (timestep, concept, head_position)
+
+    Returns
+    -------
+    float
+        Share of vectors given to their own concept; by chance, one over the concepts. Vectors
+        without votes count as given to another.
+    """
+    values = np.nan_to_num(by_timestep.transpose("timestep", "concept", "head_position").values)
+    norms = np.linalg.norm(values, axis=-1, keepdims=True)
+    unit = np.divide(values, norms, out=np.zeros_like(values), where=norms > 0)
+    centroids = unit.sum(0) - unit
+    centroids /= np.maximum(np.linalg.norm(centroids, axis=-1, keepdims=True), 1e-12)
+    guesses = (unit @ np.swapaxes(centroids, -1, -2)).argmax(-1)
+    right = (guesses == np.arange(values.shape[1])) & (norms[..., 0] > 0)
+    return float(right.mean())
+
+
+def shared_structure(one: xr.DataArray, other: xr.DataArray) -> float:
+    """Correlate which concepts resemble each other in two models of any number of heads.
+
+    Parameters
+    ----------
+    one, other : xarray.DataArray, dims (concept, head_position)
+        Of the same concepts.
+
+    Returns
+    -------
+    float
+        Pearson correlation of the cosines of all pairs of concepts.
+    """
+    first, second = (
+        concept_similarity(hrv.sel(concept=one["concept"])).values for hrv in (one, other)
+    )
+    pairs = np.triu_indices_from(first, 1)
+    return float(np.corrcoef(first[pairs], second[pairs])[0, 1])

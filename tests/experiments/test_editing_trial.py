@@ -10,7 +10,7 @@ from hrvlab.experiments.pictures import read_images
 from hrvlab.miniature import world
 from tests.experiments.test_steering import vectors
 from tests.experiments.test_weakening import Brightness
-from tests.pipelines import tiny_sd
+from tests.pipelines import save_tiny_clip, tiny_sd
 
 CASE = Replacement(
     source="a red car", target="a blue car", noun="car", thing="car", wanted="blue", concept="Color"
@@ -68,6 +68,18 @@ def test_reached_and_kept_are_scores_of_the_edited_picture(found):
     pictures = read_images(found, image)
     for name, text in (("reached", "blue"), ("kept", "car")):
         expected = Brightness()(pictures, [text] * 2)
+        np.testing.assert_allclose(found[name].sel(arm="redrawn").isel(prompt=0), expected)
+
+
+def test_clip_scores_a_published_replacement(pipe, tmp_path):
+    save_tiny_clip(tmp_path / "clip")
+    score = hl.clip_score(tmp_path / "clip")
+    (case,) = [case for case in read_editing("published").cases if case.target == "a red car"]
+    call = {**CALL, "score": score}
+    found = compare_edits(pipe, vectors(pipe), [case], store=tmp_path, **call)
+    redrawn = read_images(found, found["image"].sel(arm="redrawn").isel(prompt=0))
+    for name, text in (("reached", "red"), ("kept", "car")):
+        expected = score(redrawn, [text] * 2)
         np.testing.assert_allclose(found[name].sel(arm="redrawn").isel(prompt=0), expected)
 
 

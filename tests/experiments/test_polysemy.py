@@ -9,7 +9,7 @@ from hrvlab.experiments.polysemy import disambiguate, make_factors
 from hrvlab.miniature.world import COLORS, THING_BY_NAME, concept_words
 from tests.experiments.test_steering import vectors
 from tests.experiments.test_weakening import Brightness
-from tests.pipelines import tiny_sd
+from tests.pipelines import save_tiny_clip, tiny_sd
 
 CASE = Case(
     prompt="a rose vase",
@@ -76,6 +76,18 @@ def test_a_wanted_sense_that_is_not_there_at_all_is_not_seen(tiny_pipe, tmp_path
     )
     assert (found["margin"] > 0).all()
     assert found["misread"].all()
+
+
+def test_clip_tells_the_senses_of_a_published_case_apart(tiny_pipe, tmp_path):
+    save_tiny_clip(tmp_path / "clip")
+    score = hl.clip_score(tmp_path / "clip")
+    (case,) = [case for case in read_polysemy("published").cases if case.word == "rose-colored"]
+    call = {**CALL, "score": score}
+    found = disambiguate(tiny_pipe, vectors(tiny_pipe), [case], store=tmp_path, **call)
+    plain = read_images(found, found["image"].sel(arm="plain").isel(prompt=0))
+    margin = score(plain, [case.wanted] * 2) - score(plain, [case.unwanted] * 2)
+    np.testing.assert_allclose(found["margin"].sel(arm="plain").isel(prompt=0), margin, atol=1e-6)
+    np.testing.assert_array_equal(found["misread"], found["margin"] <= 0)
 
 
 def test_bad_input_is_refused_before_generating(tiny_pipe, tmp_path):

@@ -3,14 +3,21 @@ import pytest
 
 import hrvlab as hl
 from hrvlab.figures import (
+    concentration,
     concept_matrix,
     convergence_curves,
+    place_bars,
     relevance_map,
     reliability,
     top_heads,
     vote_counts,
 )
-from hrvlab.relevance.similarity import concept_similarity, split_half_correlation
+from hrvlab.relevance.similarity import (
+    concept_similarity,
+    heads_for_half,
+    place_shares,
+    split_half_correlation,
+)
 from hrvlab.relevance.uncertainty import convergence
 from tests.pipelines import tiny_sd
 
@@ -70,3 +77,20 @@ def test_agreement_is_shown_for_every_concept_and_size(votes):
         assert trace.name == concept
         np.testing.assert_array_equal(trace.x, [1])
         np.testing.assert_array_equal(trace.y, agreement.sel(concept=concept))
+
+
+def test_every_model_has_a_panel_of_its_concepts_places(hrv):
+    shares = place_shares(hrv)
+    figure = place_bars({"one": shares, "other": shares})
+    assert len(figure.data) == 2 * 3
+    np.testing.assert_allclose(sum(np.array(bars.x) for bars in figure.data[:3]), 1)
+    assert [note.text for note in figure.layout.annotations] == ["one", "other"]
+
+
+def test_concentration_sets_models_side_by_side(hrv):
+    share = heads_for_half(hrv) / hrv.sizes["head_position"]
+    dots, other = concentration({"one": share, "other <b>": share[::-1] * 2}).data
+    assert list(dots.y) == list(other.y)
+    assert sorted(dots.x) == list(dots.x)
+    np.testing.assert_allclose(np.array(other.x), 2 * np.array(dots.x))
+    assert other.name == "other &lt;b>"

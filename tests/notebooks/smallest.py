@@ -10,6 +10,7 @@ FIGURES = {
     "steering": 3,
     "disambiguation": 4,
     "editing": 4,
+    "published": 6,
     "miniature": 4,
 }
 CONCEPTS = "concepts: {Color: [red, blue], Animals: [cat, dog]}"
@@ -79,6 +80,7 @@ def smallest(folder):
             "witness": str(folder / "clip"),
             "seeds": [0, 1],
         },
+        "published": {**model, **votes, "exported": str(folder / "exported")},
         # It is about the shipped model and takes no other.
         "miniature": {"steps": 2},
     }

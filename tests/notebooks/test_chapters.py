@@ -5,7 +5,10 @@ import papermill
 import pytest
 
 from hrvlab.publish.chapters import Chapter, find_chapters
+from hrvlab.relevance import published
+from hrvlab.relevance.facts import check_facts
 from tests.notebooks.smallest import FIGURES, smallest
+from tests.published_arrays import write_arrays
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = find_chapters(ROOT)
@@ -62,3 +65,17 @@ def test_a_word_that_is_not_in_the_prompt_stops_the_chapter_before_it_draws(para
             kernel_name="python3",
             progress_bar=False,
         )
+
+
+def test_the_published_arrays_are_read_where_they_are(tmp_path, monkeypatch):
+    """Outside papermill, so that arrays by chance may bear the published names."""
+    monkeypatch.setattr(published, "SHA256", {})
+    write_arrays(tmp_path)
+    shown = {}
+    for cell in Chapter.read(CHAPTERS["published"]).notebook.cells:
+        if cell.cell_type == "code":
+            source = cell.source.replace('arrays: str = ""', f"arrays: str = {str(tmp_path)!r}")
+            exec(source, shown)
+    assert list(shown["models"]) == ["Stable Diffusion 1.4", "SDXL"]
+    assert shown["about"].startswith("Shown are the published arrays")
+    assert all(fact.agrees is not None for fact in check_facts(shown["found"]))

@@ -1,3 +1,8 @@
+import hashlib
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
 import numpy as np
 import pytest
 import torch
@@ -6,9 +11,14 @@ from diffusers import UNet2DConditionModel
 from hrvlab.concepts import ConceptSet
 from hrvlab.errors import ParameterError, StoreError
 from hrvlab.models.heads import head_table
-from hrvlab.relevance.published import read_published, write_published
-
-NAME = "epoch_1_to_1_neg_prompt_False_merged_340_final_text_descriptions_sd_v1_4"
+from hrvlab.relevance import published
+from hrvlab.relevance.published import (
+    fetch_published,
+    published_table,
+    read_published,
+    read_shares,
+    write_published,
+)
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +81,74 @@ def test_pickled_arrays_are_refused(tmp_path, table, concepts):
 
 
 def test_a_published_name_with_another_content_is_refused(tmp_path, table, concepts):
-    path = tmp_path / f"category_vectors_{NAME}.npy"
+    path = tmp_path / published.SD
     np.save(path, vectors())
     _, labels = save(tmp_path, vectors(), table["label"].values)
     with pytest.raises(StoreError, match="sha256 differs"):
         read_published(path, labels, table, concepts=concepts)
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """Serve a folder on this machine; gives the folder and its address."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    (tmp_path / "served").mkdir()
+    handler = partial(QuietHandler, directory=tmp_path / "served")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
+        Thread(target=serving.serve_forever, daemon=True).start()
+        yield tmp_path / "served", f"http://127.0.0.1:{serving.server_port}"
+        serving.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_a_published_file_is_downloaded_once(server, monkeypatch):
+    folder, url = server
+    np.save(folder / published.SD, vectors())
+    digest = hashlib.sha256((folder / published.SD).read_bytes()).hexdigest()
+    monkeypatch.setitem(published.SHA256, published.SD, digest)
+    path = fetch_published(published.SD, url=url)
+    np.testing.assert_array_equal(np.load(path), vectors())
+    (folder / published.SD).unlink()
+    assert fetch_published(published.SD, url=url) == path
+
+
+def test_a_download_with_another_content_is_refused_and_not_kept(server):
+    folder, url = server
+    np.save(folder / published.SD, vectors())
+    with pytest.raises(StoreError, match="its sha256 differs; download it .* --published FILE"):
+        fetch_published(published.SD, url=url)
+    assert not list((folder.parent / "cache").rglob("*.npy"))
+
+
+def test_a_failed_download_says_how_to_give_the_file(server):
+    _, url = server
+    with pytest.raises(StoreError, match="cannot download .*HTTPError.* give it with --published"):
+        fetch_published(published.SD, url=url)
+    with pytest.raises(StoreError, match="cannot download .*ConnectionError.*SNU-DRL/HRV"):
+        fetch_published(published.SD, url="http://127.0.0.1:9")
+
+
+def test_labels_alone_describe_the_heads_of_a_model(tmp_path, table):
+    _, labels = save(tmp_path, vectors(), table["label"].values)
+    alone = published_table(labels)
+    for name, values in alone.coords.items():
+        np.testing.assert_array_equal(values, table[name])
+
+
+def test_labels_of_another_form_are_refused(tmp_path):
+    _, labels = save(tmp_path, vectors(), ["down, layer: 0, head: 0", "up 1 2"])
+    with pytest.raises(ParameterError, match="has the label 'up 1 2'"):
+        published_table(labels)
+
+
+def test_shares_of_votes_are_recognised(tmp_path, table, concepts):
+    shares = vectors() / vectors().sum(0)
+    files = save(tmp_path, shares, table["label"].values)
+    with pytest.raises(ParameterError, match="columns sum to 1: these are each head's votes"):
+        read_published(*files, table, concepts=concepts)
+    np.testing.assert_allclose(read_shares(files[0]), shares)

@@ -1,9 +1,13 @@
 import numpy as np
+import pytest
 import xarray as xr
 
 from hrvlab.relevance.similarity import (
     concept_similarity,
     heads_for_half,
+    nearest_centroid,
+    place_shares,
+    shared_structure,
     split_half_correlation,
     timestep_stability,
 )
@@ -51,3 +55,26 @@ def test_heads_for_half_counts_the_fewest_heads():
         coords={"concept": list("abc")},
     )
     assert heads_for_half(hrv).values.tolist() == [1, 2, 2]
+
+
+def test_place_shares_are_shares_of_relevance():
+    place = np.array(["down", "mid", "up"] * 3)
+    hrv = vectors().assign_coords(place=("head_position", place))
+    shares = place_shares(hrv)
+    np.testing.assert_allclose(shares.sum("place"), 1)
+    mid = hrv.values[:, 1::3].sum(1) / hrv.values.sum(1)
+    np.testing.assert_allclose(shares.sel(place="mid"), mid)
+
+
+def test_concepts_are_told_by_single_calls_if_calls_agree():
+    steady = vectors() + 0.05 * vectors(("timestep", 9))
+    assert nearest_centroid(steady) == 1
+    assert nearest_centroid(vectors(("timestep", 9))) < 0.6
+    assert nearest_centroid(steady.where(steady["concept"] != "a")) == pytest.approx(3 / 4)
+
+
+def test_structure_is_shared_whatever_the_heads_and_the_order_of_concepts():
+    hrv = vectors()
+    doubled = xr.concat([hrv[::-1, ::-1]] * 2, "head_position")
+    assert shared_structure(hrv, doubled) == pytest.approx(1)
+    assert shared_structure(hrv, vectors()) < 0.95

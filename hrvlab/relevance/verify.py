@@ -1,0 +1,193 @@
+"""Check a model on your machine against the vectors that were published for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import xarray as xr
+from diffusers import DiffusionPipeline, PNDMScheduler
+
+from hrvlab.concepts import ConceptSet
+from hrvlab.errors import ModelError
+from hrvlab.models.heads import head_table
+from hrvlab.relevance.fidelity import DIFFERS, Verdict
+from hrvlab.relevance.published import FILES, fetch_published, read_published
+from hrvlab.relevance.votes import collect_votes
+
+# As published: 50 steps of PNDM without Runge-Kutta make 51 calls of the UNet.
+STEPS = 50
+GUIDANCE = 7.5
+SAMPLER = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "skip_prk_steps": True,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+    "timestep_spacing": "leading",
+}
+COLUMNS = ("votes", "halves", "expected", "lowest", "found", "outcome")
+
+
+def find_published(
+    pipe: DiffusionPipeline, concepts: ConceptSet, file: str | Path | None = None
+) -> xr.DataArray:
+    """Find the vectors that were published for a model of this size.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    concepts : ConceptSet
+        Names of the rows.
+    file : str or Path, optional
+        ``category_vectors….npy`` with its ``head_index….npy`` beside it; default: downloaded.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims ``(concept, head_position)``.
+
+    Raises
+    ------
+    ModelError
+        If nothing was published for a model of so many heads, and no file is given.
+    StoreError, ParameterError
+        If the files cannot be had, or do not fit the model.
+    """
+    table = head_table(pipe.unet)
+    if file is not None:
+        given = Path(file)
+        labels = given.with_name(given.name.replace("category_vectors", "head_index"))
+        return read_published(given, labels, table, concepts=concepts)
+    heads = table.sizes["head_position"]
+    if heads not in FILES:
+        raise ModelError(
+            f"nothing was published for a model of {heads} head positions; there are vectors of "
+            "Stable Diffusion 1.4 (128) and SDXL (1300)"
+        )
+    vectors, labels = map(fetch_published, FILES[heads])
+    return read_published(vectors, labels, table, concepts=concepts)
+
+
+def collect_as_published(
+    pipe: DiffusionPipeline,
+    concepts: ConceptSet,
+    prompts: Sequence[str],
+    *,
+    store: str | Path | None = None,
+    seed: int = 0,
+    steps: int = STEPS,
+    batch_size: int = 1,
+    progress: bool = True,
+) -> xr.Dataset:
+    """Collect votes under the published settings; the pipeline's own scheduler is given back.
+
+    Parameters
+    ----------
+    steps : int
+        Published: 50.
+    pipe, concepts, prompts, store, seed, batch_size, progress
+        See `hrvlab.relevance.votes.collect_votes`.
+
+    Returns
+    -------
+    xarray.Dataset
+        Votes.
+
+    Raises
+    ------
+    ParameterError, StoreError, ModelError
+        Before anything is generated.
+
+    Notes
+    -----
+    Section 3 of arXiv 2412.02237, which replaced the scheduler of SDXL too.
+    """
+    with _sampler_as_published(pipe):
+        return collect_votes(
+            pipe,
+            concepts,
+            prompts,
+            seed=seed,
+            num_inference_steps=steps,
+            guidance_scale=GUIDANCE,
+            batch_size=batch_size,
+            store=store,
+            progress=progress,
+        )
+
+
+@contextmanager
+def _sampler_as_published(pipe: DiffusionPipeline) -> Iterator[None]:
+    own = pipe.scheduler
+    pipe.scheduler = PNDMScheduler.from_config(own.config, **SAMPLER)
+    try:
+        yield
+    finally:
+        pipe.scheduler = own
+
+
+def report(verdict: Verdict, votes: xr.Dataset) -> str:
+    """Write a verdict and how it was reached as Markdown.
+
+    Parameters
+    ----------
+    verdict : Verdict
+    votes : xarray.Dataset
+        That it was given on.
+    """
+    about = votes.attrs
+    parameters = json.loads(about["parameters"])
+    settings = {
+        "model": f"{about['model']} ({about['model_fingerprint']}, {about['dtype']})",
+        "settings": f"{about['scheduler']}, {votes.sizes['timestep']} calls of the UNet, "
+        f"guidance {about['guidance_scale']:g}",
+        "prompts": f"{votes.sizes['prompt']}, {parameters['batch_size']} at a time, "
+        f"seed {about['seed']}",
+        "libraries": ", ".join(f"{k} {v}" for k, v in json.loads(about["libraries"]).items()),
+        "made": f"{about['created']} by hrvlab {about['hrvlab_version']}",
+    }
+    lines = [
+        f"# {'Passed' if verdict.passed else 'Failed'}: {verdict.kind}",
+        f"{verdict.message[0].upper()}{verdict.message[1:]}.",
+        "\n".join(f"- {name}: {value}" for name, value in settings.items()),
+        "\n".join(
+            [
+                f"| concept | {' | '.join(COLUMNS)} |",
+                f"|---|{'---|' * len(COLUMNS)}",
+                *(f"| {' | '.join(row)} |" for row in rows(verdict)),
+            ]
+        ),
+        "`halves` is the correlation between the vectors of even and of odd prompts, `expected` "
+        "what it lets the same model's correlation with the published vectors be, `lowest` the "
+        "least that is not too rare by chance, `found` the correlation itself.",
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+def rows(verdict: Verdict) -> list[list[str]]:
+    """Give the concepts as rows of text, those that differ first: name, then `COLUMNS`."""
+    ordered = sorted(
+        verdict.concepts["concept"].values,
+        key=lambda name: str(verdict.concepts["outcome"].sel(concept=name).item()) != DIFFERS,
+    )
+    return [
+        [
+            str(name),
+            *(_text(verdict.concepts[column].sel(concept=name).item()) for column in COLUMNS),
+        ]
+        for name in ordered
+    ]
+
+
+def _text(value: float | str) -> str:
+    return (
+        f"{value:.3f}"
+        if isinstance(value, float)
+        else f"{value:,}"
+        if isinstance(value, int)
+        else value
+    )
