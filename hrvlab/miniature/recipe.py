@@ -20,6 +20,7 @@ from hrvlab.miniature.clip import clip_stage
 from hrvlab.miniature.denoiser import build_unet, denoiser_stage, encode_pictures
 from hrvlab.miniature.drawing import check_font
 from hrvlab.miniature.judging import judge_stage, save_judge
+from hrvlab.miniature.pairs import measure_pairs
 from hrvlab.miniature.quality import measure
 from hrvlab.miniature.tokens import train_tokenizer
 from hrvlab.miniature.training import Stage, train
@@ -205,6 +206,7 @@ def measure_quality(folder: Path, target: Path, recipe: Recipe) -> None:
         scenes=recipe.measured_scenes,
         steps=recipe.sampling_steps,
     )
+    measure_pairs(target, scenes=recipe.measured_scenes)
 
 
 STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {
