@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,132 +11,13 @@ import xarray as xr
 from diffusers import DiffusionPipeline
 
 from hrvlab.errors import ParameterError
-from hrvlab.experiments.arms import Arm, Prompt, draw_arms, rate
-from hrvlab.experiments.excitation import Excitation, looked_at
-from hrvlab.experiments.neglect import excite, mark_words
-from hrvlab.experiments.pairs import Pair
+from hrvlab.experiments.arms import Arm, draw_arms, rate
+from hrvlab.experiments.excitation import Excitation
+from hrvlab.experiments.neglect_ways import Moved, make_ways
+from hrvlab.experiments.pairs import AND, Pair
+from hrvlab.experiments.pictures import read_images
 from hrvlab.experiments.scoring import Score
-from hrvlab.experiments.steering import concept_row
-from hrvlab.generation import initial_noise
 from hrvlab.relevance.vectors import check_model
-from hrvlab.typing import Images
-
-PLAIN, ONES, WITH_VECTORS = "plain", "r ≡ 1", "A&E-HRV"
-
-
-@dataclass(frozen=True)
-class Moved:
-    """A prompt of two things drawn while its latents are moved.
-
-    Parameters
-    ----------
-    pair : Pair
-    index : int
-        The noise derives from it and the seed.
-    excitation : Excitation
-    hrv : xarray.DataArray, dims (concept, head_position), optional
-    """
-
-    pair: Pair
-    index: int
-    excitation: Excitation
-    hrv: xr.DataArray | None = None
-
-    @property
-    def rows(self) -> int:
-        """It has one row."""
-        return 1
-
-    def plan(self) -> dict[str, Any]:
-        """Give all that determines its pictures, as JSON."""
-        settings = asdict(self.excitation)
-        plan = {
-            "prompt": self.pair.prompt,
-            "words": list(self.pair.things),
-            "index": self.index,
-            "excitation": {**settings, "thresholds": sorted(settings["thresholds"].items())},
-        }
-        if self.hrv is None:
-            return plan
-        rows = [concept_row(self.hrv, concept).values.tolist() for concept in self.pair.concepts]
-        return {**plan, "vectors": rows}
-
-    def check(self, pipe: DiffusionPipeline) -> None:
-        """Raise an error if a thing is not in the prompt, or no layer has the maps' side."""
-        mark_words(pipe, self.pair.prompt, self.pair.things)
-        looked_at(pipe, self.excitation)
-
-    def draw(
-        self, pipe: DiffusionPipeline, seeds: Sequence[int], *, batch_size: int, **call: Any
-    ) -> Images:
-        """Draw it, seed by seed."""
-        return excite(
-            pipe,
-            self.pair.prompt,
-            self.pair.things,
-            hrv=self.hrv,
-            concept=None if self.hrv is None else self.pair.concepts,
-            preset=self.excitation,
-            seed=seeds,
-            latents=initial_noise(pipe, seeds, self.index),
-            batch_size=batch_size,
-            progress=False,
-            **call,
-        ).images
-
-
-def make_ways(
-    hrv: xr.DataArray, pair: Pair, index: int, *, with_vectors: Excitation, without: Excitation
-) -> dict[str, Arm]:
-    """Write down every way to draw a pair.
-
-    Parameters
-    ----------
-    hrv : xarray.DataArray, dims (concept, head_position)
-    pair : Pair
-    index : int
-        The noise derives from it and the seeds, and so does the shuffling.
-    with_vectors, without : Excitation
-        Settings of A&E-HRV and of Attend-and-Excite.
-
-    Returns
-    -------
-    dict of str to Arm
-        ``"plain"``; ``"A&E"``; ``"r ≡ 1"``, with the settings of A&E-HRV but all heads alike;
-        ``"A&E-HRV"``; ``"shuffled heads"``, A&E-HRV with the vectors' entries on the wrong heads.
-    """
-    rng = np.random.Generator(np.random.Philox(key=index))
-    shuffled = hrv.copy(data=hrv.values[:, rng.permutation(hrv.sizes["head_position"])])
-    return {
-        PLAIN: Prompt(pair.prompt, index),
-        "A&E": Moved(pair, index, without),
-        ONES: Moved(pair, index, with_vectors),
-        WITH_VECTORS: Moved(pair, index, with_vectors, hrv),
-        "shuffled heads": Moved(pair, index, with_vectors, shuffled),
-    }
-
-
-def make_candidates(
-    sides: Sequence[float], step_sizes: Sequence[float], **settings: Any
-) -> dict[str, Excitation]:
-    """Write down settings to choose among.
-
-    Parameters
-    ----------
-    sides, step_sizes : sequence of float
-        Every one with every other.
-    **settings
-        The rest of every `Excitation`.
-
-    Returns
-    -------
-    dict of str to Excitation
-    """
-    return {
-        f"side {side:g}, step {size:g}": Excitation(side=side, step_size=size, **settings)
-        for side in sides
-        for size in step_sizes
-    }
 
 
 def rate_ways(
@@ -262,7 +142,7 @@ def compare_excitations(
     return rate_ways(pipe, hrv, pairs, made, **options)
 
 
-def try_excitations(
+def choose_excitation(
     pipe: DiffusionPipeline,
     hrv: xr.DataArray,
     pairs: Sequence[Pair],
@@ -270,14 +150,15 @@ def try_excitations(
     *,
     vectors: bool,
     **options: Any,
-) -> xr.Dataset:
-    """Draw pairs with several settings, to choose among them: on pairs that no result is of.
+) -> str:
+    """Choose settings by what they show of pairs; no result should be of the same pairs.
 
     Parameters
     ----------
     pipe, hrv, pairs
         See `rate_ways`.
     candidates : dict of str to Excitation
+        Such as `make_candidates` gives; of one alone nothing is drawn.
     vectors : bool
         Whether heads are weighted.
     **options
@@ -285,11 +166,75 @@ def try_excitations(
 
     Returns
     -------
-    xarray.Dataset
-        See `rate_ways`; an arm is a candidate.
+    str
+        The candidate whose worse half scores highest in the mean; of equals the first.
     """
+    if len(candidates) == 1:
+        return next(iter(candidates))
     made = [
         {name: Moved(pair, i, one, hrv if vectors else None) for name, one in candidates.items()}
         for i, pair in enumerate(pairs)
     ]
-    return rate_ways(pipe, hrv, pairs, made, **options)
+    tried = rate_ways(pipe, hrv, pairs, made, **options)
+    worse = tried["score"].min("half").mean(("prompt", "seed"))
+    return str(worse.idxmax("arm").item())
+
+
+def count_outcomes(found: xr.Dataset) -> xr.DataArray:
+    """Sort pictures by what is wrong with them.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        From `rate_ways`.
+
+    Returns
+    -------
+    xarray.DataArray, dims (arm, outcome)
+        Shares of each arm's pictures: all right, both things but a color wrong, the first or the
+        second thing alone, none.
+    """
+    right, present = found["shown"].all("half"), found["present"] | found["shown"]
+    first, second = (present.isel(half=half) for half in (0, 1))
+    outcomes = {
+        "all right": right,
+        "both, a color wrong": first & second & ~right,
+        "the first alone": first & ~second,
+        "the second alone": second & ~first,
+        "none": ~first & ~second,
+    }
+    shares = xr.concat(list(outcomes.values()), "outcome").mean(("prompt", "seed"))
+    return shares.assign_coords(outcome=list(outcomes)).transpose("arm", "outcome")
+
+
+def measure_similarity(found: xr.Dataset, score: Score) -> xr.Dataset:
+    """Rate pictures against the whole prompt, and against its worse half.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        From `rate_ways`.
+    score : Score
+        Such as a CLIP's.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``full`` and ``minimum (arm, prompt, seed)``.
+
+    Notes
+    -----
+    The measures of arXiv 2301.13826; halves are parted at " and ".
+    """
+    pictures = read_images(found, found["image"])
+    prompts = np.broadcast_to(found["prompt_text"].values[:, None], found["image"].shape).ravel()
+    full = score(pictures, prompts.tolist())
+    halves = [score(pictures, [p.split(AND)[half] for p in prompts]) for half in (0, 1)]
+    dims, shape = found["image"].dims, found["image"].shape
+    return xr.Dataset(
+        {
+            "full": (dims, full.reshape(shape)),
+            "minimum": (dims, np.minimum(*halves).reshape(shape)),
+        },
+        {"arm": found["arm"]},
+    )

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -81,12 +82,16 @@ class PairScore:
         The judge's probability at which a thing, and a thing of a colour, is as well called there
         as not, from drawn pictures whose truth is known; its log-odds are shifted so that this is
         one half.
+    rates : list of dict
+        How often it is right about drawn pictures: ``question``, ``pictures``, ``correct``, ``of``,
+        ``low`` and ``high``.
     least : float
     """
 
     judge: Judge
     name: str
     thresholds: tuple[float, float]
+    rates: list[dict[str, Any]]
     least: float = 0.5
 
     def check(self, texts: Sequence[str]) -> None:
@@ -158,6 +163,7 @@ def pair_score(folder: str | Path = MINIATURE) -> PairScore:
     if not (path / FILE).is_file():
         raise ModelError(f"there is no {FILE} in {path}; measure the miniature first")
     judge = load_judge(path / "judge")
-    thing, colored = json.loads((path / FILE).read_text())["thresholds"].values()
-    digest = weights_digest(judge.network)
-    return PairScore(judge, f"judge {digest} of pairs, {thing} and {colored}", (thing, colored))
+    measured = json.loads((path / FILE).read_text())
+    thing, colored = measured["thresholds"].values()
+    name = f"judge {weights_digest(judge.network)} of pairs, {thing} and {colored}"
+    return PairScore(judge, name, (thing, colored), measured["rates"])

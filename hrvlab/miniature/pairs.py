@@ -144,8 +144,7 @@ def measure_pairs(folder: Path, *, scenes: int, seed: int = 0) -> None:
                 low, high = interval(correct, len(called))
                 rows.append(
                     {
-                        "question": kind,
-                        "truth": reason,
+                        "question": f"{kind}: {reason}",
                         "pictures": pictures,
                         "correct": correct,
                         "of": len(called),

@@ -1,15 +1,17 @@
 import numpy as np
 import pytest
+import xarray as xr
 
 import hrvlab as hl
 from hrvlab.errors import ConceptError, ModelError, ParameterError, TokenError
 from hrvlab.experiments.excitation import Excitation
 from hrvlab.experiments.neglect_trial import (
+    choose_excitation,
     compare_excitations,
-    make_candidates,
-    make_ways,
-    try_excitations,
+    count_outcomes,
+    measure_similarity,
 )
+from hrvlab.experiments.neglect_ways import make_candidates, make_ways
 from hrvlab.experiments.pairs import Pair
 from hrvlab.experiments.pictures import read_images
 from hrvlab.generation import initial_noise
@@ -99,13 +101,62 @@ def test_a_second_run_draws_nothing_anew(pipe, tmp_path, found):
     assert again.identical(first)
 
 
-def test_candidates_are_arms(pipe, tmp_path):
-    candidates = make_candidates([1 / 2, 1], [1.0, 30.0], thresholds={})
-    assert candidates["side 0.5, step 30"] == Excitation(0.5, step_size=30.0, thresholds={})
-    call = {"store": tmp_path, **CALL}
-    tried = try_excitations(pipe, vectors(pipe), [PAIR], candidates, vectors=False, **call)
-    assert tried["arm"].values.tolist() == list(candidates)
-    assert tried["score"].shape == (4, 1, 2, 2)
+def test_the_candidate_whose_worse_half_scores_highest_is_chosen(pipe, tmp_path):
+    candidates = make_candidates([1 / 2, 1], [1.0, 3000.0], thresholds={})
+    assert candidates["side 0.5, step 3000"] == Excitation(0.5, step_size=3000.0, thresholds={})
+    call = {"store": tmp_path, "vectors": False, **CALL}
+    chosen = choose_excitation(pipe, vectors(pipe), [PAIR], candidates, **call)
+    means = {}
+    for name, one in candidates.items():
+        noise = initial_noise(pipe, CALL["seeds"], 0)
+        drawn = hl.excite(
+            pipe,
+            PAIR.prompt,
+            PAIR.things,
+            preset=one,
+            latents=noise,
+            seed=CALL["seeds"],
+            batch_size=8,
+            num_inference_steps=4,
+        ).images
+        halves = [Brightness()(drawn, [half] * 2) for half in PAIR.halves]
+        means[name] = np.minimum(*halves).mean()
+    assert chosen == max(means, key=means.get)
+    assert len(set(means.values())) > 1
+
+
+def test_of_one_candidate_nothing_is_drawn(pipe, tmp_path):
+    candidates = make_candidates([1 / 2], [1.0])
+    chosen = choose_excitation(
+        pipe, vectors(pipe), [PAIR], candidates, vectors=True, store=tmp_path, **CALL
+    )
+    assert candidates[chosen].step_size == 1.0
+    assert not list(tmp_path.iterdir())
+
+
+def test_outcomes_tell_what_is_wrong():
+    dims = ("arm", "prompt", "seed", "half")
+    present = np.array([[1, 1], [1, 1], [1, 0], [0, 1], [0, 0]], bool)
+    shown = np.array([[1, 1], [1, 0], [1, 0], [0, 0], [0, 0]], bool)
+    found = xr.Dataset(
+        {"present": (dims, present[None, None]), "shown": (dims, shown[None, None])},
+        {"arm": ["plain"]},
+    )
+    shares = count_outcomes(found)
+    assert shares.dims == ("arm", "outcome")
+    np.testing.assert_allclose(shares, 0.2)
+    assert shares["outcome"].values[1] == "both, a color wrong"
+
+
+def test_similarity_is_to_the_prompt_and_to_its_worse_half(found):
+    class Length(Brightness):
+        def __call__(self, images, texts):
+            return np.array([len(text) for text in texts], np.float32)
+
+    similarity = measure_similarity(found, Length())
+    assert (similarity["full"].isel(prompt=0) == len(OTHER.prompt)).all()
+    assert (similarity["minimum"].isel(prompt=1) == min(map(len, PAIR.halves))).all()
+    assert similarity["minimum"].dims == ("arm", "prompt", "seed")
 
 
 @pytest.mark.parametrize(
