@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 from diffusers import DiffusionPipeline
 
 from hrvlab.errors import ParameterError
-from hrvlab.experiments.arms import Arm, draw_arms, rate
+from hrvlab.experiments.arms import Arm, draw_arms, unfold
 from hrvlab.experiments.excitation import Excitation
 from hrvlab.experiments.neglect_ways import Moved, make_ways
-from hrvlab.experiments.pairs import AND, Pair
-from hrvlab.experiments.pictures import read_images
+from hrvlab.experiments.pairs import Pair
 from hrvlab.experiments.scoring import Score
 from hrvlab.relevance.vectors import check_model
 
@@ -26,7 +24,7 @@ def rate_ways(
     pairs: Sequence[Pair],
     made: Sequence[Mapping[str, Arm]],
     *,
-    score: Score,
+    score: Score | Mapping[str, Score],
     store: str | Path,
     seeds: Sequence[int] = tuple(range(8)),
     batch_size: int = 8,
@@ -42,10 +40,11 @@ def rate_ways(
     pairs : sequence of Pair
     made : sequence of dict of str to Arm
         For each pair the same ways, from `make_ways` or of one's own.
-    score : Score
-        A thing is seen where it scores the score's least or more.
+    score : Score or mapping of str to Score
+        A thing is seen where it scores the score's least or more; one, or several by the names of
+        their witnesses.
     store : str or Path
-        Keeps the pictures; a killed run resumes.
+        Keeps ratings and pictures; a killed run resumes.
     seeds : sequence of int
         Of the initial noise.
     batch_size : int
@@ -58,9 +57,10 @@ def rate_ways(
     -------
     xarray.Dataset
         ``score (arm, prompt, seed, half)``, of what the prompt says of each thing; ``shown``,
-        whether that is seen; ``present``, whether the thing is, of whatever color; ``image (arm,
-        prompt, seed)``; ``evaluations (arm, prompt, with_gradient)``, how often the UNet ran for a
-        picture, each half of a guided batch for itself.
+        whether that is seen; ``present``, whether the thing is, of whatever color; and ``whole
+        (arm, prompt, seed)``, the whole prompt's score: all for several scores with the leading
+        dim ``witness``. ``passes (arm, prompt, seed)``, how often the UNet ran with gradients; and
+        ``image``.
 
     Raises
     ------
@@ -70,40 +70,40 @@ def rate_ways(
     if not pairs:
         raise ParameterError("the list of pairs is empty; give at least one")
     check_model(hrv, pipe)
-    score.check([text for pair in pairs for text in (*pair.halves, *pair.things)])
     ways = list(made[0])
-    arms = [ways_of[way] for way in ways for ways_of in made]
+    texts = {
+        "whole": [pair.prompt for pair in pairs],
+        "first": [pair.halves[0] for pair in pairs],
+        "second": [pair.halves[1] for pair in pairs],
+        "first thing": [pair.things[0] for pair in pairs],
+        "second thing": [pair.things[1] for pair in pairs],
+    }
     drawn = draw_arms(
-        pipe, arms, store=store, seeds=seeds, batch_size=batch_size, progress=progress, **call
+        pipe,
+        [ways_of[way] for way in ways for ways_of in made],
+        score=score,
+        texts={name: of_pairs * len(ways) for name, of_pairs in texts.items()},
+        store=store,
+        seeds=seeds,
+        batch_size=batch_size,
+        progress=progress,
+        **call,
     )
-    shape = (len(ways), len(pairs), len(seeds))
-
-    def rated(texts: Sequence[tuple[str, str]]) -> xr.DataArray:
-        halves = [
-            rate(drawn, score, [text[half] for text in texts] * len(ways)).values.reshape(shape)
-            for half in (0, 1)
-        ]
-        return xr.DataArray(np.stack(halves, axis=-1), dims=("arm", "prompt", "seed", "half"))
-
-    scores = rated([pair.halves for pair in pairs])
-    evaluations = drawn["evaluations"].values.reshape(*shape[:2], 2)
-    result = xr.Dataset(
-        {
-            "score": scores,
-            "shown": scores >= score.least,
-            "present": rated([pair.things for pair in pairs]) >= score.least,
-            "image": (("arm", "prompt", "seed"), drawn["image"].values.reshape(shape)),
-            "evaluations": (("arm", "prompt", "with_gradient"), evaluations),
-        },
-        {
-            "arm": ways,
-            "seed": list(seeds),
-            "with_gradient": [False, True],
-            "prompt_text": ("prompt", [pair.prompt for pair in pairs]),
-        },
+    found = unfold(drawn, {"arm": len(ways), "prompt": len(pairs)}).assign_coords(
+        arm=ways, prompt_text=("prompt", texts["whole"])
+    )
+    least = (
+        xr.DataArray([one.least for one in score.values()], {"witness": list(score)})
+        if isinstance(score, Mapping)
+        else score.least
+    )
+    scores = xr.concat([found["first"], found["second"]], "half")
+    things = xr.concat([found["first thing"], found["second thing"]], "half")
+    result = found[["whole", "passes", "image"]].assign(
+        score=scores, shown=scores >= least, present=things >= least
     )
     result.encoding = drawn.encoding
-    return result
+    return result.transpose(..., "arm", "prompt", "seed", "half", missing_dims="ignore")
 
 
 def compare_excitations(
@@ -190,7 +190,7 @@ def count_outcomes(found: xr.Dataset) -> xr.DataArray:
 
     Returns
     -------
-    xarray.DataArray, dims (arm, outcome)
+    xarray.DataArray, dims (..., arm, outcome)
         Shares of each arm's pictures: all right, both things but a color wrong, the first or the
         second thing alone, none.
     """
@@ -204,37 +204,4 @@ def count_outcomes(found: xr.Dataset) -> xr.DataArray:
         "none": ~first & ~second,
     }
     shares = xr.concat(list(outcomes.values()), "outcome").mean(("prompt", "seed"))
-    return shares.assign_coords(outcome=list(outcomes)).transpose("arm", "outcome")
-
-
-def measure_similarity(found: xr.Dataset, score: Score) -> xr.Dataset:
-    """Rate pictures against the whole prompt, and against its worse half.
-
-    Parameters
-    ----------
-    found : xarray.Dataset
-        From `rate_ways`.
-    score : Score
-        Such as a CLIP's.
-
-    Returns
-    -------
-    xarray.Dataset
-        ``full`` and ``minimum (arm, prompt, seed)``.
-
-    Notes
-    -----
-    The measures of arXiv 2301.13826; halves are parted at " and ".
-    """
-    pictures = read_images(found, found["image"])
-    prompts = np.broadcast_to(found["prompt_text"].values[:, None], found["image"].shape).ravel()
-    full = score(pictures, prompts.tolist())
-    halves = [score(pictures, [p.split(AND)[half] for p in prompts]) for half in (0, 1)]
-    dims, shape = found["image"].dims, found["image"].shape
-    return xr.Dataset(
-        {
-            "full": (dims, full.reshape(shape)),
-            "minimum": (dims, np.minimum(*halves).reshape(shape)),
-        },
-        {"arm": found["arm"]},
-    )
+    return shares.assign_coords(outcome=list(outcomes)).transpose(..., "arm", "outcome")

@@ -10,31 +10,31 @@ import numpy as np
 import xarray as xr
 from diffusers import DiffusionPipeline
 
-from hrvlab.experiments.arms import Arm, Prompt
+from hrvlab.experiments.arms import Arm, Drawing, Prompt
 from hrvlab.experiments.excitation import Excitation, looked_at
 from hrvlab.experiments.neglect import excite, mark_words
 from hrvlab.experiments.pairs import Pair
 from hrvlab.experiments.steering import concept_row
 from hrvlab.generation import initial_noise
-from hrvlab.typing import Images
 
 
 @dataclass(frozen=True)
 class Moved:
-    """A prompt of two things drawn while its latents are moved.
+    """A prompt of two things, drawn while its latents are moved.
 
     Parameters
     ----------
     pair : Pair
     index : int
         The noise derives from it and the seed.
-    excitation : Excitation
+    excitation : Excitation, optional
+        None: the latents are not moved.
     hrv : xarray.DataArray, dims (concept, head_position), optional
     """
 
     pair: Pair
     index: int
-    excitation: Excitation
+    excitation: Excitation | None = None
     hrv: xr.DataArray | None = None
 
     @property
@@ -44,13 +44,12 @@ class Moved:
 
     def plan(self) -> dict[str, Any]:
         """Give all that determines its pictures, as JSON."""
+        plan = {"prompt": self.pair.prompt, "index": self.index}
+        if self.excitation is None:
+            return plan
         settings = asdict(self.excitation)
-        plan = {
-            "prompt": self.pair.prompt,
-            "words": list(self.pair.things),
-            "index": self.index,
-            "excitation": {**settings, "thresholds": sorted(settings["thresholds"].items())},
-        }
+        settings["thresholds"] = sorted(self.excitation.thresholds.items())
+        plan |= {"words": list(self.pair.things), "excitation": settings}
         if self.hrv is None:
             return plan
         rows = [concept_row(self.hrv, concept).values.tolist() for concept in self.pair.concepts]
@@ -59,13 +58,18 @@ class Moved:
     def check(self, pipe: DiffusionPipeline) -> None:
         """Raise an error if a thing is not in the prompt, or no layer has the maps' side."""
         mark_words(pipe, self.pair.prompt, self.pair.things)
-        looked_at(pipe, self.excitation)
+        if self.excitation is not None:
+            looked_at(pipe, self.excitation)
 
     def draw(
         self, pipe: DiffusionPipeline, seeds: Sequence[int], *, batch_size: int, **call: Any
-    ) -> Images:
-        """Draw it, seed by seed."""
-        return excite(
+    ) -> Drawing:
+        """Draw it; ``passes`` counts those of the UNet with gradients."""
+        if self.excitation is None:
+            plain = Prompt(self.pair.prompt, self.index)
+            images = plain.draw(pipe, seeds, batch_size=batch_size, **call).images
+            return Drawing(images, {"passes": np.zeros(len(seeds), np.int64)})
+        excited = excite(
             pipe,
             self.pair.prompt,
             self.pair.things,
@@ -77,7 +81,8 @@ class Moved:
             batch_size=batch_size,
             progress=False,
             **call,
-        ).images
+        )
+        return Drawing(excited.images, {"passes": excited.passes})
 
 
 def make_ways(
@@ -103,7 +108,7 @@ def make_ways(
     rng = np.random.Generator(np.random.Philox(key=index))
     shuffled = hrv.copy(data=hrv.values[:, rng.permutation(hrv.sizes["head_position"])])
     return {
-        "plain": Prompt(pair.prompt, index),
+        "plain": Moved(pair, index),
         "A&E": Moved(pair, index, without),
         "r ≡ 1": Moved(pair, index, with_vectors),
         "A&E-HRV": Moved(pair, index, with_vectors, hrv),

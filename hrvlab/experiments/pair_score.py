@@ -19,6 +19,7 @@ from PIL import Image
 
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.experiments.judge import NONE, OBJECTS, SIDE, Judge, load_judge
+from hrvlab.experiments.pairs import AND
 from hrvlab.models.load import MINIATURE, weights_digest
 from hrvlab.paths import data_path
 from hrvlab.typing import Images
@@ -35,9 +36,9 @@ def enlarge(images: Images, box: tuple[int, int, int, int]) -> Images:
     return np.stack([np.asarray(p.resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for p in parts])
 
 
-def read_phrase(text: str) -> tuple[str | None, str]:
+def read_phrase(phrase: str) -> tuple[str | None, str]:
     """Take "a red cat" or "cat" apart into its colour, if it says one, and its thing."""
-    *before, thing = [word for word in text.split() if word not in ("a", "an")] or [""]
+    *before, thing = [word for word in phrase.split() if word not in ("a", "an")] or [""]
     return " ".join(before) or None, thing
 
 
@@ -98,10 +99,10 @@ class PairScore:
         """Raise an error if the judge does not know some of the texts."""
         colors = {None, *self.judge.questions[COLOR]} - {NONE}
         things = self.judge.questions[OBJECTS]
-        phrases = {text: read_phrase(text) for text in texts}
+        phrases = {phrase: read_phrase(phrase) for text in texts for phrase in text.split(AND)}
         unknown = sorted(
-            text
-            for text, (color, thing) in phrases.items()
+            phrase
+            for phrase, (color, thing) in phrases.items()
             if color not in colors or thing not in things
         )
         if unknown:
@@ -117,7 +118,8 @@ class PairScore:
         ----------
         images : ndarray of uint8, shape (image, 64, 64, 3)
         texts : sequence of str
-            One for each picture, such as ``"a cat"`` or ``"a red cat"``.
+            One for each picture, such as ``"a cat"``, ``"a red cat"``, or several with ``" and "``
+            between them, of which the one that is shown worst counts.
 
         Returns
         -------
@@ -132,18 +134,19 @@ class PairScore:
         if len(images) != len(texts):
             raise ParameterError(f"{len(images)} pictures need as many texts, got {len(texts)}")
         self.check(texts)
-        colored = [read_phrase(text)[0] is not None for text in texts]
-        least = np.where(colored, self.thresholds[1], self.thresholds[0])
         views = look(self.judge, images)
-        raw = np.array([raw_score(views, index, text) for index, text in enumerate(texts)])
-        odds = _odds(raw) / _odds(least)
-        return (odds / (1 + odds)).astype(np.float32)
+        worst = [
+            min(self._odds(views, index, phrase) for phrase in text.split(AND))
+            for index, text in enumerate(texts)
+        ]
+        return np.array([odds / (1 + odds) for odds in worst], np.float32)
 
-
-def _odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the odds of a probability, of a sure one large but finite ones."""
-    clipped = np.clip(probability, 1e-9, 1 - 1e-9)
-    return clipped / (1 - clipped)
+    def _odds(self, views: Views, picture: int, phrase: str) -> float:
+        """Give the odds that a picture shows a phrase, which at the threshold are even."""
+        colored = read_phrase(phrase)[0] is not None
+        raw, even = raw_score(views, picture, phrase), self.thresholds[int(colored)]
+        raw = min(max(raw, 1e-9), 1 - 1e-9)  # the judge may be as sure as float32 can be
+        return raw / (1 - raw) * (1 - even) / even
 
 
 def pair_score(folder: str | Path = MINIATURE) -> PairScore:

@@ -9,7 +9,6 @@ from hrvlab.experiments.neglect_trial import (
     choose_excitation,
     compare_excitations,
     count_outcomes,
-    measure_similarity,
 )
 from hrvlab.experiments.neglect_ways import make_candidates, make_ways
 from hrvlab.experiments.pairs import Pair
@@ -73,14 +72,11 @@ def test_the_pictures_are_those_that_generate_and_excite_make_of_the_same_noise(
     assert (plain != excited.images).any()
 
 
-def test_every_arm_s_evaluations_of_the_unet_are_counted(found):
-    plain = found["evaluations"].sel(arm="plain")
-    # Five calls of PNDM, each guided; latents move before the first two.
-    assert (plain.sel(with_gradient=False) == 5 * 2).all()
-    assert (plain.sel(with_gradient=True) == 0).all()
-    moved = found["evaluations"].drop_sel(arm="plain")
-    assert (moved.sel(with_gradient=False) == 5 * 2).all()
-    assert (moved.sel(with_gradient=True) == 2).all()
+def test_passes_with_gradients_are_kept_for_every_picture(found):
+    # Latents move before the first two calls of four steps.
+    assert (found["passes"].sel(arm="plain") == 0).all()
+    assert (found["passes"].drop_sel(arm="plain") == 2).all()
+    assert found["passes"].dims == ("arm", "prompt", "seed")
 
 
 def test_each_half_is_scored_for_itself(found):
@@ -89,6 +85,8 @@ def test_each_half_is_scored_for_itself(found):
         expected = Brightness()(pictures, [text] * 2)
         scores = found["score"].sel(arm="A&E").isel(prompt=1, half=half)
         np.testing.assert_allclose(scores, expected)
+    whole = Brightness()(pictures, [PAIR.prompt] * 2)
+    np.testing.assert_allclose(found["whole"].sel(arm="A&E").isel(prompt=1), whole)
     assert (found["shown"] == (found["score"] >= Brightness().least)).all()
     assert found["present"].dims == found["shown"].dims
 
@@ -148,15 +146,19 @@ def test_outcomes_tell_what_is_wrong():
     assert shares["outcome"].values[1] == "both, a color wrong"
 
 
-def test_similarity_is_to_the_prompt_and_to_its_worse_half(found):
-    class Length(Brightness):
-        def __call__(self, images, texts):
-            return np.array([len(text) for text in texts], np.float32)
+def test_several_witnesses_rate_the_same_pictures(pipe, found, tmp_path):
+    class Strict(Brightness):
+        name = "strict"
+        least = 1000.0
 
-    similarity = measure_similarity(found, Length())
-    assert (similarity["full"].isel(prompt=0) == len(OTHER.prompt)).all()
-    assert (similarity["minimum"].isel(prompt=1) == min(map(len, PAIR.halves))).all()
-    assert similarity["minimum"].dims == ("arm", "prompt", "seed")
+    call = {**SETTINGS, **CALL, "score": {"kind": Brightness(), "strict": Strict()}}
+    both = compare_excitations(pipe, vectors(pipe), [OTHER, PAIR], store=tmp_path, **call)
+    np.testing.assert_array_equal(both["score"].sel(witness="kind"), found["score"])
+    np.testing.assert_array_equal(both["score"].sel(witness="strict"), found["score"])
+    assert both["shown"].sel(witness="kind").all()
+    assert not both["shown"].sel(witness="strict").any()
+    assert both["passes"].dims == ("arm", "prompt", "seed")
+    assert count_outcomes(both).dims == ("witness", "arm", "outcome")
 
 
 @pytest.mark.parametrize(
