@@ -122,7 +122,7 @@ class Mover:
         factors: Tensor,
         call: dict[str, Any],
     ) -> None:
-        self._pipe, self._batch, self._excitation = pipe, batch, excitation
+        self._pipe, self._excitation = pipe, excitation
         self._words, self._factors = words, factors
         given = _given_to_unet(pipe, batch, **call)
         sample = given.pop("sample")
@@ -136,7 +136,10 @@ class Mover:
         self._grids = [(-(-height // by), -(-width // by)) for by in shrinks]
         self._size = self._grids[0]
         if excitation.layers == "all":
-            self._size = round(height * excitation.side), round(width * excitation.side)
+            self._size = (
+                max(1, round(height * excitation.side)),
+                max(1, round(width * excitation.side)),
+            )
         self._scales = [pipe.unet.get_submodule(x.module).scale for x in self._layers]
         steps, calls = call["num_inference_steps"], len(pipe.scheduler.timesteps)
         sizes = excitation.step_size * np.sqrt(np.linspace(1, LAST, calls))
