@@ -4,6 +4,7 @@ from hrvlab.attention import Rescale, attach
 from hrvlab.capture import attention_by_word, capture
 from hrvlab.concepts import ConceptSet
 from hrvlab.experiments.editing import edit
+from hrvlab.experiments.neglect import excite
 from hrvlab.experiments.scoring import clip_score, judge_score
 from hrvlab.experiments.steering import adjust, strengthen
 from hrvlab.experiments.weakening import weaken
@@ -25,6 +26,7 @@ __all__ = [
     "clip_score",
     "collect_votes",
     "edit",
+    "excite",
     "generate",
     "head_table",
     "judge_score",

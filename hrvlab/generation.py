@@ -124,6 +124,10 @@ def run_batch(
         for index, seed in zip(batch.indices, batch.seeds, strict=True)
         for copy in range(copies)
     ]
+    if call.get("latents") is not None:
+        # A scheduler that draws noise too then draws what it would after the seeded latents.
+        for generator in generators:
+            torch.randn(call["latents"].shape[1:], dtype=call["latents"].dtype, generator=generator)
     prompts = list(batch.prompts)
     with ONE_AT_A_TIME, _silent(pipe), attach(pipe, *parts, prompts=prompts) as attachment:
         images = pipe(prompts, generator=generators, **call).images

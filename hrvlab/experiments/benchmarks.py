@@ -193,7 +193,7 @@ def read_weakening(source: str | Path) -> WeakeningBenchmark:
     ParameterError
         If there is no such benchmark, or it is not of that form.
     """
-    return _read("weakening", WeakeningBenchmark, source)
+    return read_form("weakening", WeakeningBenchmark, source)
 
 
 def read_polysemy(source: str | Path) -> PolysemyBenchmark:
@@ -209,7 +209,7 @@ def read_polysemy(source: str | Path) -> PolysemyBenchmark:
     ParameterError
         If there is no such benchmark, or it is not of that form.
     """
-    return _read("polysemy", PolysemyBenchmark, source)
+    return read_form("polysemy", PolysemyBenchmark, source)
 
 
 def read_editing(source: str | Path) -> EditingBenchmark:
@@ -225,10 +225,17 @@ def read_editing(source: str | Path) -> EditingBenchmark:
     ParameterError
         If there is no such benchmark, or it is not of that form.
     """
-    return _read("editing", EditingBenchmark, source)
+    return read_form("editing", EditingBenchmark, source)
 
 
-def _read(kind: str, form: type[Benchmark], source: str | Path) -> Benchmark:
+def read_form(kind: str, form: type[Benchmark], source: str | Path) -> Benchmark:
+    """Read a benchmark of a kind: a shipped one by its name, or a YAML file.
+
+    Raises
+    ------
+    ParameterError
+        If there is none, or it is not of the form.
+    """
     folder = data_path("benchmarks")
     shipped = {path.stem.removeprefix(f"{kind}-"): path for path in folder.glob(f"{kind}-*.yaml")}
     path = shipped.get(str(source), Path(source))

@@ -24,6 +24,8 @@ def rates(rows: Sequence[Mapping[str, Any]], *, title: str) -> go.Figure:
     questions = list(dict.fromkeys(row["question"] for row in rows))
     for source, color in (("drawn", QUIET), ("generated", ACCENT)):
         chosen = [row for row in rows if row["pictures"] == source]
+        if not chosen:
+            continue
         values = [row["correct"] / row["of"] for row in chosen]
         figure.add_scatter(
             x=values,

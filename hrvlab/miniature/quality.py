@@ -74,12 +74,12 @@ def measure(
     witnesses = {"judge": judge_witness(folder), "CLIP": clip_witness(clip, tokenizer)}
     held_out = [sample_scene(HELD_OUT_WORLD, index) for index in range(scenes)]
     pixels = as_tensor(np.stack([draw(scene) for scene in held_out]))
-    decoded = _decoded(pipe.vae, pixels)
-    noise = torch.randn(decoded.shape, generator=torch.Generator().manual_seed(seed))
+    passed = decoded(pipe.vae, pixels)
+    noise = torch.randn(passed.shape, generator=torch.Generator().manual_seed(seed))
     drawn = {
-        "drawn": decoded,
-        "drawn, blurred": nn.functional.avg_pool2d(decoded, 3, 1, 1),
-        "drawn, noised": decoded + NOISE * noise,
+        "drawn": passed,
+        "drawn, blurred": nn.functional.avg_pool2d(passed, 3, 1, 1),
+        "drawn, noised": passed + NOISE * noise,
     }
     questions = {question.name: question for question in QUESTIONS}
     rows = []
@@ -98,13 +98,13 @@ def measure(
         ]
         indices, answers = zip(*chosen, strict=True)
         for source, pictures in drawn.items():
-            shown = _as_images(pictures[list(indices)])
+            shown = as_images(pictures[list(indices)])
             rows += [
                 _row(witness, question.name, source, answers, see(shown, question))
                 for witness, see in witnesses.items()
             ]
     report = {
-        "autoencoder_psnr_db": _psnr(pixels, decoded),
+        "autoencoder_psnr_db": _psnr(pixels, passed),
         "clip_retrieval": _retrieval(clip, tokenizer, held_out, pixels),
         "retrieved_from": RETRIEVED_FROM,
         "steps": steps,
@@ -151,7 +151,8 @@ def _made(pipe: DiffusionPipeline, prompts: list[str], work: Path, **call: Any) 
     return np.load(path, allow_pickle=False)
 
 
-def _decoded(autoencoder: AutoencoderKL, pixels: Tensor) -> Tensor:
+def decoded(autoencoder: AutoencoderKL, pixels: Tensor) -> Tensor:
+    """Pass pictures (n, 3, y, x) through the autoencoder, as generated ones are."""
     with torch.no_grad():
         chunks = [
             autoencoder.decode(autoencoder.encode(chunk).latent_dist.mean).sample
@@ -160,7 +161,8 @@ def _decoded(autoencoder: AutoencoderKL, pixels: Tensor) -> Tensor:
     return torch.cat(chunks).clamp(-1, 1)
 
 
-def _as_images(pixels: Tensor) -> Images:
+def as_images(pixels: Tensor) -> Images:
+    """Turn pixels (n, 3, y, x) in [−1, 1] into bytes (n, y, x, 3)."""
     return ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
 
 

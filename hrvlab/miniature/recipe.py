@@ -20,6 +20,7 @@ from hrvlab.miniature.clip import clip_stage
 from hrvlab.miniature.denoiser import build_unet, denoiser_stage, encode_pictures
 from hrvlab.miniature.drawing import check_font
 from hrvlab.miniature.judging import judge_stage, save_judge
+from hrvlab.miniature.pairs import measure_pairs
 from hrvlab.miniature.quality import measure
 from hrvlab.miniature.tokens import train_tokenizer
 from hrvlab.miniature.training import Stage, train
@@ -43,6 +44,8 @@ class Recipe:
         Pictures generated for each row of the quality table.
     measured_scenes : int
         Held-out scenes drawn for the same.
+    measured_pairs : int
+        Scenes drawn for the judge's thresholds on two things, and as many for its errors.
     sampling_steps : int
         Denoising steps of the measured pictures.
     """
@@ -56,6 +59,7 @@ class Recipe:
     refining_steps: int = 4000
     measured_pictures: int = 512
     measured_scenes: int = 2000
+    measured_pairs: int = 480
     sampling_steps: int = 25
 
 
@@ -70,6 +74,7 @@ SMOKE = Recipe(
     refining_steps=2,
     measured_pictures=1,
     measured_scenes=600,
+    measured_pairs=16,
     sampling_steps=2,
 )
 
@@ -205,6 +210,7 @@ def measure_quality(folder: Path, target: Path, recipe: Recipe) -> None:
         scenes=recipe.measured_scenes,
         steps=recipe.sampling_steps,
     )
+    measure_pairs(target, scenes=recipe.measured_pairs)
 
 
 STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {

@@ -64,3 +64,12 @@ def test_an_interval_holds_the_mean(dims):
     assert found["mean"].dims == ("kind",)
     assert (found["low"] < found["mean"]).all()
     assert (found["mean"] < found["high"]).all()
+
+
+def test_prompts_resampled_with_all_their_pictures_leave_a_wider_interval():
+    of_prompts = np.random.default_rng(0).normal(size=(6, 1))
+    array = xr.DataArray(np.repeat(of_prompts, 8, axis=1), dims=("prompt", "seed"))
+    pictures, prompts = with_interval(array), with_interval(array.mean("seed"), over=["prompt"])
+    assert prompts["mean"] == pytest.approx(float(pictures["mean"]))
+    # Pictures of a prompt that are all alike say no more than one.
+    assert prompts["high"] - prompts["low"] > 2 * (pictures["high"] - pictures["low"])

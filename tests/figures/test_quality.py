@@ -16,6 +16,11 @@ def test_rates_stand_within_their_intervals():
         assert rate - trace.error_x.arrayminus[0] == pytest.approx(row["low"])
 
 
+def test_pictures_of_one_kind_alone_have_one_trace():
+    (trace,) = rates(ROWS[:1], title="x").data
+    assert trace.name == "drawn"
+
+
 def test_every_stage_has_its_curve():
     losses = {
         "clip": {"step": [50, 100], "loss": [2.0, 1.0]},

@@ -11,6 +11,7 @@ FIGURES = {
     "disambiguation": 4,
     "editing": 4,
     "published": 6,
+    "neglect": 5,
     "miniature": 4,
 }
 CONCEPTS = "concepts: {Color: [red, blue], Animals: [cat, dog]}"
@@ -29,6 +30,12 @@ cases:
 """
 
 
+PAIRS = """
+concepts: {Animals: [cat, dog]}
+sections: {things: [cat dog], "things, dev": [dog cat]}
+"""
+
+
 def smallest(folder):
     """Write a tiny model and lists into a folder; gives every chapter's parameters."""
     tiny_sd().save_pretrained(folder / "model")
@@ -38,6 +45,7 @@ def smallest(folder):
     (folder / "benchmark.yaml").write_text(BENCHMARK)
     (folder / "cases.yaml").write_text(CASES)
     (folder / "replacements.yaml").write_text(REPLACEMENTS)
+    (folder / "pairs.yaml").write_text(PAIRS)
     model = {"model": str(folder / "model"), "steps": 2}
     votes = {
         "concepts": str(folder / "concepts.yaml"),
@@ -81,6 +89,18 @@ def smallest(folder):
             "seeds": [0, 1],
         },
         "published": {**model, **votes, "exported": str(folder / "exported")},
+        "neglect": {
+            **model,
+            **votes,
+            "benchmark": str(folder / "pairs.yaml"),
+            "sections": ["things"],
+            "pairs": 1,
+            "witness": str(folder / "clip"),
+            "clip": str(folder / "clip"),
+            "seeds": [0, 1],
+            "plain_sides": [1.0],
+            "plain_step_sizes": [1.0, 2.0],
+        },
         # It is about the shipped model and takes no other.
         "miniature": {"steps": 2},
     }
