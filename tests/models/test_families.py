@@ -8,8 +8,6 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
-    HunyuanDiT2DModel,
-    HunyuanDiTPipeline,
     PixArtAlphaPipeline,
     PixArtTransformer2DModel,
     SanaPipeline,
@@ -109,24 +107,6 @@ def sana():
     return SanaPipeline(None, t5(), None, transformer, FlowMatchEulerDiscreteScheduler())
 
 
-def hunyuan():
-    transformer = HunyuanDiT2DModel(
-        **(SMALL | {"num_layers": 2}),
-        in_channels=4,
-        patch_size=2,
-        sample_size=8,
-        hidden_size=16,
-        cross_attention_dim=16,
-        cross_attention_dim_t5=16,
-        pooled_projection_dim=16,
-        text_len=4,
-        text_len_t5=4,
-    )
-    return HunyuanDiTPipeline(
-        None, None, None, transformer, DDPMScheduler(), None, None, requires_safety_checker=False
-    )
-
-
 def flux():
     transformer = FluxTransformer2DModel(
         **SMALL,
@@ -160,7 +140,6 @@ def ddpm():
 REFUSED = {
     pixart: ["no down, mid and up blocks", "T5EncoderModel is not CLIP's"],
     sana: ["normalises queries and keys", "T5EncoderModel is not CLIP's"],
-    hunyuan: ["normalises queries and keys"],
     flux: ["joint attention", "T5EncoderModel is not CLIP's"],
     sd3: ["joint attention"],
     pag: ["which samples of its batch saw the prompt"],
