@@ -71,9 +71,9 @@ def _reading(full: dict[str, Any]) -> Table:
     for name, shares in full["shares"].items():
         promised = full["at_most"].get(name)
         rows.append(
-            [name, _spread(shares, "{:.2%}"), "" if promised is None else f"{promised:.0%}"]
+            [name, _spread(shares, "{:.2%}"), "" if promised is None else f"≤ {promised:.0%}"]
         )
-    return [["what is read", "time in hooks over the rest of the call", "promised, at most"], *rows]
+    return [["what is read", "time in hooks over the rest of the call", "promised"], *rows]
 
 
 def _naive(full: dict[str, Any]) -> Table:
@@ -97,14 +97,14 @@ def _naive(full: dict[str, Any]) -> Table:
 
 
 def _drawing(miniature: dict[str, Any]) -> Table:
-    header = ["drawing", "seconds a picture", "ratio", "to", "promised, at most"]
+    header = ["drawing", "seconds a picture", "ratio", "to", "promised"]
     return [header] + [
         [
             name,
             _spread(way["seconds"], "{:.3f}"),
             _spread(way["ratios"], "{:.2f}"),
             way["against"],
-            "" if way["at_most"] is None else f"{way['at_most']:.2f}",
+            way["promised"],
         ]
         for name, way in miniature["drawing"].items()
     ]
@@ -201,6 +201,8 @@ def _spread(values: Sequence[float] | np.ndarray, form: str) -> str:
 
 
 def _bytes(number: int) -> str:
+    if not number:
+        return "none"
     for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
         if number >= size:
             return f"{number / size:.3g} {unit}"
