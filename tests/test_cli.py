@@ -74,6 +74,8 @@ def test_votes_are_kept_with_their_vectors(hrvlab, model, tmp_path):
         (["--prompt", "a", "-m", "nothing"], "unknown model 'nothing'; give 'miniature'"),
         ([], "give either --prompt, once or more, or --prompts"),
         (["--prompts", "nowhere.txt"], "there is no list of prompts 'nowhere.txt'"),
+        (["--prompt", "a", "--scheduler", "nowhere"], "there is no dask scheduler at 'nowhere'"),
+        (["--prompt", "a", "--scheduler", "h:1", "--device", "cpu"], "leave out --device"),
         (["--prompt", " "], "prompt 0 is ' '; give a text with words"),
     ],
 )
