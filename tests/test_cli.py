@@ -114,6 +114,13 @@ def test_a_model_is_verified_against_published_vectors(hrvlab, tmp_path):
     assert report.read_text().startswith("# Failed: ")
 
 
+def test_too_few_prompts_to_verify_are_refused_before_the_model_is_loaded(hrvlab, tmp_path):
+    (tmp_path / "p.txt").write_text("a red car")
+    code, _, err = hrvlab("verify", "no/model", "--prompts", tmp_path / "p.txt")
+    assert code == 1
+    assert "1 prompts are too few to part; give 8 or more" in err
+
+
 def test_a_capture_never_overwrites(hrvlab, model, tmp_path):
     code, _, err = hrvlab("capture", "-o", tmp_path, "--prompt", "a cat", "-m", model)
     assert code == 1

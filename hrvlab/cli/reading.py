@@ -26,11 +26,12 @@ from hrvlab.cli.options import (
 from hrvlab.concepts import ConceptSet
 from hrvlab.errors import ParameterError
 from hrvlab.models.load import MINIATURE, load
-from hrvlab.relevance.fidelity import give_verdict
+from hrvlab.relevance.diagnosis import give_verdict
+from hrvlab.relevance.fidelity import check_count
 from hrvlab.relevance.vectors import relevance, save_relevance
 from hrvlab.relevance.verify import COLUMNS, collect_as_published, find_published, report, rows
 from hrvlab.relevance.votes import collect_votes
-from hrvlab.store import write_dataset
+from hrvlab.store import storing, write_dataset
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -119,6 +120,7 @@ def verify(
 ) -> None:
     """Check Stable Diffusion 1.4 or SDXL on this machine against the published vectors."""
     concepts, texts = ConceptSet.read("published"), read_prompts(prompts)
+    check_count(len(texts))
     pipe = load(model, device=device)
     vectors = find_published(pipe, concepts, published)
     counted = collect_as_published(
@@ -126,7 +128,8 @@ def verify(
     )
     verdict = give_verdict(counted, vectors)
     page = Path(counted.encoding["source"]).with_name("report.md")
-    page.write_text(report(verdict, counted), encoding="utf-8")
+    with storing(page):
+        page.write_text(report(verdict, counted, vectors), encoding="utf-8")
     table = Table("concept", *COLUMNS, box=None)
     for row in rows(verdict):
         table.add_row(*map(Text, row))

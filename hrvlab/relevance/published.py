@@ -169,7 +169,11 @@ def read_published(
         dims=dims,
         coords={"concept": list(concepts.names), **table.coords},
         name="relevance",
-        attrs={"schema": "relevance", "model_fingerprint": "published"},
+        attrs={
+            "schema": "relevance",
+            "model_fingerprint": "published",
+            "file": Path(vectors).name,
+        },
     )
 
 
@@ -198,6 +202,9 @@ def normalisation_fault(values: NDArray[np.floating]) -> str:
     """
     heads = values.shape[-1]
     sums = values.sum(axis=-1)
+    if values.ndim > 2:
+        # At a single call a concept may have no vote at all.
+        sums = sums[~np.isnan(sums)]
     if np.allclose(sums, heads, rtol=ROW_SUM_TOLERANCE):
         return ""
     fault = (

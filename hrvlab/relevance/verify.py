@@ -13,7 +13,8 @@ from diffusers import DiffusionPipeline, PNDMScheduler
 from hrvlab.concepts import ConceptSet
 from hrvlab.errors import ModelError
 from hrvlab.models.heads import head_table
-from hrvlab.relevance.fidelity import DIFFERS, Verdict
+from hrvlab.relevance.diagnosis import Verdict
+from hrvlab.relevance.fidelity import DIFFERS
 from hrvlab.relevance.published import FILES, fetch_published, read_published
 from hrvlab.relevance.votes import collect_votes
 
@@ -130,19 +131,21 @@ def _sampler_as_published(pipe: DiffusionPipeline) -> Iterator[None]:
         pipe.scheduler = own
 
 
-def report(verdict: Verdict, votes: xr.Dataset) -> str:
+def report(verdict: Verdict, votes: xr.Dataset, published: xr.DataArray) -> str:
     """Write a verdict and how it was reached as Markdown.
 
     Parameters
     ----------
     verdict : Verdict
     votes : xarray.Dataset
-        That it was given on.
+    published : xarray.DataArray
+        What it was given on.
     """
     about = votes.attrs
     parameters = json.loads(about["parameters"])
     settings = {
         "model": f"{about['model']} ({about['model_fingerprint']}, {about['dtype']})",
+        "published": published.attrs["file"],
         "settings": f"{about['scheduler']}, {votes.sizes['timestep']} calls of the UNet, "
         f"guidance {about['guidance_scale']:g}",
         "prompts": f"{votes.sizes['prompt']}, {parameters['batch_size']} at a time, "
@@ -184,10 +187,6 @@ def rows(verdict: Verdict) -> list[list[str]]:
 
 
 def _text(value: float | str) -> str:
-    return (
-        f"{value:.3f}"
-        if isinstance(value, float)
-        else f"{value:,}"
-        if isinstance(value, int)
-        else value
-    )
+    if isinstance(value, str):
+        return value
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"

@@ -5,12 +5,11 @@ import xarray as xr
 
 import hrvlab as hl
 from hrvlab.errors import ParameterError
+from hrvlab.relevance.diagnosis import give_verdict, profile_similarity
 from hrvlab.relevance.fidelity import (
     compare,
     correlations,
     expected_correlation,
-    give_verdict,
-    profile_similarity,
     spearman_brown,
 )
 from hrvlab.relevance.published import read_published, write_published
@@ -168,8 +167,9 @@ def test_matched_heads_undo_a_permutation():
 
 def test_the_report_tells_verdict_settings_and_every_concept(votes, published):
     verdict = verdict_on(votes, published)
-    page = report(verdict, votes)
+    page = report(verdict, votes, published)
     assert page.startswith("# Passed: same\n")
     assert "PNDMScheduler, 4 calls of the UNet, guidance 7.5" in page
+    assert "category_vectors_synthetic.npy" in page
     for concept in votes["concept"].values:
         assert f"| {concept} |" in page

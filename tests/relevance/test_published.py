@@ -73,6 +73,16 @@ def test_rows_of_another_normalisation_are_refused(tmp_path, table, concepts):
         read_published(*files, table, concepts=concepts)
 
 
+def test_only_at_single_calls_a_concept_may_have_no_vote(tmp_path, table, concepts):
+    by_call = vectors((5, 34, 128))
+    by_call[2, 3] = np.nan
+    files = save(tmp_path, by_call, table["label"].values)
+    assert read_published(*files, table, concepts=concepts).isnull().sum() == 128
+    files = save(tmp_path, by_call[2], table["label"].values)
+    with pytest.raises(ParameterError, match="rows sum to nan"):
+        read_published(*files, table, concepts=concepts)
+
+
 def test_pickled_arrays_are_refused(tmp_path, table, concepts):
     np.save(tmp_path / "vectors.npy", np.array([{}]), allow_pickle=True)
     _, labels = save(tmp_path / "..", vectors(), table["label"].values)
