@@ -3,10 +3,18 @@
 from hrvlab.attention.borrow import Borrow
 from hrvlab.attention.edits import Rescale
 from hrvlab.attention.hooks import Attachment, Part, attach
-from hrvlab.attention.taps import ConceptVotes, SpatialMaps, TokenMeans
+from hrvlab.attention.taps import (
+    PUBLISHED_BALLOT,
+    Ballot,
+    ConceptVotes,
+    SpatialMaps,
+    TokenMeans,
+)
 
 __all__ = [
+    "PUBLISHED_BALLOT",
     "Attachment",
+    "Ballot",
     "Borrow",
     "ConceptVotes",
     "Part",

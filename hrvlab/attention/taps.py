@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -132,6 +133,27 @@ class SpatialMaps:
         return self._maps
 
 
+@dataclass(frozen=True)
+class Ballot:
+    """How heads vote; the default is the published way.
+
+    Parameters
+    ----------
+    mass : bool
+        Instead of one vote for the concept it attends to most, a head gives every concept its
+        attention, in millionths, so that sums stay exact.
+    start : bool
+        Whether the start token takes its share of the softmax.
+    """
+
+    mass: bool = False
+    start: bool = True
+
+
+PUBLISHED_BALLOT = Ballot()
+MILLIONTHS = 1_000_000
+
+
 class ConceptVotes:
     """Let every head vote, at every call, for the concept whose drawn word it attends to most.
 
@@ -147,6 +169,7 @@ class ConceptVotes:
     words_per_concept : sequence of int
     draw : callable (call, layer, samples) -> ndarray of int, shape (sample, concept)
         Which word of each concept each sample reads.
+    ballot : Ballot
     """
 
     def __init__(
@@ -154,7 +177,9 @@ class ConceptVotes:
         words: WordEncodings,
         words_per_concept: Sequence[int],
         draw: Callable[[int, int, int], NDArray[np.int64]],
+        ballot: Ballot = PUBLISHED_BALLOT,
     ) -> None:
+        self._ballot = ballot
         self._words = words
         self._draw = draw
         self._concepts = len(words_per_concept)
@@ -176,13 +201,7 @@ class ConceptVotes:
     def observe(self, call: Call, layer: Layer, query: Query, key: Key, scale: float) -> None:
         """Cast one vote a sample and head."""
         mass = self._concept_mass(call, layer, query, scale)
-        # The first maximum, on any device.
-        highest = mass == mass.amax(dim=-1, keepdim=True)
-        order = torch.arange(self._concepts, device=mass.device)
-        winner = torch.where(highest, order, self._concepts).amin(dim=-1, keepdim=True)
-        votes = torch.zeros(
-            *mass.shape[:2], self._concepts + 1, dtype=torch.int64, device=mass.device
-        ).scatter_(2, winner, 1)  # the last column catches NaN
+        votes = _millionths(mass) if self._ballot.mass else _single_votes(mass)
         if self._by_sample is None:
             self._by_sample = torch.zeros(
                 call.samples, self._head_positions, self._concepts + 1, dtype=torch.int64
@@ -206,7 +225,7 @@ class ConceptVotes:
             concept[sample, 1 : 1 + ends[-1]] = np.repeat(np.arange(self._concepts), counts)
         device = query.device
         padding = torch.from_numpy(concept == self._concepts)
-        padding[:, 0] = False  # the start token takes its share of the softmax
+        padding[:, 0] = not self._ballot.start
         keys = self._keys[layer.index][torch.from_numpy(rows).to(device)]
         keys = keys.unflatten(-1, (layer.heads, -1)).permute(0, 2, 3, 1)
         scores = torch.matmul(query.float() * scale, keys)
@@ -236,6 +255,36 @@ class ConceptVotes:
             raise CoverageError(_NOT_FINITE)
         by_call = torch.stack(self._by_call).cpu().numpy()
         return by_sample[..., :-1], by_call[..., :-1]
+
+
+def _single_votes(mass: Tensor) -> Tensor:
+    """Give one vote to the first concept of most mass (sample, head, concept).
+
+    Returns
+    -------
+    Tensor of int64, shape (sample, head, concept + 1)
+        The last column catches NaN.
+    """
+    concepts = mass.shape[-1]
+    # The first maximum, on any device.
+    highest = mass == mass.amax(dim=-1, keepdim=True)
+    order = torch.arange(concepts, device=mass.device)
+    winner = torch.where(highest, order, concepts).amin(dim=-1, keepdim=True)
+    votes = torch.zeros(*mass.shape[:2], concepts + 1, dtype=torch.int64, device=mass.device)
+    return votes.scatter_(2, winner, 1)
+
+
+def _millionths(mass: Tensor) -> Tensor:
+    """Give every concept its mass (sample, head, concept), in millionths.
+
+    Returns
+    -------
+    Tensor of int64, shape (sample, head, concept + 1)
+        The last column catches NaN.
+    """
+    counted = (mass.nan_to_num() * MILLIONTHS).round().long()
+    broken = mass.isnan().any(dim=-1, keepdim=True).long()
+    return torch.cat([counted, broken], dim=-1)
 
 
 _NOT_FINITE = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from hrvlab.attention import ConceptVotes
+from hrvlab.attention import PUBLISHED_BALLOT, Ballot, ConceptVotes
 from hrvlab.concepts import ConceptSet
 from hrvlab.errors import ParameterError
 from hrvlab.generation import Batch, plan_batches, run_batch
@@ -53,6 +54,7 @@ def collect_votes(
     *,
     seed: int = 0,
     batch_size: int = 8,
+    ballot: Ballot = PUBLISHED_BALLOT,
     store: str | Path | None = None,
     progress: bool = True,
     **call: Any,
@@ -71,6 +73,8 @@ def collect_votes(
         Of the initial noise and the word draws, both keyed by the prompt's number too.
     batch_size : int
         Prompts that go through the model together; part of the plan.
+    ballot : Ballot
+        How heads vote; default: as published.
     store : str or Path, optional
         Keeps finished batches and the result, in a folder of its own for every plan; None keeps
         nothing.
@@ -82,7 +86,7 @@ def collect_votes(
     -------
     xarray.Dataset
         ``votes_by_prompt (prompt, head_position, concept)`` and ``votes_by_timestep (timestep,
-        head_position, concept)``, integers. For each head, votes sum to prompts × calls.
+        head_position, concept)``, integers. For each head, single votes sum to prompts × calls.
 
     Raises
     ------
@@ -100,7 +104,12 @@ def collect_votes(
         )
     batches = plan_batches(prompts, [seed], batch_size)
     words = concepts.encode(pipe)
-    parameters = {"prompts": list(prompts), "batch_size": batch_size, **call}
+    parameters = {
+        "prompts": list(prompts),
+        "batch_size": batch_size,
+        "ballot": asdict(ballot),
+        **call,
+    }
     ledger = None
     if store is not None:
         plan = {
@@ -121,7 +130,7 @@ def collect_votes(
     for number, batch in enumerate(tqdm(batches, "votes", disable=not progress)):
         unit = ledger.read(number) if ledger else None
         if unit is None:
-            unit = _vote(pipe, concepts, words, batch, call)
+            unit = _vote(pipe, concepts, words, ballot, batch, call)
             if ledger:
                 ledger.finish(number, **unit)
         by_prompt.append(unit["by_prompt"])
@@ -152,6 +161,7 @@ def _vote(
     pipe: DiffusionPipeline,
     concepts: ConceptSet,
     words: WordEncodings,
+    ballot: Ballot,
     batch: Batch,
     call: dict[str, Any],
 ) -> dict[str, NDArray[Any]]:
@@ -166,7 +176,7 @@ def _vote(
             ]
         )
 
-    tap = ConceptVotes(words, counts, draw)
+    tap = ConceptVotes(words, counts, draw, ballot)
     _, attachment = run_batch(pipe, batch, tap, output_type="latent", **call)
     by_prompt, by_call = tap.result()
     return {
