@@ -76,7 +76,7 @@ WEAKENING = Schema(
 )
 EFFECTS = Schema(
     "effects",
-    {"effect": ("head_position", "prompt", "seed")},
+    {"effect": ("head_position", "prompt", "seed"), "plain": ("prompt", "seed")},
     {"image": ("head_position", "prompt", "seed")},
     HEAD_COORDS,
 )

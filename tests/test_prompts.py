@@ -5,7 +5,7 @@ from hrvlab.prompts import read_prompts
 
 
 def test_the_shipped_list_is_found_by_name():
-    assert len(read_prompts("miniature")) == 256
+    assert len(read_prompts("miniature")) == 512
 
 
 def test_a_text_file_has_one_prompt_a_line(tmp_path):

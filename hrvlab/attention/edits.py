@@ -33,7 +33,7 @@ class Rescale:
     ----------
     factors : ndarray of float, shape (head_position,) or (prompt, head_position)
         One factor a head, in the published order; with a leading dim, one row a prompt.
-    words : str or sequence of str
+    words : str or sequence of str, or a sequence of those for every prompt
         A word or phrase, or several; ``"content"`` means every word of the prompt.
     window : tuple of int or None
         First UNet call and past-the-last UNet call in which the edit acts; None: to the end.
@@ -47,7 +47,7 @@ class Rescale:
     """
 
     factors: HeadFactors
-    words: str | Sequence[str] = CONTENT
+    words: str | Sequence[str] | Sequence[Sequence[str]] = CONTENT
     window: tuple[int, int | None] = (0, None)
     model: str | None = None
 
@@ -69,9 +69,14 @@ class Rescale:
 
     def for_prompts(self, indices: Sequence[int]) -> Rescale:
         """Give the edit for some of the prompts only."""
-        if self.factors.ndim == 1:
-            return self
-        return replace(self, factors=self.factors[list(indices)])
+        factors = self.factors if self.factors.ndim == 1 else self.factors[list(indices)]
+        words = [self.words[index] for index in indices] if self._each else self.words
+        return replace(self, factors=factors, words=words)
+
+    @property
+    def _each(self) -> bool:
+        """Whether every prompt has words of its own."""
+        return not isinstance(self.words, str) and not isinstance(self.words[0], str)
 
     def columns(self, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> TokenMask:
         """Mark the token columns that the edit acts on in each prompt.
@@ -82,15 +87,13 @@ class Rescale:
             If a word is not in a prompt.
         """
         mask = np.zeros((len(prompts), tokenizer.model_max_length), bool)
-        words = [self.words] if isinstance(self.words, str) else self.words
-        for row, prompt in zip(mask, prompts, strict=True):
-            for word in words:
-                whole = word == CONTENT and isinstance(self.words, str)
-                row[
-                    content_columns(tokenizer, prompt)
-                    if whole
-                    else word_columns(tokenizer, prompt, word)
-                ] = True
+        of_prompts = self.words if self._each else [self.words] * len(prompts)
+        for row, prompt, words in zip(mask, prompts, of_prompts, strict=True):
+            if words == CONTENT:
+                row[content_columns(tokenizer, prompt)] = True
+                continue
+            for word in [words] if isinstance(words, str) else words:
+                row[word_columns(tokenizer, prompt, str(word))] = True
         return mask
 
 

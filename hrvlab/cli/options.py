@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from hrvlab.errors import ParameterError
+from hrvlab.prompts import read_prompts
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

@@ -26,6 +26,7 @@ from hrvlab.cli.options import (
 from hrvlab.concepts import ConceptSet
 from hrvlab.errors import ParameterError
 from hrvlab.models.load import MINIATURE, load
+from hrvlab.prompts import read_prompts
 from hrvlab.relevance.diagnosis import give_verdict
 from hrvlab.relevance.fidelity import check_count
 from hrvlab.relevance.vectors import relevance, save_relevance

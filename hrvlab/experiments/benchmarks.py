@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 import numpy as np
 import yaml
@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from hrvlab.errors import ParameterError
 from hrvlab.paths import data_path
+
+Split = Literal["dev", "test"]
 
 
 class Weakening(BaseModel):
@@ -22,6 +24,8 @@ class Weakening(BaseModel):
         With ``{word}``, and ``{noun}`` if there are nouns.
     words : list of str
         Words of the concept; a prompt's pictures are scored against its word.
+    dev : list of str
+        Those of the words on which settings may be chosen; the others are for testing.
     nouns : list of str
     """
 
@@ -29,6 +33,7 @@ class Weakening(BaseModel):
 
     template: str
     words: list[str]
+    dev: list[str] = []
     nouns: list[str] = [""]
 
 
@@ -38,12 +43,15 @@ class WeakeningBenchmark(BaseModel):
     Parameters
     ----------
     source : str
+    seeds : dict of str to int
+        The first seed of each split.
     concepts : dict of str to Weakening
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     source: str = ""
+    seeds: dict[Split, int] = {"test": 0, "dev": 100}
     concepts: dict[str, Weakening]
 
 
@@ -252,7 +260,11 @@ def read_form(kind: str, form: type[Benchmark], source: str | Path) -> Benchmark
 
 
 def weakening_prompts(
-    benchmark: WeakeningBenchmark, concept: str, count: int | None = None
+    benchmark: WeakeningBenchmark,
+    concept: str,
+    count: int | None = None,
+    *,
+    split: Split | None = None,
 ) -> tuple[list[str], list[str]]:
     """Write the prompts of one concept.
 
@@ -262,6 +274,8 @@ def weakening_prompts(
     concept : str
     count : int, optional
         Take that many, evenly spread over all; default: all.
+    split : {'dev', 'test'}, optional
+        Only prompts with words for choosing settings, or only those for testing; default: all.
 
     Returns
     -------
@@ -282,7 +296,10 @@ def weakening_prompts(
         (entry.template.format(word=word, noun=noun), word)
         for noun in entry.nouns
         for word in entry.words
+        if split is None or (word in entry.dev) == (split == "dev")
     ]
+    if not pairs:
+        raise ParameterError(f"{concept!r} has no prompts for {split}")
     if count is not None and not 0 < count <= len(pairs):
         raise ParameterError(f"{concept!r} has 1 to {len(pairs)} prompts, not {count}")
     chosen = np.linspace(0, len(pairs), count or len(pairs), endpoint=False).astype(int)

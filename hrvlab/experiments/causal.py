@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
@@ -19,6 +18,8 @@ from hrvlab.experiments.scoring import Score, score_names
 from hrvlab.experiments.sweep import check, open_ledger, sweep
 from hrvlab.ledger import keep
 from hrvlab.models.heads import head_table
+from hrvlab.relevance.similarity import mean_ranks
+from hrvlab.relevance.vectors import stack_heads
 from hrvlab.store import provenance
 
 SPLITS = 200
@@ -55,7 +56,8 @@ def head_effects(
     seeds : sequence of int
         Of the initial noise.
     tokens : str or sequence of str
-        ``"content"``: every word of the prompt; or a word, or several.
+        ``"content"``: every word of the prompt; ``"scored"``: only the word that its pictures are
+        scored against; or a word, or several.
     window : tuple of int or None
         First UNet call and past-the-last UNet call in which the head is weakened.
     batch_size : int
@@ -70,8 +72,9 @@ def head_effects(
     -------
     xarray.Dataset
         ``effect (head_position, prompt, seed)`` float32, the untouched picture's score less that
-        of the picture drawn without the head: positive where the head matters. For several scores
-        with the leading dim ``witness``.
+        of the picture drawn without the head: positive where the head matters; and ``plain (prompt,
+        seed)``, the untouched picture's score. For several scores both with the leading dim
+        ``witness``.
 
     Raises
     ------
@@ -114,7 +117,9 @@ def head_effects(
             **call,
         ).rename(setting="head_position")
         alone, plain = result.isel(head_position=slice(heads)), result.isel(head_position=heads)
-        effect = alone.assign(effect=-(alone["score"] - plain["score"])).drop_vars("score")
+        effect = alone.assign(
+            effect=-(alone["score"] - plain["score"]), plain=plain["score"]
+        ).drop_vars("score")
         return effect.assign_coords(table.coords).assign_attrs(
             provenance(pipe, "effects", seed=list(seeds), parameters=parameters)
         )
@@ -134,11 +139,7 @@ def rank_correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArra
     ndarray of float64, shape (...)
         NaN where all of a row are equal.
     """
-    ranks = [
-        pd.DataFrame(rows.reshape(-1, rows.shape[-1])).rank(axis=1).to_numpy().reshape(rows.shape)
-        for rows in (a, b)
-    ]
-    x, y = (r - r.mean(axis=-1, keepdims=True) for r in ranks)
+    x, y = (r - r.mean(axis=-1, keepdims=True) for r in map(mean_ranks, (a, b)))
     with np.errstate(invalid="ignore"):
         return (x * y).sum(-1) / np.sqrt((x**2).sum(-1) * (y**2).sum(-1))
 
@@ -194,7 +195,8 @@ def agreement(
     xarray.Dataset
         ``correlation``, ``low`` and ``high`` over ``vector``: Spearman's correlation with the mean
         effect, and its 95 % bootstrap interval over prompts and seeds; the same resamples are drawn
-        for every vector.
+        for every vector. ``lead``, ``lead_low`` and ``lead_high``: by how much the first vector's
+        correlation is higher.
     """
     samples = _samples(effects)
     count = samples.shape[1]
@@ -205,14 +207,46 @@ def agreement(
     drawn = rank_correlation(resampled[:, None], values[None])
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
+    lead_low, lead_high = np.quantile(drawn[:, :1] - drawn, [tail, 1 - tail], axis=0)
+    correlation = rank_correlation(samples.mean(1)[None], values)
     return xr.Dataset(
         {
-            "correlation": ("vector", rank_correlation(samples.mean(1)[None], values)),
+            "correlation": ("vector", correlation),
             "low": ("vector", low),
             "high": ("vector", high),
+            "lead": ("vector", correlation[0] - correlation),
+            "lead_low": ("vector", lead_low),
+            "lead_high": ("vector", lead_high),
         },
         {"vector": list(vectors)},
     )
+
+
+def word_attention(
+    captured: xr.Dataset, columns: Sequence[Sequence[int]], table: xr.Dataset
+) -> xr.DataArray:
+    """Average each head's attention to one word of every prompt: what a vector should beat.
+
+    Parameters
+    ----------
+    captured : xarray.Dataset
+        From `hrvlab.capture`.
+    columns : sequence of sequence of int, shape (prompt, column)
+        The word's token columns in every prompt; their attention is added up.
+    table : xarray.Dataset
+        The model's `head_table`.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims ``(head_position)``, in [0, 1]; mean over prompts and calls.
+    """
+    by_call = captured["attention"].mean("timestep")
+    of_words = [
+        by_call.isel(prompt=prompt, token=list(word)).sum("token")
+        for prompt, word in enumerate(columns)
+    ]
+    return stack_heads(xr.concat(of_words, "prompt").mean("prompt"), table).rename("attention")
 
 
 def _samples(effects: xr.DataArray) -> NDArray[np.float64]:

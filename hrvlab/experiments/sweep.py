@@ -24,6 +24,7 @@ from hrvlab.typing import HeadFactors
 # Part of every plan: units computed by another version of this algorithm are not mixed in.
 ALGORITHM = 2
 DIMS = ("setting", "prompt", "seed")
+SCORED = "scored"
 
 
 def open_ledger(pipe: DiffusionPipeline, store: str | Path, parameters: dict[str, Any]) -> Ledger:
@@ -61,7 +62,7 @@ def check(
         raise ParameterError(f"{len(prompts)} prompts need as many texts, got {len(texts)}")
     check_texts(score, texts)
     plan_batches(prompts, seeds, batch_size)
-    Rescale(settings, tokens, window).columns(pipe.tokenizer, prompts)
+    Rescale(settings, _words(tokens, texts), window).columns(pipe.tokenizer, prompts)
 
 
 def sweep(
@@ -95,7 +96,8 @@ def sweep(
     seeds : sequence of int
         Of the initial noise.
     tokens : str or sequence of str
-        ``"content"``: every word of the prompt; or a word, or several.
+        ``"content"``: every word of the prompt; ``"scored"``: only the word that its pictures are
+        scored against; or a word, or several.
     window : tuple of int or None
         First UNet call and past-the-last UNet call in which the settings act.
     batch_size : int
@@ -130,10 +132,11 @@ def sweep(
                 tuple(drawn),
                 tuple(seeds[seed] for seed in drawn_seeds),
             )
-            edit = Rescale(settings[set_to], tokens, window)
+            of_drawn = [texts[prompt] for prompt in drawn]
+            edit = Rescale(settings[set_to], _words(tokens, of_drawn), window)
             made, _ = run_batch(pipe, batch, edit, output_type="np", **call)
             images = as_uint8(made)
-            unit = {"score": rate(score, images, [texts[prompt] for prompt in drawn])}
+            unit = {"score": rate(score, images, of_drawn)}
             if ledger:
                 keep_images(ledger.folder, names[chunk], images)
                 ledger.finish(number, **unit)
@@ -151,3 +154,10 @@ def sweep(
             "seed": list(seeds),
         },
     ).transpose(*witnesses, *DIMS)
+
+
+def _words(
+    tokens: str | Sequence[str], texts: Sequence[str]
+) -> str | Sequence[str] | Sequence[Sequence[str]]:
+    """Say which words of prompts with these texts are edited."""
+    return [[text] for text in texts] if tokens == SCORED else tokens

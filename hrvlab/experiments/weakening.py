@@ -110,7 +110,8 @@ def weaken(
     seeds : sequence of int
         Of the initial noise; random orders use the first.
     tokens : str or sequence of str
-        ``"content"``: every word of the prompt; or a word, or several.
+        ``"content"``: every word of the prompt; ``"scored"``: only the word that its pictures are
+        scored against; or a word, or several.
     window : tuple of int or None
         First UNet call and past-the-last UNet call in which heads are weakened.
     batch_size : int

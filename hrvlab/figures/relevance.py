@@ -21,6 +21,7 @@ def relevance_map(hrv: xr.DataArray) -> go.Figure:
     Parameters
     ----------
     hrv : xarray.DataArray, dims (concept, head_position)
+        With the coordinate ``halves``, the menu says how well halves of the prompts agree.
     """
     grid = unstack_heads(hrv)
     rows = [
@@ -45,41 +46,55 @@ def relevance_map(hrv: xr.DataArray) -> go.Figure:
         )
     figure.update_xaxes(title="head", dtick=1 if grid.sizes["head"] < 12 else 5)
     figure.update_yaxes(autorange="reversed")
-    figure.update_layout(updatemenus=[menu(concepts)])
+    labels = concepts
+    if "halves" in hrv.coords:
+        labels = [
+            f"{concept} (halves agree: {float(half):.2f})"
+            for concept, half in zip(concepts, hrv["halves"].values, strict=True)
+        ]
+    figure.update_layout(updatemenus=[menu(labels)])
     return styled(figure, title="Relevance of every head (1 is the mean)", height=520)
 
 
-def top_heads(hrv: xr.DataArray, ranking: xr.DataArray, count: int = 10) -> go.Figure:
+def top_heads(top: xr.Dataset) -> go.Figure:
     """Show the most relevant heads of a concept, the concept chosen from a menu.
 
     Parameters
     ----------
-    hrv : xarray.DataArray, dims (concept, head_position)
-    ranking : xarray.DataArray, dims (concept, rank)
-        From `hrvlab.relevance.vectors.rank`.
-    count : int
+    top : xarray.Dataset, dims (concept, rank)
+        From `hrvlab.relevance.uncertainty.top_heads_with_interval`.
     """
-    concepts = [str(name) for name in hrv["concept"].values]
-    labels = hrv["label"].values
+    concepts = [str(name) for name in top["concept"].values]
     figure = go.Figure()
     for index, concept in enumerate(concepts):
-        positions = ranking.isel(concept=index, rank=slice(count)).values
+        one = top.isel(concept=index)
+        mean = one["relevance"].values
         figure.add_bar(
-            x=hrv.isel(concept=index).values[positions],
+            x=mean,
             y=[
                 str(label).replace(", layer: ", " ").replace(", head: ", " · head ")
-                for label in labels[positions]
+                for label in one["label"].values
             ],
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": one["high"].values - mean,
+                "arrayminus": mean - one["low"].values,
+                "thickness": 1.2,
+            },
             orientation="h",
             marker_color=ACCENT,
             visible=index == 0,
             name=concept,
-            hovertemplate="%{y}: %{x:.2f}<extra></extra>",
+            text=[f"{stable:.0%}" for stable in one["stability"].values],
+            textposition="inside",
+            insidetextanchor="start",
+            hovertemplate="%{y}: %{x:.2f}, in the top of %{text} of resamples<extra></extra>",
         )
     figure.update_yaxes(autorange="reversed")
-    figure.update_xaxes(title="relevance")
+    figure.update_xaxes(title="relevance, 95 % interval; inside: how often it is among these heads")
     figure.update_layout(updatemenus=[menu(concepts)], showlegend=False)
-    return styled(figure, title=f"The {count} most relevant heads", height=420)
+    return styled(figure, title=f"The {top.sizes['rank']} most relevant heads", height=420)
 
 
 def vote_counts(hrv: xr.DataArray) -> go.Figure:
@@ -163,13 +178,15 @@ def reliability(correlation: xr.DataArray) -> go.Figure:
     return styled(figure, title="How reliable each vector is", height=130 + 22 * len(ordered))
 
 
-def convergence_curves(agreement: xr.DataArray) -> go.Figure:
+def convergence_curves(agreement: xr.DataArray, *, of: str = "correlation") -> go.Figure:
     """Show how the agreement of two sets of prompts grows with their size.
 
     Parameters
     ----------
     agreement : xarray.DataArray, dims (prompts, concept)
         From `hrvlab.relevance.uncertainty.convergence`.
+    of : str
+        What kind of correlation it is.
     """
     figure = go.Figure()
     for concept in agreement["concept"].values:
@@ -182,7 +199,7 @@ def convergence_curves(agreement: xr.DataArray) -> go.Figure:
         )
     figure.add_hline(0.9, line_dash="dot", line_color=QUIET)
     figure.update_xaxes(title="prompts in each set", type="log", dtick="D1")
-    figure.update_yaxes(title="correlation")
+    figure.update_yaxes(title=of)
     return styled(figure, title="How many prompts are enough", height=480)
 
 

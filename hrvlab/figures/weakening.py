@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import plotly.graph_objects as go
 import xarray as xr
+from plotly.subplots import make_subplots
 
-from hrvlab.figures.style import ACCENT, INK, QUIET, faded, styled
+from hrvlab.figures.style import ACCENT, INK, QUIET, faded, harmless, styled
 
 COLORS = {"MoRHF": ACCENT, "LeRHF": "#3b6ea5", "random": QUIET}
 MEANINGS = {
@@ -13,24 +16,120 @@ MEANINGS = {
     "LeRHF": "least relevant heads first",
     "random": "random order",
 }
+VECTORS = (ACCENT, "#3b6ea5", QUIET, "#4f8a5b", "#b07a2a")
+COLUMNS = 4
 
 
-def weakening_curves(summary: xr.Dataset, concept: str) -> go.Figure:
-    """Show the score against the share of weakened heads, one band for each kind of order.
+def weakening_curves(summary: xr.Dataset, *, title: str) -> go.Figure:
+    """Show every concept's score against the share of weakened heads, with bands.
 
     Parameters
     ----------
-    summary : xarray.Dataset, dims (kind, weakened)
+    summary : xarray.Dataset, dims (concept, kind, weakened)
         ``mean``, ``low`` and ``high`` with the coordinate ``share``.
-    concept : str
+    title : str
     """
-    figure = go.Figure()
-    share = summary["share"].values
-    for kind in (str(kind) for kind in summary["kind"].values):
-        one = summary.sel(kind=kind)
-        figure.add_scatter(
+    names = [str(name) for name in summary["concept"].values]
+    columns = min(COLUMNS, len(names))
+    rows = -(-len(names) // columns)
+    figure = make_subplots(
+        rows,
+        columns,
+        subplot_titles=[harmless(name) for name in names],
+        horizontal_spacing=0.05,
+        vertical_spacing=0.3 / rows,
+    )
+    for index, concept in enumerate(names):
+        row, column = divmod(index, columns)
+        for trace in _curves(summary.sel(concept=concept), legend=index == 0):
+            figure.add_trace(trace, row + 1, column + 1)
+    figure.update_xaxes(tickformat=".0%").update_annotations(font_size=13)
+    figure.update_xaxes(title="heads weakened", row=rows)
+    figure.update_xaxes(title_font_size=12)
+    return _headed(figure, title=harmless(title), height=150 + 220 * rows)
+
+
+def area_gaps(gaps: xr.Dataset) -> go.Figure:
+    """Show the area gaps of every concept with their intervals, one panel for each witness.
+
+    Parameters
+    ----------
+    gaps : xarray.Dataset, dims (witness, concept, kind)
+        ``mean``, ``low`` and ``high``; positive where the vector orders heads better.
+    """
+    kinds = [str(kind) for kind in gaps["kind"].values]
+    return _panels(
+        gaps,
+        "witness",
+        {f"against {MEANINGS[kind]}": gaps.sel(kind=kind) for kind in kinds},
+        [COLORS[kind] for kind in kinds],
+        axis="area gap",
+        title="How much better than other orders: area gap, 95 % interval",
+    )
+
+
+def ablation_gaps(gaps: xr.Dataset) -> go.Figure:
+    """Show the area gaps of every variant with their intervals, one panel for each concept.
+
+    Parameters
+    ----------
+    gaps : xarray.Dataset, dims (concept, variant, kind)
+        ``mean``, ``low`` and ``high``; positive where the vector orders heads better.
+    """
+    kinds = [str(kind) for kind in gaps["kind"].values]
+    return _panels(
+        gaps,
+        "concept",
+        {f"against {MEANINGS[kind]}": gaps.sel(kind=kind) for kind in kinds},
+        [COLORS[kind] for kind in kinds],
+        axis="area gap",
+        title="What the result rests on: area gap, 95 % interval",
+    )
+
+
+def causal_agreement(found: xr.Dataset) -> go.Figure:
+    """Show how well vectors foretell what single heads do, one panel for each witness.
+
+    Parameters
+    ----------
+    found : xarray.Dataset, dims (witness, concept, vector)
+        ``correlation``, ``low`` and ``high``, and ``ceiling (witness, concept)``: the most that any
+        vector could be expected to reach.
+    """
+    vectors = [str(vector) for vector in found["vector"].values]
+    dots = found.rename(correlation="mean")
+    figure = _panels(
+        dots,
+        "witness",
+        {vector: dots.sel(vector=vector) for vector in vectors},
+        VECTORS[: len(vectors)],
+        axis="rank correlation",
+        title="Does a vector know what heads do? Rank correlation, 95 % interval",
+    )
+    for number, witness in enumerate(found["witness"].values):
+        ceiling = go.Scatter(
+            x=found["ceiling"].sel(witness=witness).values,
+            y=[str(name) for name in found["concept"].values],
+            mode="markers",
+            orientation="h",
+            name="most to be expected",
+            legendgroup="ceiling",
+            showlegend=number == 0,
+            marker={"symbol": "line-ns-open", "size": 16, "color": INK},
+            hovertemplate="%{y}: %{x:.2f}",
+        )
+        figure.add_trace(ceiling, 1, number + 1)
+    return figure
+
+
+def _curves(one: xr.Dataset, *, legend: bool) -> Iterator[go.Scatter]:
+    """Give a concept's band and curve for each kind of order."""
+    share = one["share"].values
+    for kind in (str(kind) for kind in one["kind"].values):
+        mean, low, high = (one[name].sel(kind=kind).values for name in ("mean", "low", "high"))
+        yield go.Scatter(
             x=[*share, *share[::-1]],
-            y=[*one["high"].values, *one["low"].values[::-1]],
+            y=[*high, *low[::-1]],
             fill="toself",
             fillcolor=faded(COLORS[kind]),
             mode="lines",
@@ -39,94 +138,79 @@ def weakening_curves(summary: xr.Dataset, concept: str) -> go.Figure:
             showlegend=False,
             legendgroup=kind,
         )
-        figure.add_scatter(
+        yield go.Scatter(
             x=share,
-            y=one["mean"].values,
+            y=mean,
             mode="lines+markers",
             line={"color": COLORS[kind]},
+            marker={"size": 5},
             name=MEANINGS[kind],
             legendgroup=kind,
+            showlegend=legend,
             hovertemplate="%{x:.0%} of heads: %{y:.3f}",
         )
-    figure.update_xaxes(title="share of heads weakened", tickformat=".0%")
-    figure.update_yaxes(title="score")
-    figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
-    return styled(figure, title=f"{concept}: what is left of it", height=440)
 
 
-def area_gaps(gaps: xr.Dataset) -> go.Figure:
-    """Show the area gaps of every concept with their intervals.
-
-    Parameters
-    ----------
-    gaps : xarray.Dataset, dims (concept, kind)
-        ``mean``, ``low`` and ``high``; positive where the vector orders heads better.
-    """
-    figure = go.Figure()
-    names = [str(name) for name in gaps["concept"].values]
-    for kind in (str(kind) for kind in gaps["kind"].values):
-        one = gaps.sel(kind=kind)
-        label = f"against {MEANINGS[kind]}"
-        figure.add_trace(_dots(one["mean"], one["low"], one["high"], names, COLORS[kind], label))
-    figure.add_vline(0, line_color=INK, line_width=1)
-    figure.update_xaxes(title="area gap, with 95 % interval")
-    figure.update_yaxes(autorange="reversed")
-    figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
-    return styled(figure, title="How much better than other orders", height=160 + 40 * len(names))
-
-
-def causal_agreement(found: xr.Dataset) -> go.Figure:
-    """Show how well vectors foretell what single heads do, for every concept.
-
-    Parameters
-    ----------
-    found : xarray.Dataset, dims (concept, vector)
-        ``correlation``, ``low`` and ``high``, and ``ceiling (concept)``: the most that any vector
-        could be expected to reach.
-    """
-    figure = go.Figure()
-    names = [str(name) for name in found["concept"].values]
-    colors = (ACCENT, "#3b6ea5", "#4f8a5b", QUIET)
-    for vector, color in zip(map(str, found["vector"].values), colors, strict=False):
-        one = found.sel(vector=vector)
-        figure.add_trace(_dots(one["correlation"], one["low"], one["high"], names, color, vector))
-    figure.add_scatter(
-        x=found["ceiling"].values,
-        y=names,
-        mode="markers",
-        name="most to be expected",
-        marker={"symbol": "line-ns-open", "size": 16, "color": INK},
-        hovertemplate="%{y}: %{x:.2f}",
+def _panels(
+    summary: xr.Dataset,
+    panel: str,
+    groups: dict[str, xr.Dataset],
+    colors: Sequence[str],
+    *,
+    axis: str,
+    title: str,
+) -> go.Figure:
+    """Show dots with intervals, a panel for each entry of one dim and a row for each of another."""
+    names = [str(name) for name in summary[panel].values]
+    (along,) = set(next(iter(groups.values()))["mean"].dims) - {panel}
+    rows = [str(name) for name in summary[along].values]
+    figure = make_subplots(
+        1,
+        len(names),
+        shared_yaxes=True,
+        subplot_titles=[harmless(name) for name in names] if len(names) > 1 else None,
+        horizontal_spacing=0.03,
     )
+    for column, name in enumerate(names):
+        for (label, group), color in zip(groups.items(), colors, strict=True):
+            dots = _dots(group.sel({panel: name}), rows, color, label, legend=column == 0)
+            figure.add_trace(dots, 1, column + 1)
     figure.add_vline(0, line_color=INK, line_width=1)
-    figure.update_xaxes(title="rank correlation with each head's own effect, 95 % interval")
-    figure.update_yaxes(autorange="reversed")
-    figure.update_layout(
-        scattermode="group", legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}
-    )
-    return styled(figure, title="Does a vector know what heads do?", height=160 + 60 * len(names))
+    figure.update_xaxes(title=axis, title_font_size=12).update_yaxes(autorange="reversed")
+    figure.update_annotations(font_size=13).update_layout(scattermode="group")
+    height = 190 + (10 + 12 * len(groups)) * len(rows)
+    return _headed(figure, title=title, height=height).update_layout(margin_l=190)
 
 
 def _dots(
-    mean: xr.DataArray,
-    low: xr.DataArray,
-    high: xr.DataArray,
-    rows: list[str],
-    color: str,
-    name: str,
+    one: xr.Dataset, rows: Sequence[str], color: str, name: str, *, legend: bool
 ) -> go.Scatter:
     """Dots with their intervals, one a row."""
     return go.Scatter(
-        x=mean.values,
-        y=rows,
+        x=one["mean"].values,
+        y=list(rows),
         mode="markers",
+        orientation="h",
         name=name,
-        marker={"color": color, "size": 10},
+        legendgroup=name,
+        showlegend=legend,
+        marker={"color": color, "size": 8},
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": (high - mean).values,
-            "arrayminus": (mean - low).values,
+            "array": (one["high"] - one["mean"]).values,
+            "arrayminus": (one["mean"] - one["low"]).values,
+            "thickness": 1.2,
         },
         hovertemplate="%{y}: %{x:.3f}",
+    )
+
+
+def _headed(figure: go.Figure, *, title: str, height: int) -> go.Figure:
+    """Put the title, below it the legend in a line, and below that the panels."""
+    legend = {"orientation": "h", "x": 0.01, "xref": "container", "yref": "container"}
+    return styled(figure, title=title, height=height).update_layout(
+        margin_t=110,
+        title={"y": 1 - 15 / height, "yanchor": "top"},
+        legend={**legend, "y": 1 - 45 / height, "yanchor": "top"},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -22,6 +23,21 @@ def cosines(rows: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray
     unit = rows / np.linalg.norm(rows, axis=-1, keepdims=True)
     other = others / np.linalg.norm(others, axis=-1, keepdims=True)
     return unit @ np.swapaxes(other, -1, -2)
+
+
+def mean_ranks(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Give each number's rank along the last axis, lowest first; ties share their mean rank.
+
+    Parameters
+    ----------
+    rows : ndarray of float, shape (..., n)
+
+    Returns
+    -------
+    ndarray of float64, shape (..., n)
+    """
+    flat = pd.DataFrame(rows.reshape(-1, rows.shape[-1]))
+    return flat.rank(axis=1).to_numpy().reshape(rows.shape)
 
 
 def concept_similarity(hrv: xr.DataArray) -> xr.DataArray:

@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hrvlab.errors import ParameterError
+from hrvlab.relevance.similarity import mean_ranks
 from hrvlab.relevance.vectors import normalise, rank
 
 
@@ -77,9 +78,47 @@ def top_head_stability(hrv: xr.DataArray, draws: xr.DataArray, count: int = 10) 
     return top.copy(data=found.mean(0)).rename("stability")
 
 
+def top_heads_with_interval(
+    hrv: xr.DataArray, draws: xr.DataArray, count: int = 10, *, level: float = 0.95
+) -> xr.Dataset:
+    """Give each concept's top heads with what resampled prompts say of them.
+
+    Parameters
+    ----------
+    hrv : xarray.DataArray, dims (concept, head_position)
+    draws : xarray.DataArray, dims (draw, concept, head_position)
+        From `bootstrap_relevance`.
+    count : int
+        How many heads are the top.
+    level : float
+        Share of draws inside the interval.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over ``(concept, rank)``: ``relevance``, the ends ``low`` and ``high`` of its bootstrap
+        interval over prompts, the head's ``label``, and ``stability`` as of `top_head_stability`.
+    """
+    stability = top_head_stability(hrv, draws, count)
+    heads = rank(hrv).isel(rank=slice(count))
+    tail = (1 - level) / 2
+    low, high = np.nanquantile(
+        draws.transpose("draw", "concept", "head_position"), [tail, 1 - tail], axis=0
+    )
+    of_all = {"relevance": hrv.transpose("concept", "head_position").values}
+    of_all |= {"low": low, "high": high}
+    chosen = {
+        name: (("concept", "rank"), np.take_along_axis(values, heads.values, 1))
+        for name, values in of_all.items()
+    }
+    labels = ("concept", "rank"), hrv["label"].values[heads.values]
+    return xr.Dataset({**chosen, "label": labels, "stability": stability})
+
+
 def convergence(
     votes: xr.Dataset,
     *,
+    ranked: bool = False,
     sizes: Sequence[int] | None = None,
     resamples: int = 20,
     seed: int = 0,
@@ -90,6 +129,8 @@ def convergence(
     ----------
     votes : xarray.Dataset
         From `collect_votes`.
+    ranked : bool
+        Correlate the ranks of heads (Spearman) instead of their relevance (Pearson).
     sizes : sequence of int, optional
         Prompts in each set, at most half of all; default: doubling from 4.
     resamples : int
@@ -118,7 +159,10 @@ def convergence(
     orders = [rng.permutation(len(counts)) for _ in range(resamples)]
     found = [
         np.nanmean(
-            [_correlations(counts[order[:size]], counts[order[-size:]]) for order in orders],
+            [
+                _correlations(counts[order[:size]], counts[order[-size:]], ranked=ranked)
+                for order in orders
+            ],
             axis=0,
         )
         for size in chosen
@@ -136,11 +180,13 @@ def _doubling(half: int) -> list[int]:
     return [*sizes, half] if half else []
 
 
-def _correlations(first: NDArray[np.integer], second: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Pearson correlation of each concept's vectors from two sets of votes."""
-    one, other = (
-        (vectors - vectors.mean(-1, keepdims=True))
-        for vectors in (normalise(first.sum(0)), normalise(second.sum(0)))
-    )
+def _correlations(
+    first: NDArray[np.integer], second: NDArray[np.integer], *, ranked: bool
+) -> NDArray[np.float64]:
+    """Correlation of each concept's vectors from two sets of votes."""
+    both = [normalise(votes.sum(0)) for votes in (first, second)]
+    if ranked:
+        both = [mean_ranks(vectors) for vectors in both]
+    one, other = (vectors - vectors.mean(-1, keepdims=True) for vectors in both)
     norms = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
     return np.divide((one * other).sum(-1), norms, out=np.full(len(one), np.nan), where=norms > 0)

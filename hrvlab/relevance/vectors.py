@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hrvlab.errors import ConceptError, ModelError, ParameterError
 from hrvlab.models.heads import head_table
 from hrvlab.models.load import fingerprint
+from hrvlab.relevance.similarity import split_half_correlation
 from hrvlab.store import read_dataset, write_dataset
 
 
@@ -49,7 +50,9 @@ def relevance(votes: xr.Dataset) -> xr.DataArray:
     -------
     xarray.DataArray
         Dims ``(concept, head_position)``; each row sums to the number of head positions. The
-        coordinate ``votes`` says on how many votes each concept rests.
+        coordinates say how far each concept's vector can be trusted: ``votes``, on how many it
+        rests; ``halves``, the plain Pearson correlation, not stepped up, between the vectors of the
+        even and of the odd prompts (not there for a single prompt).
 
     Raises
     ------
@@ -60,7 +63,11 @@ def relevance(votes: xr.Dataset) -> xr.DataArray:
     -----
     Section 3 of arXiv 2412.02237.
     """
-    return _from_counts(votes, votes["votes_by_timestep"].sum("timestep"))
+    vectors = _from_counts(votes, votes["votes_by_timestep"].sum("timestep"))
+    if votes.sizes["prompt"] < 2:
+        return vectors
+    halves = split_half_correlation(relevance_by_half(votes))
+    return vectors.assign_coords(halves=("concept", halves.values))
 
 
 def relevance_by_timestep(votes: xr.Dataset) -> xr.DataArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from hrvlab.attention import ConceptVotes
+from hrvlab.attention import PUBLISHED_BALLOT, Ballot, ConceptVotes
 from hrvlab.concepts import ConceptSet
 from hrvlab.errors import ParameterError
 from hrvlab.forecast import CHUNK_BYTES
@@ -64,6 +65,7 @@ def collect_votes(
     *,
     seed: int = 0,
     batch_size: int = 8,
+    ballot: Ballot = PUBLISHED_BALLOT,
     store: str | Path | None = None,
     client: Client | None = None,
     progress: bool = True,
@@ -83,6 +85,8 @@ def collect_votes(
         Of the initial noise and the word draws, both keyed by the prompt's number too.
     batch_size : int
         Prompts that go through the model together; part of the plan.
+    ballot : Ballot
+        How heads vote; default: as published.
     store : str or Path, optional
         Keeps finished batches and the result, in a folder of its own for every plan; None keeps
         nothing.
@@ -97,7 +101,7 @@ def collect_votes(
     -------
     xarray.Dataset
         ``votes_by_prompt (prompt, head_position, concept)`` and ``votes_by_timestep (timestep,
-        head_position, concept)``, integers. For each head, votes sum to prompts × calls.
+        head_position, concept)``, integers. For each head, single votes sum to prompts × calls.
 
     Raises
     ------
@@ -117,7 +121,12 @@ def collect_votes(
         )
     batches = plan_batches(prompts, [seed], batch_size)
     family_of(pipe)
-    parameters = {"prompts": list(prompts), "batch_size": batch_size, **call}
+    parameters = {
+        "prompts": list(prompts),
+        "batch_size": batch_size,
+        "ballot": asdict(ballot),
+        **call,
+    }
     ledger = None
     if store is not None:
         plan = {
@@ -137,9 +146,9 @@ def collect_votes(
             from hrvlab.cluster import spread
 
             units = {number: (batches[number], call) for number in missing}
-            yield from spread(client, pipe, voter, (concepts,), units)
+            yield from spread(client, pipe, voter, (concepts, ballot), units)
             return
-        vote = voter(pipe, concepts)
+        vote = voter(pipe, concepts, ballot)
         for number in missing:
             yield number, vote(batches[number], call)
 
@@ -223,15 +232,18 @@ def _stream(ledger: Ledger, batches: Sequence[Batch], shape: tuple[int, int]) ->
     )
 
 
-def voter(pipe: DiffusionPipeline, concepts: ConceptSet) -> Callable[[Batch, dict[str, Any]], Unit]:
+def voter(
+    pipe: DiffusionPipeline, concepts: ConceptSet, ballot: Ballot
+) -> Callable[[Batch, dict[str, Any]], Unit]:
     """Give the function that counts the votes of a batch; the words are encoded here, once."""
-    return partial(_vote, pipe, concepts, concepts.encode(pipe))
+    return partial(_vote, pipe, concepts, concepts.encode(pipe), ballot)
 
 
 def _vote(
     pipe: DiffusionPipeline,
     concepts: ConceptSet,
     words: WordEncodings,
+    ballot: Ballot,
     batch: Batch,
     call: dict[str, Any],
 ) -> Unit:
@@ -247,7 +259,7 @@ def _vote(
             axis=1,
         )
 
-    tap = ConceptVotes(words, counts, draw)
+    tap = ConceptVotes(words, counts, draw, ballot)
     _, attachment = run_batch(pipe, batch, tap, output_type="latent", **call)
     by_prompt, by_call = tap.result()
     return {

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hrvlab.attention import Rescale, attach
 from hrvlab.errors import ParameterError
@@ -76,6 +78,27 @@ def test_each_prompt_may_have_its_own_factors_and_several_images():
     close(ours, theirs)
 
 
+@settings(max_examples=12, deadline=None)
+@given(
+    data=st.data(),
+    count=st.integers(1, 3),
+    share=st.floats(0, 1),
+    factor=st.sampled_from([-2.0, -1.0, 0.0, 0.5, 3.0]),
+)
+def test_any_heads_of_any_sample_of_any_batch_are_as_on_the_explicit_maps(
+    data, count, share, factor
+):
+    """As in a weakening sweep: every picture of a batch has its own weakened heads."""
+    prompts = data.draw(st.lists(st.sampled_from(PROMPTS), min_size=count, max_size=count))
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    weakened = np.random.default_rng(seed).random((count, HEADS)) < share
+    factors = np.where(weakened, factor, 1.0)
+    pipe = tiny_sd()
+    with attach(pipe, Rescale(factors), prompts=prompts):
+        ours = run(pipe, prompts)
+    close(ours, oracle(pipe, prompts, factors))
+
+
 def test_outside_its_window_it_does_nothing():
     factors = np.full(HEADS, -2.0)
     pipe = tiny_sd()
@@ -122,6 +145,17 @@ def test_half_precision_stays_half_precision(name, dtype):
 def test_only_the_named_word_is_touched():
     mask = Rescale(np.ones(HEADS), ["red", "car"]).columns(tiny_sd().tokenizer, ["a red car"])
     assert np.flatnonzero(mask[0]).tolist() == [2, 3]
+
+
+def test_every_prompt_may_have_words_of_its_own():
+    edit = Rescale(np.ones(HEADS), [["red"], ["blue", "cat"]])
+    tokenizer = tiny_sd().tokenizer
+    mask = edit.columns(tokenizer, PROMPTS)
+    for row, prompt, words in zip(mask, PROMPTS, edit.words, strict=True):
+        alone = Rescale(np.ones(HEADS), words).columns(tokenizer, [prompt])
+        np.testing.assert_array_equal(row, alone[0])
+    second = edit.for_prompts([1]).columns(tokenizer, PROMPTS[1:])
+    np.testing.assert_array_equal(second, mask[1:])
 
 
 @pytest.mark.parametrize(

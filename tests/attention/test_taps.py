@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from hrvlab.attention import ConceptVotes, SpatialMaps, TokenMeans, attach
+from hrvlab.attention import Ballot, ConceptVotes, SpatialMaps, TokenMeans, attach
 from hrvlab.errors import CoverageError
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import cross_attention_layers
@@ -67,7 +67,9 @@ def test_spatial_maps_sum_the_columns_of_a_word():
                     )
 
 
-def test_votes_follow_the_published_update_written_out_plainly(concepts):
+@pytest.mark.parametrize("start", [True, False])
+@pytest.mark.parametrize("mass", [True, False])
+def test_votes_follow_the_published_update_written_out_plainly(concepts, mass, start):
     pipe = tiny_sd()
     counts = [len(words) for words in concepts.words]
 
@@ -79,7 +81,7 @@ def test_votes_follow_the_published_update_written_out_plainly(concepts):
     def draw(call, _, samples):
         return np.stack([drawn_words(prompt, call) for prompt in range(samples)], axis=1)
 
-    tap = ConceptVotes(concepts.encode(pipe), counts, draw)
+    tap = ConceptVotes(concepts.encode(pipe), counts, draw, Ballot(mass, start))
     with attach(pipe, tap):
         run(pipe)
     by_sample, by_call = tap.result()
@@ -110,15 +112,19 @@ def test_votes_follow_the_published_update_written_out_plainly(concepts):
                     part = slice(head * 4, (head + 1) * 4) if keys.shape[1] == 8 else None
                     part = part or slice(head * 8, (head + 1) * 8)
                     scores = query[sample][:, part] @ keys[:, part].T * module.scale
-                    mass = torch.softmax(scores, -1).mean(0)
-                    first, means = 1, []
+                    mean = torch.softmax(scores if start else scores[:, 1:], -1).mean(0)
+                    first, means = int(start), []
                     for rows in encoded.content:
-                        means.append(mass[first : first + len(rows)].mean())
+                        means.append(mean[first : first + len(rows)].mean())
                         first += len(rows)
-                    winner = int(torch.stack(means).argmax())
-                    expected[sample, call, layer.start + head, winner] += 1
-    np.testing.assert_array_equal(by_sample, expected.sum(1))
-    np.testing.assert_array_equal(by_call, expected.sum(0))
+                    votes = expected[sample, call, layer.start + head]
+                    if mass:
+                        votes[:] = torch.stack(means).mul(1e6).round()
+                    else:
+                        votes[torch.stack(means).argmax()] += 1
+    rounding = 10 if mass else 0  # millionths
+    np.testing.assert_allclose(by_sample, expected.sum(1), atol=rounding)
+    np.testing.assert_allclose(by_call, expected.sum(0), atol=rounding)
 
 
 def test_ties_go_to_the_first_concept(tiny_pipe):
@@ -140,7 +146,7 @@ def test_every_head_casts_one_vote_a_call_and_sample(tiny_pipe, concepts):
     assert (by_call.sum(-1) == 2).all()
 
 
-@pytest.mark.parametrize("tap", ["means", "votes"])
+@pytest.mark.parametrize("tap", ["means", "votes", "mass"])
 def test_nan_in_the_attention_is_an_error(tiny_pipe, concepts, tap):
     layer = cross_attention_layers(tiny_pipe.unet)[1]
     tiny_pipe.unet.get_submodule(layer.module).to_q.weight.data[:] = float("nan")
@@ -148,6 +154,7 @@ def test_nan_in_the_attention_is_an_error(tiny_pipe, concepts, tap):
     taps = {
         "means": TokenMeans(),
         "votes": ConceptVotes(concepts.encode(tiny_pipe), counts, first_words),
+        "mass": ConceptVotes(concepts.encode(tiny_pipe), counts, first_words, Ballot(mass=True)),
     }
     with attach(tiny_pipe, taps[tap]):
         run(tiny_pipe)

@@ -33,6 +33,26 @@ def test_the_miniature_s_prompts_use_words_of_their_concept():
         assert set(entry.words) <= set(concepts[concept])
 
 
+@pytest.mark.parametrize("name", ["miniature", "published"])
+def test_words_to_choose_settings_on_and_words_to_test_on_do_not_meet(name):
+    benchmark = read_weakening(name)
+    for concept in benchmark.concepts:
+        whole, _ = weakening_prompts(benchmark, concept)
+        test, words = weakening_prompts(benchmark, concept, split="test")
+        assert set(test) <= set(whole)
+        if name == "miniature":
+            dev, other_words = weakening_prompts(benchmark, concept, split="dev")
+            assert len(test) >= 8
+            assert not set(words) & set(other_words)
+            assert sorted(test + dev) == sorted(whole)
+    assert benchmark.seeds["dev"] >= benchmark.seeds["test"] + 100
+
+
+def test_without_words_to_choose_on_there_are_no_such_prompts():
+    with pytest.raises(ParameterError, match="'Color' has no prompts for dev"):
+        weakening_prompts(read_weakening("published"), "Color", split="dev")
+
+
 def test_fewer_prompts_are_spread_over_all():
     benchmark = read_weakening("miniature")
     prompts, _ = weakening_prompts(benchmark, "Color", 5)

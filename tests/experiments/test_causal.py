@@ -4,7 +4,15 @@ import xarray as xr
 
 import hrvlab as hl
 from hrvlab.errors import ParameterError, TokenError
-from hrvlab.experiments.causal import agreement, head_effects, rank_correlation, reliability
+from hrvlab.experiments.causal import (
+    agreement,
+    head_effects,
+    rank_correlation,
+    reliability,
+    word_attention,
+)
+from hrvlab.models.tokens import word_columns
+from hrvlab.relevance.vectors import relevance
 from tests.experiments.test_weakening import PROMPTS, TEXTS, Brightness
 
 GIVEN = {"texts": TEXTS, "score": Brightness(), "num_inference_steps": 2, "progress": False}
@@ -16,10 +24,12 @@ def effects_of(values):
 
 
 def test_an_effect_is_what_the_score_loses_when_one_head_is_weakened(tiny_pipe):
-    effects = head_effects(tiny_pipe, PROMPTS, seeds=[0, 3], factor=0.5, **GIVEN)["effect"]
+    measured = head_effects(tiny_pipe, PROMPTS, seeds=[0, 3], factor=0.5, **GIVEN)
+    effects = measured["effect"]
     call = {"seed": [0, 3], "num_inference_steps": 2, "progress": False}
     texts = [text for text in TEXTS for _ in range(2)]
     plain = Brightness()(hl.generate(tiny_pipe, PROMPTS, **call), texts)
+    np.testing.assert_allclose(measured["plain"], plain.reshape(2, 2), atol=0.2)
     for head in range(effects.sizes["head_position"]):
         factors = np.ones(effects.sizes["head_position"])
         factors[head] = 0.5
@@ -75,6 +85,32 @@ def test_agreement_has_an_interval_around_the_rank_correlation():
     mean = effects.mean(("prompt", "seed")).values
     np.testing.assert_allclose(found["correlation"][0], rank_correlation(mean, true))
     assert found["low"].sel(vector="true") > found["high"].sel(vector="random")
+
+
+def test_attention_to_a_word_is_that_of_its_tokens_in_published_order(tiny_pipe):
+    captured = hl.capture(tiny_pipe, PROMPTS, num_inference_steps=2, progress=False)
+    table = hl.head_table(tiny_pipe.unet)
+    columns = [
+        word_columns(tiny_pipe.tokenizer, *pair) for pair in zip(PROMPTS, TEXTS, strict=True)
+    ]
+    found = word_attention(captured, columns, table)
+    for head in range(table.sizes["head_position"]):
+        layer, number = table["layer"].values[head], table["head"].values[head]
+        both = [
+            captured["attention"].values[prompt, :, layer, number][:, columns[prompt]].sum(-1)
+            for prompt in range(2)
+        ]
+        assert float(found[head]) == pytest.approx(np.mean(both), rel=1e-5)
+
+
+def test_shares_of_votes_agree_exactly_as_their_relevance_does(tiny_pipe, concepts):
+    votes = hl.collect_votes(tiny_pipe, concepts, PROMPTS, num_inference_steps=3, progress=False)
+    shares = votes["votes_by_prompt"].sum("prompt").sel(concept="Color") / 6
+    effects = effects_of(RNG.normal(size=(shares.size, 4, 2)))
+    vectors = {"relevance": relevance(votes).sel(concept="Color"), "shares": shares}
+    found = agreement(effects, vectors)
+    for name in ("correlation", "low", "high"):
+        assert float(found[name][0]) == float(found[name][1])
 
 
 def test_a_word_that_is_not_there_is_refused_before_generating(tiny_pipe):

@@ -96,6 +96,23 @@ def test_every_picture_is_what_weakening_those_heads_alone_draws(tiny_pipe):
             )
 
 
+def test_only_the_word_that_is_scored_may_be_weakened(tiny_pipe):
+    curves = sweep(tiny_pipe, tokens="scored", orders=["MoRHF"])
+    for prompt, text in enumerate(TEXTS):
+        edit = hl.Rescale(np.full(curves["weakened"].values[-1], -2.0), text)
+        # Noise depends on a prompt's number: the prompt is drawn at its own.
+        images = hl.generate(
+            tiny_pipe,
+            [PROMPTS[prompt]] * 2,
+            edit=edit,
+            num_inference_steps=2,
+            progress=False,
+        )
+        expected = Brightness()(images[prompt : prompt + 1], [text])
+        last = curves["score"].isel(order=0, weakened=-1, prompt=prompt, seed=0)
+        np.testing.assert_allclose(last, expected[0], atol=0.2)
+
+
 def test_all_orders_meet_at_no_head_and_at_all_heads(tiny_pipe):
     curves = sweep(tiny_pipe)
     for cut in (0, -1):

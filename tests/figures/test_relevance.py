@@ -18,7 +18,11 @@ from hrvlab.relevance.similarity import (
     place_shares,
     split_half_correlation,
 )
-from hrvlab.relevance.uncertainty import convergence
+from hrvlab.relevance.uncertainty import (
+    bootstrap_relevance,
+    convergence,
+    top_heads_with_interval,
+)
 from tests.pipelines import tiny_sd
 
 
@@ -47,9 +51,17 @@ def test_white_stands_for_the_mean_head(hrv):
         assert middle == pytest.approx(1, rel=1e-3)
 
 
-def test_the_top_heads_descend_from_the_most_relevant(hrv):
-    for trace, row in zip(top_heads(hrv, hrv.hrv.rank(), 4).data, hrv.values, strict=True):
+def test_the_top_heads_descend_from_the_most_relevant(hrv, votes):
+    top = top_heads_with_interval(hrv, bootstrap_relevance(votes, resamples=20), 4)
+    for trace, row in zip(top_heads(top).data, hrv.values, strict=True):
         np.testing.assert_array_equal(trace.x, np.sort(row)[::-1][:4])
+        assert all(text.endswith("%") for text in trace.text)
+
+
+def test_the_menu_says_how_far_each_vector_can_be_trusted(hrv):
+    (chosen,) = relevance_map(hrv).layout.updatemenus
+    for button, half in zip(chosen.buttons, hrv["halves"].values, strict=True):
+        assert button.label.endswith(f"(halves agree: {half:.2f})")
 
 
 def test_vote_counts_are_all_the_votes_there_are(hrv, votes):

@@ -89,5 +89,5 @@ def test_captions_use_the_right_article():
 
 
 def test_the_shipped_prompts_are_captions_of_held_out_scenes():
-    assert read_prompts("miniature") == held_out_captions(256)
+    assert read_prompts("miniature") == held_out_captions(512)
     assert HELD_OUT_WORLD != TRAINING_WORLD

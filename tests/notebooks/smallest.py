@@ -5,8 +5,9 @@ from tests.pipelines import save_tiny_clip, tiny_sd
 # How many figures each chapter then shows.
 FIGURES = {
     "capture": 4,
-    "relevance": 7,
-    "weakening": 3,
+    "relevance": 8,
+    "weakening": 4,
+    "ablations": 2,
     "steering": 3,
     "disambiguation": 4,
     "editing": 4,
@@ -62,8 +63,19 @@ def smallest(folder):
             "tested": ["Color"],
             "benchmark": str(folder / "benchmark.yaml"),
             "prompts_each": 2,
-            "draws": 1,
             "cuts": [4],
+            "judged": False,
+            "clip": str(folder / "clip"),
+            "alone": ["Color"],
+            "alone_steps": 1,
+        },
+        "ablations": {
+            **model,
+            **votes,
+            "steps": 3,
+            "benchmark": str(folder / "benchmark.yaml"),
+            "cuts": [4],
+            "judged": False,
             "clip": str(folder / "clip"),
         },
         "steering": {

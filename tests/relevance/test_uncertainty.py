@@ -8,6 +8,7 @@ from hrvlab.relevance.uncertainty import (
     convergence,
     resample_votes,
     top_head_stability,
+    top_heads_with_interval,
 )
 from hrvlab.relevance.vectors import normalise, relevance
 
@@ -68,8 +69,22 @@ def test_the_same_vector_in_every_draw_is_perfectly_stable():
     assert (top_head_stability(hrv, draws, 4) == 1).all()
 
 
-def test_more_prompts_agree_better():
-    found = convergence(votes(prompts=128, sharpness=0.3))
+def test_top_heads_carry_their_own_intervals_and_labels():
+    data = votes(prompts=200)
+    hrv = relevance(data)
+    draws = bootstrap_relevance(data, resamples=100)
+    top = top_heads_with_interval(hrv, draws, 4)
+    for concept in range(CONCEPTS):
+        head = list(hrv["label"].values).index(str(top["label"].values[concept, 0]))
+        assert float(top["relevance"][concept, 0]) == hrv.values[concept].max()
+        low, high = np.quantile(draws.values[:, concept, head], [0.025, 0.975])
+        assert (float(top["low"][concept, 0]), float(top["high"][concept, 0])) == (low, high)
+    xr.testing.assert_equal(top["stability"], top_head_stability(hrv, draws, 4))
+
+
+@pytest.mark.parametrize("ranked", [False, True])
+def test_more_prompts_agree_better(ranked):
+    found = convergence(votes(prompts=128, sharpness=0.3), ranked=ranked)
     assert list(found["prompts"].values) == [4, 8, 16, 32, 64]
     means = found.mean("concept").values
     assert (np.diff(means) > 0).all()

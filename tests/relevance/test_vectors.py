@@ -42,6 +42,13 @@ def test_vectors_from_votes_are_labelled_and_normalised(votes):
     assert (hrv["votes"] == votes["votes_by_timestep"].sum(("timestep", "head_position"))).all()
 
 
+def test_a_vector_knows_how_well_halves_of_its_prompts_agree(votes):
+    first, second = (normalise(votes["votes_by_prompt"].values[i::2].sum(0)) for i in (0, 1))
+    expected = [np.corrcoef(*pair)[0, 1] for pair in zip(first, second, strict=True)]
+    np.testing.assert_allclose(votes.hrv.relevance()["halves"], expected)
+    assert "halves" not in votes.isel(prompt=[0]).hrv.relevance().coords
+
+
 def test_each_timestep_is_normalised_by_itself(votes):
     by_timestep = votes.hrv.relevance_by_timestep()
     assert by_timestep.dims == ("timestep", "concept", "head_position")

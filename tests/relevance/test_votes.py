@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 import hrvlab as hl
+from hrvlab.attention import Ballot
 from hrvlab.errors import ParameterError, StoreError
 from hrvlab.relevance.votes import draw_words
 from tests.faults import run_and_die
@@ -31,6 +32,18 @@ def test_a_heads_votes_sum_to_prompts_times_calls(tiny_pipe, concepts):
     assert (totals == len(PROMPTS) * votes.sizes["timestep"]).all()
     by_prompt = votes["votes_by_prompt"].sum("prompt")
     assert (by_prompt == votes["votes_by_timestep"].sum("timestep")).all()
+
+
+@pytest.mark.parametrize("ballot", [Ballot(mass=True), Ballot(start=False)])
+def test_another_ballot_is_another_plan_with_other_votes(tiny_pipe, concepts, tmp_path, ballot):
+    published, other = (
+        hl.collect_votes(tiny_pipe, concepts, PROMPTS, store=tmp_path, **STEPS, **changed)
+        for changed in ({}, {"ballot": ballot})
+    )
+    assert (published["votes_by_prompt"] != other["votes_by_prompt"]).any()
+    if not ballot.mass:
+        totals = other["votes_by_prompt"].sum(("prompt", "concept"))
+        assert (totals == len(PROMPTS) * other.sizes["timestep"]).all()
 
 
 def test_the_same_plan_gives_the_same_bits(tiny_pipe, concepts):

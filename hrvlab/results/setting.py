@@ -1,0 +1,87 @@
+"""How much of everything the studies draw, and who looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hrvlab.experiments.benchmarks import WeakeningBenchmark, read_weakening, weakening_prompts
+from hrvlab.experiments.scoring import Score, clip_score, judge_score
+from hrvlab.models.load import MINIATURE
+
+
+def judge_and_clip() -> Mapping[str, Score]:
+    """Load the miniature's two witnesses."""
+    return {"judge": judge_score(), "CLIP": clip_score()}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the studies have in common.
+
+    Parameters
+    ----------
+    concepts, prompts, benchmark : str or Path
+        For the vectors: concepts and prompts; for weakening: the benchmark.
+    witnesses : callable () -> mapping of str to Score
+    steps, batch_size : int
+    ballot_prompts : int
+        Of the prompts, those from which vectors are built by other ballots.
+    prompts_each, seeds_each : int
+        Test prompts of every concept, and pictures of each.
+    cuts : tuple of int
+        Numbers of weakened heads, besides none and all.
+    draws : int
+        Random orders.
+    effect_steps : int
+        Denoising steps where every head is weakened alone.
+    ablated : tuple of str
+        Concepts of the ablations.
+    ablation_seeds, ablation_draws : int
+        Pictures of each prompt, and random orders, in the ablations.
+    ablation_cuts : tuple of int
+    progress : bool
+    """
+
+    concepts: str | Path = MINIATURE
+    prompts: str | Path = MINIATURE
+    benchmark: str | Path = MINIATURE
+    witnesses: Callable[[], Mapping[str, Score]] = judge_and_clip
+    steps: int = 20
+    batch_size: int = 16
+    ballot_prompts: int = 128
+    prompts_each: int = 8
+    seeds_each: int = 2
+    cuts: tuple[int, ...] = (8, 24, 48, 88)
+    draws: int = 5
+    effect_steps: int = 6
+    ablated: tuple[str, ...] = ("Weather Conditions", "Image Style", "Color", "Material")
+    ablation_seeds: int = 1
+    ablation_draws: int = 2
+    ablation_cuts: tuple[int, ...] = (16, 64)
+    progress: bool = True
+
+    @property
+    def call(self) -> dict[str, Any]:
+        """Keywords of all that draws."""
+        return {
+            "num_inference_steps": self.steps,
+            "batch_size": self.batch_size,
+            "progress": self.progress,
+        }
+
+    def read_benchmark(self) -> WeakeningBenchmark:
+        """Read the prompts of ordered weakening."""
+        return read_weakening(self.benchmark)
+
+    def cases(self, concept: str, seeds: int) -> dict[str, Any]:
+        """Give what of a concept is drawn for testing, as keywords."""
+        benchmark = self.read_benchmark()
+        prompts, texts = weakening_prompts(benchmark, concept, self.prompts_each, split="test")
+        first = benchmark.seeds["test"]
+        return {"prompts": prompts, "texts": texts, "seeds": range(first, first + seeds)}
+
+
+SHIPPED = Setting()

@@ -1,0 +1,45 @@
+"""The studies that heads vote in: the vectors of all other studies, and other ballots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import xarray as xr
+from diffusers import DiffusionPipeline
+
+from hrvlab.attention import Ballot
+from hrvlab.concepts import ConceptSet
+from hrvlab.experiments.ablations import BALLOTS
+from hrvlab.prompts import read_prompts
+from hrvlab.relevance.vectors import relevance
+from hrvlab.relevance.votes import collect_votes
+from hrvlab.results.setting import SHIPPED, Setting
+
+VOTES, BALLOT_VOTES = "votes", "ballots"
+
+
+def run_votes(
+    pipe: DiffusionPipeline, store: Path, setting: Setting = SHIPPED
+) -> dict[str, xr.Dataset]:
+    """Collect the votes of the model's heads for its concepts, from all prompts."""
+    concepts, prompts = ConceptSet.read(setting.concepts), read_prompts(setting.prompts)
+    return {VOTES: collect_votes(pipe, concepts, prompts, store=store / VOTES, **setting.call)}
+
+
+def vectors(pipe: DiffusionPipeline, store: Path, setting: Setting = SHIPPED) -> xr.DataArray:
+    """Give the Head Relevance Vectors that every study uses."""
+    return relevance(run_votes(pipe, store, setting)[VOTES])
+
+
+def run_ballots(
+    pipe: DiffusionPipeline, store: Path, setting: Setting = SHIPPED
+) -> dict[str, xr.Dataset]:
+    """Collect votes by every kind of ballot, all from the same prompts."""
+    concepts = ConceptSet.read(setting.concepts)
+    prompts = read_prompts(setting.prompts)[: setting.ballot_prompts]
+
+    def collect(ballot: Ballot) -> xr.Dataset:
+        given = {"ballot": ballot, "store": store / BALLOT_VOTES, **setting.call}
+        return collect_votes(pipe, concepts, prompts, **given)
+
+    return {name: collect(ballot) for name, ballot in BALLOTS.items()}
