@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import yaml
@@ -11,6 +11,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hrvlab.errors import ParameterError
 from hrvlab.paths import data_path
+
+
+# Methods are tuned on cases of the one, and shown on those of the other.
+Split = Literal["dev", "test"]
 
 
 class Weakening(BaseModel):
@@ -59,6 +63,7 @@ class Case(BaseModel):
         The concepts that the word is adjusted toward and away from.
     reworded : str
         A prompt that says the wanted sense plainly.
+    split : {"dev", "test"}
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -70,6 +75,7 @@ class Case(BaseModel):
     toward: str
     away: str
     reworded: str
+    split: Split = "test"
 
 
 class PolysemyBenchmark(BaseModel):
@@ -100,6 +106,7 @@ class Replacement(BaseModel):
         That thing, and what the new words ask for, as scores know them.
     concept : str
         Of the new words.
+    split : {"dev", "test"}
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -110,6 +117,7 @@ class Replacement(BaseModel):
     thing: str
     wanted: str
     concept: str
+    split: Split = "test"
 
 
 class EditingBenchmark(BaseModel):
@@ -128,6 +136,7 @@ class EditingBenchmark(BaseModel):
 
 
 Benchmark = TypeVar("Benchmark", bound=BaseModel)
+Cases = TypeVar("Cases", PolysemyBenchmark, EditingBenchmark)
 
 
 def read_weakening(source: str | Path) -> WeakeningBenchmark:
@@ -146,36 +155,49 @@ def read_weakening(source: str | Path) -> WeakeningBenchmark:
     return _read("weakening", WeakeningBenchmark, source)
 
 
-def read_polysemy(source: str | Path) -> PolysemyBenchmark:
+def read_polysemy(source: str | Path, split: Split | None = None) -> PolysemyBenchmark:
     """Read cases of words with two senses.
 
     Parameters
     ----------
     source : str or Path
         ``"miniature"`` or a YAML file.
+    split : {"dev", "test"}, optional
+        Default: all cases.
 
     Raises
     ------
     ParameterError
-        If there is no such benchmark, or it is not of that form.
+        If there is no such benchmark, it is not of that form, or the split is empty.
     """
-    return _read("polysemy", PolysemyBenchmark, source)
+    return _of_split(_read("polysemy", PolysemyBenchmark, source), split)
 
 
-def read_editing(source: str | Path) -> EditingBenchmark:
+def read_editing(source: str | Path, split: Split | None = None) -> EditingBenchmark:
     """Read pairs of prompts of which the second replaces words of the first.
 
     Parameters
     ----------
     source : str or Path
         ``"miniature"`` or a YAML file.
+    split : {"dev", "test"}, optional
+        Default: all cases.
 
     Raises
     ------
     ParameterError
-        If there is no such benchmark, or it is not of that form.
+        If there is no such benchmark, it is not of that form, or the split is empty.
     """
-    return _read("editing", EditingBenchmark, source)
+    return _of_split(_read("editing", EditingBenchmark, source), split)
+
+
+def _of_split(benchmark: Cases, split: Split | None) -> Cases:
+    if split is None:
+        return benchmark
+    cases = [case for case in benchmark.cases if case.split == split]
+    if not cases:
+        raise ParameterError(f"the benchmark has no case of the split {split!r}")
+    return benchmark.model_copy(update={"cases": cases})
 
 
 def _read(kind: str, form: type[Benchmark], source: str | Path) -> Benchmark:
