@@ -94,7 +94,8 @@ def run_batch(
     batch : Batch
     *parts : Tap, Rescale or Borrow
     **call
-        Keywords of the pipeline's own call.
+        Keywords of the pipeline's own call; with ``prompt_embeds``, it reads these instead of the
+        prompts.
 
     Returns
     -------
@@ -110,8 +111,9 @@ def run_batch(
         for copy in range(copies)
     ]
     prompts = list(batch.prompts)
+    read = None if "prompt_embeds" in call else prompts
     with ONE_AT_A_TIME, _silent(pipe), attach(pipe, *parts, prompts=prompts) as attachment:
-        images = pipe(prompts, generator=generators, **call).images
+        images = pipe(read, generator=generators, **call).images
     return images, attachment
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -11,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hrvlab.errors import ParameterError
 from hrvlab.paths import data_path
-
 
 # Methods are tuned on cases of the one, and shown on those of the other.
 Split = Literal["dev", "test"]
@@ -214,6 +214,13 @@ def _read(kind: str, form: type[Benchmark], source: str | Path) -> Benchmark:
     except (yaml.YAMLError, ValidationError) as error:
         reason = " ".join(str(error).split())
         raise ParameterError(f"{path} is not a {kind} benchmark: {reason}") from error
+
+
+def some_of_each(cases: Sequence[Replacement], count: int) -> list[Replacement]:
+    """Take the first few replacements of every concept."""
+    concepts = dict.fromkeys(case.concept for case in cases)
+    by_concept = [[case for case in cases if case.concept == concept] for concept in concepts]
+    return [case for several in by_concept for case in several[:count]]
 
 
 def weakening_prompts(

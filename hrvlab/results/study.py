@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hrvlab.errors import StoreError
 from hrvlab.experiments.pictures import FOLDER
+from hrvlab.models.load import fingerprint
 from hrvlab.paths import data_path
 from hrvlab.results.packing import pack
 from hrvlab.store import DATA, read_dataset, write_dataset
@@ -116,6 +117,29 @@ def read_result(name: str, results: Path | None = None) -> xr.Dataset:
             f"there is no finished result {name!r}; make it with: hrvlab results {name}"
         )
     return read_dataset(folder / DATA)
+
+
+def result_for(
+    pipe: DiffusionPipeline, name: str, results: Path | None = None
+) -> xr.Dataset | None:
+    """Read a finished result if there is one that was made with this very model.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    name : str
+        Of a study.
+    results : Path, optional
+        Folder of all results; default: the shipped ones.
+
+    Returns
+    -------
+    xarray.Dataset or None
+    """
+    if not ((results or results_path()) / name).is_dir():
+        return None
+    result = read_result(name, results)
+    return result if result.attrs["model_fingerprint"] == fingerprint(pipe) else None
 
 
 def _joined(study: Study, parts: Mapping[str, xr.Dataset]) -> xr.Dataset:

@@ -2,7 +2,12 @@ import pytest
 
 from hrvlab.concepts import ConceptSet
 from hrvlab.errors import ParameterError
-from hrvlab.experiments.benchmarks import read_weakening, weakening_prompts
+from hrvlab.experiments.benchmarks import (
+    read_editing,
+    read_weakening,
+    some_of_each,
+    weakening_prompts,
+)
 
 
 @pytest.mark.parametrize("name", ["miniature", "published"])
@@ -48,3 +53,22 @@ def test_a_file_of_another_form_is_refused(tmp_path, content):
 def test_an_unknown_benchmark_is_refused():
     with pytest.raises(ParameterError, match="no benchmark 'mini'"):
         read_weakening("mini")
+
+
+def test_a_split_is_read_by_itself(tmp_path):
+    case = "{source: a, target: b, noun: a, thing: a, wanted: b, concept: Color, split: dev}"
+    (tmp_path / "b.yaml").write_text(f"cases: [{case}]")
+    assert len(read_editing(tmp_path / "b.yaml", "dev").cases) == 1
+    with pytest.raises(ParameterError, match="no case of the split 'test'"):
+        read_editing(tmp_path / "b.yaml", "test")
+    (tmp_path / "b.yaml").write_text(f"cases: [{case.replace('dev', 'train')}]")
+    with pytest.raises(ParameterError, match="is not a editing benchmark"):
+        read_editing(tmp_path / "b.yaml")
+
+
+def test_the_first_of_every_concept_are_taken():
+    cases = read_editing("miniature", "test").cases
+    some = some_of_each(cases, 2)
+    assert [case.concept for case in some[::2]] == list(dict.fromkeys(c.concept for c in cases))
+    assert len(some) == 10
+    assert set(map(str, some)) <= set(map(str, cases))
