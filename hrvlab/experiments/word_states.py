@@ -30,16 +30,15 @@ def text_states(pipe: DiffusionPipeline, prompts: Sequence[str]) -> Tensor:
     Returns
     -------
     Tensor, shape (prompt, token, dim)
-
-    Raises
-    ------
-    ModelError
-        If the model has a second text encoder.
     """
-    if "text_encoder_2" in pipe.components:
-        raise ModelError("text states are read of models with one text encoder only")
     with torch.no_grad():
-        return pipe.encode_prompt(list(prompts), pipe._execution_device, 1, False)[0]
+        encoded = pipe.encode_prompt(
+            prompt=list(prompts),
+            device=pipe._execution_device,
+            num_images_per_prompt=1,
+            do_classifier_free_guidance=False,
+        )
+    return encoded[0]
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,8 @@ class Swapped:
 
     def check(self, pipe: DiffusionPipeline) -> None:
         """Raise an error if the plainer prompt does not hold the wanted sense."""
+        if "text_encoder_2" in pipe.components:
+            raise ModelError("text states are swapped in models with one text encoder only")
         self.states(pipe)
 
     def states(self, pipe: DiffusionPipeline) -> Tensor:
@@ -158,7 +159,8 @@ def read_states(pipe: DiffusionPipeline, concepts: ConceptSet, cases: Sequence[C
     ------
     ConceptError
         If there is no such concept, or it has too few other words.
-    TokenError, ModelError
+    TokenError
+        If a case's word is not in its prompt.
     """
     words = concepts.to_dict()
     rows = [_read_case(pipe, words, case) for case in cases]

@@ -63,7 +63,7 @@ def test_what_cannot_be_swapped_is_refused(pipe, tmp_path):
         Swapped(hidden, 0, ("word",)).check(pipe)
     other = type("Two", (), {"components": {"text_encoder_2": None}})()
     with pytest.raises(ModelError, match="one text encoder only"):
-        text_states(other, ["a"])
+        Swapped(CASE, 0, ("word",)).check(other)
 
 
 def test_a_word_of_a_concept_is_read_as_of_that_concept(pipe):

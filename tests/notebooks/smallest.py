@@ -8,11 +8,11 @@ FIGURES = {
     "relevance": 7,
     "weakening": 3,
     "steering": 3,
-    "disambiguation": 4,
-    "editing": 4,
+    "disambiguation": 5,
+    "editing": 7,
     "miniature": 4,
 }
-CONCEPTS = "concepts: {Color: [red, blue], Animals: [cat, dog]}"
+CONCEPTS = "concepts: {Color: [red, blue, green], Animals: [cat, dog]}"
 PROMPTS = "a red car\na blue cat\na dog\na tree\n"
 BENCHMARK = 'concepts: {Color: {template: "a {word} {noun}", words: [red, blue], nouns: [car]}}'
 
@@ -69,14 +69,16 @@ def smallest(folder):
             **model,
             **votes,
             "benchmark": str(folder / "cases.yaml"),
-            "witness": str(folder / "clip"),
+            "judged": False,
+            "clip": str(folder / "clip"),
             "seeds": [0, 1],
         },
         "editing": {
             **model,
             **votes,
             "benchmark": str(folder / "replacements.yaml"),
-            "witness": str(folder / "clip"),
+            "judged": False,
+            "clip": str(folder / "clip"),
             "seeds": [0, 1],
         },
         # It is about the shipped model and takes no other.
