@@ -12,16 +12,17 @@ from hrvlab.experiments.arms import Prompt
 from hrvlab.experiments.benchmarks import Case
 from hrvlab.experiments.steering import adjust
 from hrvlab.models.heads import cross_attention_layers
+from hrvlab.models.tokens import ENDS
 
-REVERSED = "reversed"
+WORD, REVERSED = "word", "reversed"
 # Gain and loss. The factors average their difference; with the last three the word weighs more.
 COEFFICIENTS = ((1.5, 0.5), (3, 2), (4, 3), (6, 5), (2, 0), (4, 0), (4, 1))
-TOPS = (8, 16, 32, 64)
+TOPS = (8, 16, 32)
 CLAMPS = (2, 4)
 
 
 def candidate_settings(unet: UNet2DConditionModel, calls: int) -> dict[str, dict[str, Any]]:
-    """Write down settings of adjusting, each unlike the published ones in one thing.
+    """Write down settings of adjusting, most of them unlike the published one in one thing only.
 
     Parameters
     ----------
@@ -34,7 +35,9 @@ def candidate_settings(unet: UNet2DConditionModel, calls: int) -> dict[str, dict
     dict of str to dict
         Keywords of `hrvlab.experiments.steering.adjust`: other gains and losses; a part of the
         calls; the layers of one place, or of one grid; the heads in which the concepts differ most;
-        clamped vectors; and ``"reversed"``, toward the unwanted concept, which should do harm.
+        clamped vectors; attention to the end token and the padding too, or to them alone, where
+        ``"word"`` stands for each case's own; and ``"reversed"``, toward the unwanted concept,
+        which should do harm.
     """
     layers = cross_attention_layers(unet)
     places = dict.fromkeys(layer.place for layer in layers)
@@ -60,6 +63,11 @@ def candidate_settings(unet: UNet2DConditionModel, calls: int) -> dict[str, dict
         },
         **{f"top {top}": {"top": top} for top in TOPS},
         **{f"clamp {clamp:g}": {"clamp": clamp} for clamp in CLAMPS},
+        "end only": {"word": ENDS},
+        "word and end": {"word": (WORD, *ENDS)},
+        "word and end, first half": {"word": (WORD, *ENDS), "window": (0, half)},
+        "word and end, gain 1.5, loss 0.5": {"word": (WORD, *ENDS), "gain": 1.5, "loss": 0.5},
+        "word and end, gain 1, loss 0": {"word": (WORD, *ENDS), "gain": 1.0, "loss": 0.0},
         REVERSED: {"gain": -1.0, "loss": -2.0},
     }
 
@@ -85,15 +93,14 @@ def adjusting_arms(
     ------
     ConceptError, ParameterError
     """
+
+    def arm(index: int, case: Case, word: Sequence[str] = (WORD,), **keywords: Any) -> Prompt:
+        words = [case.word if name == WORD else name for name in word]
+        edit = adjust(hrv, toward=case.toward, away=case.away, word=words, **keywords)
+        return Prompt(case.prompt, index, edit)
+
     return {
-        name: [
-            Prompt(
-                case.prompt,
-                index,
-                adjust(hrv, toward=case.toward, away=case.away, word=case.word, **keywords),
-            )
-            for index, case in enumerate(cases)
-        ]
+        name: [arm(index, case, **keywords) for index, case in enumerate(cases)]
         for name, keywords in settings.items()
     }
 

@@ -39,6 +39,8 @@ def test_a_setting_is_what_adjust_makes_of_it(pipe):
     np.testing.assert_allclose(arms["gain 3, loss 2"][0].edit.factors, 3 * toward - 2 * away)
     np.testing.assert_allclose(arms[REVERSED][0].edit.factors, 2 * away - toward)
     assert arms["second half"][0].edit.window == (4, None)
+    assert arms["second half"][0].edit.words == ["rose"]
+    assert arms["word and end"][0].edit.words == ["rose", "⟨end⟩", "⟨padding⟩"]
     table = hl.head_table(pipe.unet)
     down = arms["down only"][0].edit.factors
     np.testing.assert_array_equal(down[table["place"].values != "down"], 1)
