@@ -102,7 +102,8 @@ def run_batch(
     batch : Batch
     *parts : Tap, Rescale or Borrow
     **call
-        Keywords of the pipeline's own call.
+        Keywords of the pipeline's own call; with ``prompt_embeds``, it reads these instead of the
+        prompts.
 
     Returns
     -------
@@ -129,8 +130,9 @@ def run_batch(
         for generator in generators:
             torch.randn(call["latents"].shape[1:], dtype=call["latents"].dtype, generator=generator)
     prompts = list(batch.prompts)
+    read = None if "prompt_embeds" in call else prompts
     with ONE_AT_A_TIME, _silent(pipe), attach(pipe, *parts, prompts=prompts) as attachment:
-        images = pipe(prompts, generator=generators, **call).images
+        images = pipe(read, generator=generators, **call).images
     return images, attachment
 
 

@@ -80,7 +80,22 @@ EFFECTS = Schema(
     {"image": ("head_position", "prompt", "seed")},
     HEAD_COORDS,
 )
-SCHEMAS = {schema.name: schema for schema in (CAPTURE, VOTES, RELEVANCE, WEAKENING, EFFECTS)}
+POLYSEMY = Schema(
+    "polysemy",
+    {"misread": ("arm", "prompt", "seed"), "margin": ("arm", "prompt", "seed")},
+    {"image": ("arm", "prompt", "seed")},
+    ("prompt_text", "word", "wanted", "unwanted"),
+)
+EDITING = Schema(
+    "editing",
+    {name: ("arm", "prompt", "seed") for name in ("reached", "kept", "moved")},
+    {"image": ("arm", "prompt", "seed"), "source_image": ("prompt", "seed")},
+    ("prompt_text", "target_text", "concept"),
+)
+SCHEMAS = {
+    schema.name: schema
+    for schema in (CAPTURE, VOTES, RELEVANCE, WEAKENING, EFFECTS, POLYSEMY, EDITING)
+}
 
 
 def validate(dataset: xr.Dataset) -> xr.Dataset:

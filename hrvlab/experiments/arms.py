@@ -20,7 +20,8 @@ from hrvlab.experiments.pictures import keep_images
 from hrvlab.experiments.scoring import Score, check_texts, rate, score_names
 from hrvlab.experiments.sweep import open_ledger
 from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
-from hrvlab.ledger import Unit, complete
+from hrvlab.ledger import DATA, Unit, complete
+from hrvlab.store import provenance, read_dataset, write_dataset
 from hrvlab.typing import Images
 
 
@@ -221,6 +222,48 @@ def unfold(drawn: xr.Dataset, sizes: Mapping[str, int]) -> xr.Dataset:
     grid = pd.MultiIndex.from_product([range(size) for size in sizes.values()], names=list(sizes))
     places = xr.Coordinates.from_pandas_multiindex(grid, "row")
     return drawn.assign_coords(places).unstack("row").drop_vars(list(sizes))
+
+
+def keep_result(
+    pipe: DiffusionPipeline, found: xr.Dataset, schema: str, parameters: dict[str, Any]
+) -> xr.Dataset:
+    """Write what a trial found beside its pictures, and give it back as it is read.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    found : xarray.Dataset
+        With the encoding of what `draw_arms` gave, and the coordinate ``seed``.
+    schema : str
+        Name of the dataset's schema.
+    parameters : dict
+        All that determined it but the seeds, as JSON.
+
+    Raises
+    ------
+    SchemaError, StoreError
+    """
+    seeds = found["seed"].values.tolist()
+    found.attrs = provenance(pipe, schema, seed=seeds, parameters=parameters)
+    path = Path(found.encoding["source"]).with_name(DATA)
+    write_dataset(found, path)
+    return read_dataset(path)
+
+
+def extremes(gained: xr.DataArray) -> tuple[int, int]:
+    """Find the prompts in which something was gained the most and the least.
+
+    Parameters
+    ----------
+    gained : xarray.DataArray, dims (prompt, ...)
+
+    Returns
+    -------
+    most, least : int
+        Numbers of prompts.
+    """
+    of_prompts = gained.mean([dim for dim in gained.dims if dim != "prompt"])
+    return int(of_prompts.values.argmax()), int(of_prompts.values.argmin())
 
 
 def _joined(

@@ -2,189 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
 from hrvlab.errors import ParameterError
+from hrvlab.experiments.forms import (
+    EditingBenchmark,
+    PolysemyBenchmark,
+    Replacement,
+    Split,
+    WeakeningBenchmark,
+)
 from hrvlab.paths import data_path
 
-Split = Literal["dev", "test"]
-
-
-class Weakening(BaseModel):
-    """The prompts of one concept: a template filled with every word and every noun.
-
-    Parameters
-    ----------
-    template : str
-        With ``{word}``, and ``{noun}`` if there are nouns.
-    words : list of str
-        Words of the concept; a prompt's pictures are scored against its word.
-    dev : list of str
-        Those of the words on which settings may be chosen; the others are for testing.
-    nouns : list of str
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    template: str
-    words: list[str]
-    dev: list[str] = []
-    nouns: list[str] = [""]
-
-
-class WeakeningBenchmark(BaseModel):
-    """All concepts of a benchmark.
-
-    Parameters
-    ----------
-    source : str
-    seeds : dict of str to int
-        The first seed of each split.
-    concepts : dict of str to Weakening
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    source: str = ""
-    seeds: dict[Split, int] = {"test": 0, "dev": 100}
-    concepts: dict[str, Weakening]
-
-
-class Case(BaseModel):
-    """A word with two senses in a prompt.
-
-    Parameters
-    ----------
-    prompt, word : str
-    wanted, unwanted : str
-        The senses, as scores know them.
-    toward, away : str
-        The concepts that the word is adjusted toward and away from.
-    reworded : str
-        A prompt that says the wanted sense plainly.
-    source : str
-        Where the case is from, if not from where the others are.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    prompt: str
-    word: str
-    wanted: str
-    unwanted: str
-    toward: str
-    away: str
-    reworded: str
-    source: str = ""
-
-
-class PolysemyBenchmark(BaseModel):
-    """All cases of a benchmark.
-
-    Parameters
-    ----------
-    source : str
-    cases : list of Case
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    source: str = ""
-    cases: list[Case]
-
-
-class Replacement(BaseModel):
-    """A prompt in which words are replaced.
-
-    Parameters
-    ----------
-    source, target : str
-        The two prompts.
-    noun : str
-        The source's word for the thing that should stay.
-    thing, wanted : str
-        That thing, and what the new words ask for, as scores know them.
-    concept : str
-        Of the new words.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    source: str
-    target: str
-    noun: str
-    thing: str
-    wanted: str
-    concept: str
-
-
-class Replacements(BaseModel):
-    """The replacements of one concept: a template filled with every pair of words and every noun.
-
-    Parameters
-    ----------
-    template : str
-        With ``{word}`` and ``{noun}``.
-    pairs : list of str
-        Old and new word, such as ``"blue>red"``.
-    nouns : list of str
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    template: str
-    pairs: list[Annotated[str, Field(pattern="^[^>]+>[^>]+$")]]
-    nouns: list[str]
-
-    def cases(self, concept: str) -> list[Replacement]:
-        """Write them out, pair by pair; what is wanted is the new word, the thing is the noun."""
-        return [
-            Replacement(
-                source=self.template.format(word=old, noun=noun),
-                target=self.template.format(word=new, noun=noun),
-                noun=noun,
-                thing=noun,
-                wanted=new,
-                concept=concept,
-            )
-            for old, new in (pair.split(">") for pair in self.pairs)
-            for noun in self.nouns
-        ]
-
-
-class EditingBenchmark(BaseModel):
-    """All replacements of a benchmark.
-
-    Parameters
-    ----------
-    source : str
-    cases : list of Replacement
-        One by one.
-    concepts : dict of str to Replacements
-        By template; they are written out among the cases.
-    """
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    source: str = ""
-    cases: list[Replacement] = []
-    concepts: dict[str, Replacements] = {}
-
-    @model_validator(mode="after")
-    def _write_out(self) -> Self:
-        written = [case for name, many in self.concepts.items() for case in many.cases(name)]
-        self.cases = [*self.cases, *written]
-        if not self.cases:
-            raise ValueError("it has neither cases nor concepts")
-        return self
-
-
 Benchmark = TypeVar("Benchmark", bound=BaseModel)
+Cases = TypeVar("Cases", PolysemyBenchmark, EditingBenchmark)
 
 
 def read_weakening(source: str | Path) -> WeakeningBenchmark:
@@ -204,36 +41,49 @@ def read_weakening(source: str | Path) -> WeakeningBenchmark:
     return read_form("weakening", WeakeningBenchmark, source)
 
 
-def read_polysemy(source: str | Path) -> PolysemyBenchmark:
+def read_polysemy(source: str | Path, split: Split | None = None) -> PolysemyBenchmark:
     """Read cases of words with two senses.
 
     Parameters
     ----------
     source : str or Path
         ``"miniature"``, ``"published"``, or a YAML file.
+    split : {"dev", "test"}, optional
+        Default: all cases.
 
     Raises
     ------
     ParameterError
-        If there is no such benchmark, or it is not of that form.
+        If there is no such benchmark, it is not of that form, or the split is empty.
     """
-    return read_form("polysemy", PolysemyBenchmark, source)
+    return _of_split(read_form("polysemy", PolysemyBenchmark, source), split)
 
 
-def read_editing(source: str | Path) -> EditingBenchmark:
+def read_editing(source: str | Path, split: Split | None = None) -> EditingBenchmark:
     """Read pairs of prompts of which the second replaces words of the first.
 
     Parameters
     ----------
     source : str or Path
         ``"miniature"``, ``"published"``, or a YAML file.
+    split : {"dev", "test"}, optional
+        Default: all cases.
 
     Raises
     ------
     ParameterError
-        If there is no such benchmark, or it is not of that form.
+        If there is no such benchmark, it is not of that form, or the split is empty.
     """
-    return read_form("editing", EditingBenchmark, source)
+    return _of_split(read_form("editing", EditingBenchmark, source), split)
+
+
+def _of_split(benchmark: Cases, split: Split | None) -> Cases:
+    if split is None:
+        return benchmark
+    cases = [case for case in benchmark.cases if case.split == split]
+    if not cases:
+        raise ParameterError(f"the benchmark has no case of the split {split!r}")
+    return benchmark.model_copy(update={"cases": cases})
 
 
 def read_form(kind: str, form: type[Benchmark], source: str | Path) -> Benchmark:
@@ -257,6 +107,13 @@ def read_form(kind: str, form: type[Benchmark], source: str | Path) -> Benchmark
     except (yaml.YAMLError, ValidationError) as error:
         reason = " ".join(str(error).split())
         raise ParameterError(f"{path} is not a {kind} benchmark: {reason}") from error
+
+
+def some_of_each(cases: Sequence[Replacement], count: int) -> list[Replacement]:
+    """Take the first few replacements of every concept."""
+    concepts = dict.fromkeys(case.concept for case in cases)
+    by_concept = [[case for case in cases if case.concept == concept] for concept in concepts]
+    return [case for several in by_concept for case in several[:count]]
 
 
 def weakening_prompts(

@@ -119,5 +119,45 @@ def with_interval(
     return xr.Dataset({"mean": mean, "low": mean.copy(data=low), "high": mean.copy(data=high)})
 
 
+def clustered_interval(
+    array: xr.DataArray, cluster: str = "prompt", *, seed: int = 0
+) -> xr.Dataset:
+    """Average over prompts and seeds, with a bootstrap interval over clusters and their pictures.
+
+    Clusters are drawn with replacement, and from each drawn cluster the pictures of its prompts:
+    what the same prompts, or the prompts of one word, have in common does not pass for many
+    findings.
+
+    Parameters
+    ----------
+    array : xarray.DataArray, dims (..., prompt, seed)
+        The same samples are drawn for every leading entry, so that differences stay paired.
+    cluster : str
+        ``"prompt"``, or a coordinate of prompts that says which belong together, such as
+        ``"word"``.
+    seed : int
+
+    Returns
+    -------
+    xarray.Dataset
+        ``mean``, ``low`` and ``high``, without prompt and seed.
+    """
+    values = array.transpose(..., "prompt", "seed")
+    prompts, seeds = values.shape[-2:]
+    labels = range(prompts) if cluster == "prompt" else array[cluster].values
+    _, member = np.unique(labels, return_inverse=True)
+    clusters = int(member.max()) + 1
+    rng = np.random.Generator(np.random.Philox(key=seed))
+    drawn = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=RESAMPLES)
+    # A prompt that was drawn n times has n independent draws of its pictures.
+    weights = rng.multinomial(drawn[:, member] * seeds, np.full(seeds, 1 / seeds))
+    weights = weights / weights.sum((1, 2), keepdims=True)
+    means = np.tensordot(values.values.astype(np.float64), weights, axes=([-2, -1], [1, 2]))
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(means, [tail, 1 - tail], axis=-1)
+    mean = array.mean(("prompt", "seed"))
+    return xr.Dataset({"mean": mean, "low": mean.copy(data=low), "high": mean.copy(data=high)})
+
+
 def _without(dataset: xr.Dataset, dim: str) -> dict[str, xr.DataArray]:
     return {str(n): c for n, c in dataset.coords.items() if dim not in c.dims}

@@ -18,7 +18,8 @@ from hrvlab.generation import Batch, as_uint8, count_calls, plan_batches, run_ba
 from hrvlab.models.alignment import Method, align
 from hrvlab.typing import Images
 
-# Shares of the calls in which self-attention is borrowed, as published.
+# Shares of the calls in which attention is borrowed, as published.
+CROSS_SHARE = 0.8
 SELF_SHARE, SELF_SHARE_WITH_VECTORS = 0.4, 0.9
 
 
@@ -30,7 +31,7 @@ def edit(
     hrv: xr.DataArray | None = None,
     concept: str | None = None,
     strength: float = 1.0,
-    cross_share: float = 0.8,
+    cross_share: float = CROSS_SHARE,
     self_share: float | None = None,
     alignment: Method = "words",
     seed: int | Sequence[int] = 0,

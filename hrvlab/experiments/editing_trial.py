@@ -15,10 +15,10 @@ from PIL import Image
 
 from hrvlab.capture import capture
 from hrvlab.errors import ParameterError
-from hrvlab.experiments.arms import Arm, Drawing, Prompt, draw_arms, unfold
-from hrvlab.experiments.benchmarks import Replacement
+from hrvlab.experiments.arms import Arm, Drawing, Prompt, draw_arms, keep_result, unfold
 from hrvlab.experiments.editing_ways import make_ways
-from hrvlab.experiments.scoring import Score
+from hrvlab.experiments.forms import Replacement
+from hrvlab.experiments.scoring import Score, score_names
 from hrvlab.generation import initial_noise
 from hrvlab.models.tokens import word_columns
 from hrvlab.relevance.vectors import check_model
@@ -194,7 +194,14 @@ def compare_edits(
     )
     result["source_image"] = found["image"].isel(arm=len(ways), drop=True)
     result.encoding = drawn.encoding
-    return result.transpose(..., "arm", "prompt", "seed")
+    parameters = {
+        "cases": [case.model_dump() for case in cases],
+        "score": score_names(score),
+        "strengths": list(strengths),
+        "batch_size": batch_size,
+        **call,
+    }
+    return keep_result(pipe, result.transpose(..., "arm", "prompt", "seed"), "editing", parameters)
 
 
 def distance_outside(

@@ -12,11 +12,13 @@ from diffusers import DiffusionPipeline
 
 from hrvlab.errors import ParameterError
 from hrvlab.experiments.arms import Arm, Drawing, Prompt
-from hrvlab.experiments.benchmarks import Replacement
-from hrvlab.experiments.editing import SELF_SHARE, SELF_SHARE_WITH_VECTORS, edit
+from hrvlab.experiments.editing import CROSS_SHARE, SELF_SHARE, SELF_SHARE_WITH_VECTORS, edit
+from hrvlab.experiments.forms import Replacement
 from hrvlab.experiments.steering import concept_row
 from hrvlab.generation import initial_noise
 from hrvlab.models.alignment import align
+
+EARLY_SHARE = 0.4  # of cross-attention, where it is borrowed in early calls only
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Edited:
     case : Replacement
     index : int
         The noise derives from it and the seed.
-    self_share : float
+    self_share, cross_share : float
         See `hrvlab.experiments.editing.edit`.
     hrv : xarray.DataArray, dims (concept, head_position), optional
     strength : float
@@ -39,6 +41,7 @@ class Edited:
     self_share: float
     hrv: xr.DataArray | None = None
     strength: float = 1.0
+    cross_share: float = CROSS_SHARE
 
     @property
     def rows(self) -> int:
@@ -52,6 +55,7 @@ class Edited:
             "target": self.case.target,
             "index": self.index,
             "self_share": self.self_share,
+            "cross_share": self.cross_share,
         }
         if self.hrv is None:
             return plan
@@ -76,6 +80,7 @@ class Edited:
             concept=None if self.hrv is None else self.case.concept,
             strength=self.strength,
             self_share=self.self_share,
+            cross_share=self.cross_share,
             seed=seeds,
             latents=initial_noise(pipe, seeds, self.index),
             batch_size=batch_size,
@@ -103,9 +108,11 @@ def make_ways(
     -------
     dict of str to Arm
         ``"P2P"`` and ``"P2P-HRV × 1"`` as published; ``"P2P, long"`` and ``"P2P-HRV × 1, short"``,
-        each with the other's share of borrowed self-attention; ``"P2P-HRV × 0"``, which leaves the
-        new word its own attention, and further strengths; ``"shuffled heads"``, the vector on the
-        wrong heads; ``"redrawn"``, the new prompt from the same noise.
+        each with the other's share of borrowed self-attention; ``"P2P, early"`` and
+        ``"P2P-HRV × 1, early"``, which borrow cross-attention half as long, and self-attention for
+        the same share as each other; ``"P2P-HRV × 0"``, which leaves the new word its own
+        attention, and further strengths; ``"shuffled heads"``, the vector on the wrong heads;
+        ``"redrawn"``, the new prompt from the same noise.
     """
     concept_row(hrv, case.concept)
     rng = np.random.Generator(np.random.Philox(key=index))
@@ -114,8 +121,10 @@ def make_ways(
     return {
         "P2P": Edited(case, index, short),
         "P2P, long": Edited(case, index, long),
+        "P2P, early": Edited(case, index, short, cross_share=EARLY_SHARE),
         **{f"P2P-HRV × {s:g}": Edited(case, index, long, hrv, s) for s in [0, 1, *strengths]},
         "P2P-HRV × 1, short": Edited(case, index, short, hrv),
+        "P2P-HRV × 1, early": Edited(case, index, short, hrv, cross_share=EARLY_SHARE),
         "shuffled heads": Edited(case, index, long, shuffled),
         "redrawn": Prompt(case.target, index),
     }

@@ -12,9 +12,9 @@ from diffusers import DiffusionPipeline
 
 from hrvlab.attention import Rescale
 from hrvlab.errors import ParameterError
-from hrvlab.experiments.arms import Prompt, draw_arms, unfold
-from hrvlab.experiments.benchmarks import Case
-from hrvlab.experiments.scoring import Score
+from hrvlab.experiments.arms import Arm, Prompt, draw_arms, keep_result, unfold
+from hrvlab.experiments.forms import Case
+from hrvlab.experiments.scoring import Score, score_names
 from hrvlab.experiments.steering import (
     adjusting_factors,
     concept_row,
@@ -23,7 +23,7 @@ from hrvlab.experiments.steering import (
 from hrvlab.relevance.vectors import check_model
 from hrvlab.typing import HeadFactors
 
-PLAIN, REWORDED = "plain", "reworded"
+PLAIN, ADJUSTING, REWORDED = "plain", "adjusting", "reworded"
 
 
 def make_factors(
@@ -52,7 +52,7 @@ def make_factors(
     rng = np.random.Generator(np.random.Philox(key=seed))
     return {
         PLAIN: np.ones_like(adjusting),
-        "adjusting": adjusting,
+        ADJUSTING: adjusting,
         "strengthening": strengthening_factors(toward, 1.0),
         "uniform": np.full_like(adjusting, np.sqrt((adjusting**2).mean())),
         "shuffled heads": rng.permutation(adjusting),
@@ -70,6 +70,7 @@ def disambiguate(
     gain: float = 2.0,
     loss: float = 1.0,
     window: tuple[int, int | None] = (0, None),
+    others: Mapping[str, Sequence[Arm]] | None = None,
     batch_size: int = 16,
     progress: bool = True,
     **call: Any,
@@ -93,6 +94,8 @@ def disambiguate(
         Of adjusting.
     window : tuple of int or None
         UNet calls in which heads are changed.
+    others : mapping of str to sequence of Arm, optional
+        Further ways to draw, by name: for each case an arm of one row.
     batch_size : int
     progress : bool
     **call
@@ -103,8 +106,8 @@ def disambiguate(
     xarray.Dataset
         ``misread (arm, prompt, seed)`` bool, ``margin``, the wanted sense's score less the
         unwanted one's, both for several scores with the leading dim ``witness``, and ``image``. The
-        arms are those of `make_factors`, and ``"reworded"``:
-        no change but a plainer prompt.
+        arms are those of `make_factors`; ``"reworded"``, no change but a plainer prompt; and the
+        others.
 
     Raises
     ------
@@ -118,12 +121,17 @@ def disambiguate(
     if not cases:
         raise ParameterError("the list of cases is empty; give at least one")
     check_model(hrv, pipe)
-    arms: list[Prompt] = []
+    others = others or {}
+    for name, of_cases in others.items():
+        if [arm.rows for arm in of_cases] != [1] * len(cases):
+            raise ParameterError(f"{name!r} needs an arm of one row for each of {len(cases)} cases")
+    arms: list[Arm] = []
     for index, case in enumerate(cases):
         factors = make_factors(hrv, case, gain=gain, loss=loss, seed=index)
         edit = Rescale(np.stack(list(factors.values())), case.word, window)
         arms += [Prompt(case.prompt, index, edit), Prompt(case.reworded, index)]
-    ways = [*factors, REWORDED]
+        arms += [of_cases[index] for of_cases in others.values()]
+    ways = [*factors, REWORDED, *others]
     drawn = draw_arms(
         pipe,
         arms,
@@ -159,4 +167,13 @@ def disambiguate(
         unwanted=("prompt", [case.unwanted for case in cases]),
     )
     result.encoding = drawn.encoding
-    return result.transpose(..., "arm", "prompt", "seed")
+    parameters = {
+        "cases": [case.model_dump() for case in cases],
+        "score": score_names(score),
+        "gain": gain,
+        "loss": loss,
+        "window": list(window),
+        "batch_size": batch_size,
+        **call,
+    }
+    return keep_result(pipe, result.transpose(..., "arm", "prompt", "seed"), "polysemy", parameters)

@@ -1,6 +1,12 @@
 """Plotly figures: one function each, labelled data in, a figure out; nothing is computed here."""
 
-from hrvlab.figures.arms import arm_matrix, arm_rates, trade_off
+from hrvlab.figures.arms import (
+    arm_matrix,
+    arm_rates,
+    setting_matrix,
+    trade_off,
+    word_positions,
+)
 from hrvlab.figures.capture import attention_parts, head_timeline, word_overlays
 from hrvlab.figures.images import image_grid, image_table
 from hrvlab.figures.quality import loss_curves, rates
@@ -39,9 +45,11 @@ __all__ = [
     "rates",
     "relevance_map",
     "reliability",
+    "setting_matrix",
     "top_heads",
     "trade_off",
     "vote_counts",
     "weakening_curves",
     "word_overlays",
+    "word_positions",
 ]

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from hrvlab.errors import TokenError
 
 TokenKind = Literal["start", "content", "end", "padding"]
+ENDS = ("⟨end⟩", "⟨padding⟩")  # parts of a prompt that are no words, by their kinds
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,9 @@ def word_columns(tokenizer: PreTrainedTokenizerBase, prompt: str, word: str) -> 
     Parameters
     ----------
     tokenizer : transformers.PreTrainedTokenizerBase
-    prompt, word : str
+    prompt : str
+    word : str
+        Also ``"⟨end⟩"`` or ``"⟨padding⟩"``, which every prompt has.
 
     Returns
     -------
@@ -105,6 +108,9 @@ def word_columns(tokenizer: PreTrainedTokenizerBase, prompt: str, word: str) -> 
     """
     if not word.strip():
         raise TokenError("the word is empty; give a word of the prompt")
+    if word in ENDS:
+        table = token_table(tokenizer, prompt)
+        return [column for column, token in enumerate(table) if f"⟨{token.kind}⟩" == word]
     pattern = r"(?<!\w)" + r"\s+".join(map(re.escape, word.split())) + r"(?!\w)"
     spans = [match.span() for match in re.finditer(pattern, prompt, flags=re.IGNORECASE)]
     if not spans:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hrvlab.experiments.benchmarks import WeakeningBenchmark, read_weakening, weakening_prompts
+from hrvlab.experiments.benchmarks import read_weakening, weakening_prompts
+from hrvlab.experiments.forms import WeakeningBenchmark
 from hrvlab.experiments.scoring import Score, clip_score, judge_score
 from hrvlab.models.load import MINIATURE
 
@@ -23,14 +24,16 @@ class Setting:
 
     Parameters
     ----------
-    concepts, prompts, benchmark : str or Path
-        For the vectors: concepts and prompts; for weakening: the benchmark.
+    concepts, prompts : str or Path
+        For the vectors.
+    benchmark, words, replacements : str or Path
+        Benchmarks of weakening, of words with two senses, and of words to replace.
     witnesses : callable () -> mapping of str to Score
     steps, batch_size : int
     ballot_prompts : int
         Of the prompts, those from which vectors are built by other ballots.
     prompts_each, seeds_each : int
-        Test prompts of every concept, and pictures of each.
+        Test prompts of every concept whose heads are weakened, and pictures of each.
     cuts : tuple of int
         Numbers of weakened heads, besides none and all.
     draws : int
@@ -42,12 +45,18 @@ class Setting:
     ablation_seeds, ablation_draws : int
         Pictures of each prompt, and random orders, in the ablations.
     ablation_cuts : tuple of int
+    tuned_seeds, shown_seeds : sequence of int
+        Of steered pictures that settings are chosen by, and of those of the result.
+    strengths : tuple of float
+        Of the vector in edits, more than 0 and 1.
     progress : bool
     """
 
     concepts: str | Path = MINIATURE
     prompts: str | Path = MINIATURE
     benchmark: str | Path = MINIATURE
+    words: str | Path = MINIATURE
+    replacements: str | Path = MINIATURE
     witnesses: Callable[[], Mapping[str, Score]] = judge_and_clip
     steps: int = 20
     batch_size: int = 16
@@ -61,6 +70,9 @@ class Setting:
     ablation_seeds: int = 1
     ablation_draws: int = 2
     ablation_cuts: tuple[int, ...] = (16, 64)
+    tuned_seeds: tuple[int, ...] = tuple(range(100, 108))
+    shown_seeds: tuple[int, ...] = tuple(range(8))
+    strengths: tuple[float, ...] = (0.5, 2.0)
     progress: bool = True
 
     @property
@@ -85,3 +97,4 @@ class Setting:
 
 
 SHIPPED = Setting()
+SEEDS_SHOWN = 4  # of each prompt whose pictures ship

@@ -24,6 +24,7 @@ from hrvlab.widgets.latest import Latest, Stale
 SHOWN_SIDE = 288
 STRENGTHEN, ADJUST = "strengthen", "adjust"
 FILE = "steering.yaml"
+DRAWN = "left: plain; right: steered"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def steering_panel(
     pipe: DiffusionPipeline,
     hrv: xr.DataArray,
     *,
+    model: str,
     prompt: str,
     word: str,
     toward: str,
@@ -88,6 +90,8 @@ def steering_panel(
     ----------
     pipe : diffusers.DiffusionPipeline
     hrv : xarray.DataArray, dims (concept, head_position)
+    model : str
+        What the pipeline was loaded from; it is saved with the parameters.
     prompt, word, toward, away, strength, gain, loss, seed
         What the controls say at first; see `Steering`.
     folder : str or Path
@@ -149,7 +153,7 @@ def steering_panel(
             said.value = str(error)
         else:
             plain.value, steered.value = known[key], changed
-            said.value = "left: plain; right: steered"
+            said.value = DRAWN
 
     latest = Latest(draw)
 
@@ -164,7 +168,8 @@ def steering_panel(
 
     def write(_: object) -> None:
         path = Path(folder) / FILE
-        path.write_text(yaml.safe_dump(asdict(setting()), sort_keys=False), encoding="utf-8")
+        saved = {"model": model, **asdict(setting())}
+        path.write_text(yaml.safe_dump(saved, sort_keys=False), encoding="utf-8")
         said.value = f"hrvlab run steering -f {path}"
 
     for control in (method, *controls.values()):

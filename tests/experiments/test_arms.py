@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import xarray as xr
 from diffusers import DDIMScheduler
 
 import hrvlab as hl
@@ -142,3 +143,8 @@ def test_another_scheduler_or_another_decoder_is_another_plan(tmp_path):
     pipe.vae.post_quant_conv.weight.data += 1
     draw_arms(pipe, ARMS, store=tmp_path, **SCORED, **CALL)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_the_extremes_are_the_largest_and_the_smallest_means():
+    gained = xr.DataArray([[0.0, 0.2], [0.9, -0.9], [0.5, 0.6]], dims=("prompt", "seed"))
+    assert extremes(gained) == (2, 1)

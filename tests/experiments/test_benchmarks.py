@@ -6,6 +6,7 @@ from hrvlab.experiments.benchmarks import (
     read_editing,
     read_polysemy,
     read_weakening,
+    some_of_each,
     weakening_prompts,
 )
 
@@ -129,6 +130,17 @@ def test_templates_and_single_cases_go_together(tmp_path):
 )
 def test_replacements_of_another_form_are_refused(tmp_path, content):
     (tmp_path / "b.yaml").write_text(content)
+    with pytest.raises(ParameterError, match="not a editing benchmark"):
+        read_editing(tmp_path / "b.yaml")
+
+
+def test_a_split_is_read_by_itself(tmp_path):
+    case = "{source: a, target: b, noun: a, thing: a, wanted: b, concept: Color, split: dev}"
+    (tmp_path / "b.yaml").write_text(f"cases: [{case}]")
+    assert len(read_editing(tmp_path / "b.yaml", "dev").cases) == 1
+    with pytest.raises(ParameterError, match="no case of the split 'test'"):
+        read_editing(tmp_path / "b.yaml", "test")
+    (tmp_path / "b.yaml").write_text(f"cases: [{case.replace('dev', 'train')}]")
     with pytest.raises(ParameterError, match="is not a editing benchmark"):
         read_editing(tmp_path / "b.yaml")
 
@@ -140,3 +152,11 @@ def test_the_published_cases_are_about_the_published_concepts(case):
     assert len({case.wanted, case.unwanted}) == 2
     assert {case.toward, case.away} <= set(ConceptSet.read("published").names)
     assert "SNU-DRL/HRV" in case.source or case.source == "a proposal of hrvlab"
+
+
+def test_the_first_of_every_concept_are_taken():
+    cases = read_editing("miniature", "test").cases
+    some = some_of_each(cases, 2)
+    assert [case.concept for case in some[::2]] == list(dict.fromkeys(c.concept for c in cases))
+    assert len(some) == 10
+    assert set(map(str, some)) <= set(map(str, cases))

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from hrvlab.experiments.curves import area, bootstrap_interval, by_kind, gaps, with_interval
+from hrvlab.experiments.curves import (
+    area,
+    bootstrap_interval,
+    by_kind,
+    clustered_interval,
+    gaps,
+    with_interval,
+)
 
 
 def curves(score):
@@ -66,10 +73,42 @@ def test_an_interval_holds_the_mean(dims):
     assert (found["mean"] < found["high"]).all()
 
 
-def test_prompts_resampled_with_all_their_pictures_leave_a_wider_interval():
-    of_prompts = np.random.default_rng(0).normal(size=(6, 1))
-    array = xr.DataArray(np.repeat(of_prompts, 8, axis=1), dims=("prompt", "seed"))
-    pictures, prompts = with_interval(array), with_interval(array.mean("seed"), over=["prompt"])
-    assert prompts["mean"] == pytest.approx(float(pictures["mean"]))
-    # Pictures of a prompt that are all alike say no more than one.
-    assert prompts["high"] - prompts["low"] > 2 * (pictures["high"] - pictures["low"])
+def test_prompts_that_differ_from_each_other_widen_a_clustered_interval():
+    rng = np.random.default_rng(0)
+    of_prompts = rng.normal(size=(6, 1))
+    array = xr.DataArray(of_prompts + 0.01 * rng.normal(size=(6, 8)), dims=("prompt", "seed"))
+    apart, clustered = with_interval(array), clustered_interval(array)
+    assert clustered["mean"] == apart["mean"]
+    assert clustered["high"] - clustered["low"] > 2 * (apart["high"] - apart["low"])
+
+
+def test_a_clustered_interval_covers_the_true_mean_about_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    words = np.repeat(np.arange(12), 2)
+    array = xr.DataArray(
+        rng.normal(size=(200, 12, 1)).repeat(2, axis=1) + rng.normal(size=(200, 24, 4)),
+        {"word": ("prompt", words)},
+        ("trial", "prompt", "seed"),
+    )
+    found = clustered_interval(array, "word")
+    assert 0.85 < ((found["low"] < 0) & (found["high"] > 0)).mean() < 0.99
+    narrow = clustered_interval(array)
+    assert (narrow["high"] - narrow["low"]).mean() < 0.9 * (found["high"] - found["low"]).mean()
+
+
+def test_clustered_intervals_of_paired_values_stay_paired():
+    noise = np.random.default_rng(0).normal(size=(5, 4))
+    array = xr.DataArray(np.stack([noise, noise + 1]), dims=("arm", "prompt", "seed"))
+    found = clustered_interval(array)
+    for name in ("mean", "low", "high"):
+        np.testing.assert_allclose(found[name][1] - found[name][0], 1.0)
+
+
+def test_clusters_of_several_sizes_weigh_by_their_pictures():
+    array = xr.DataArray(
+        [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [0.0, 0.0]],
+        {"word": ("prompt", ["a", "a", "a", "b"])},
+        ("prompt", "seed"),
+    )
+    found = clustered_interval(array, "word")
+    assert (found["low"], found["mean"], found["high"]) == (0.0, 0.75, 1.0)

@@ -1,13 +1,18 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+import xarray as xr
 
 import hrvlab as hl
 from hrvlab.errors import ConceptError, ModelError, ParameterError, TokenError
-from hrvlab.experiments.benchmarks import Replacement, read_editing
+from hrvlab.experiments.benchmarks import read_editing
 from hrvlab.experiments.editing_trial import compare_edits, distance_outside
 from hrvlab.experiments.editing_ways import make_ways
+from hrvlab.experiments.forms import Replacement
 from hrvlab.experiments.pictures import read_images
 from hrvlab.miniature import world
+from hrvlab.store import read_dataset
 from tests.experiments.test_steering import vectors
 from tests.experiments.test_weakening import Brightness
 from tests.pipelines import save_tiny_clip, tiny_sd
@@ -36,10 +41,12 @@ def test_every_way_is_there_and_differs_by_one_thing_from_another(pipe):
     assert list(ways) == [
         "P2P",
         "P2P, long",
+        "P2P, early",
         "P2P-HRV × 0",
         "P2P-HRV × 1",
         "P2P-HRV × 0.5",
         "P2P-HRV × 1, short",
+        "P2P-HRV × 1, early",
         "shuffled heads",
         "redrawn",
     ]
@@ -120,6 +127,37 @@ def test_bad_cases_are_refused_before_generating(pipe, tmp_path, cases, error, m
     with pytest.raises(ModelError, match="built from model"):
         compare_edits(pipe, vectors(tiny_sd(seed=1)), [CASE], store=tmp_path, **CALL)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_result_is_kept_and_knows_where_it_came_from(found):
+    kept = read_dataset(Path(found.encoding["source"]))
+    xr.testing.assert_identical(kept, found)
+    assert kept.attrs["schema"] == "editing"
+    assert '"target": "a blue car"' in kept.attrs["parameters"]
+
+
+def test_the_ways_with_and_without_a_vector_are_compared_at_equal_steps(pipe):
+    shares = {
+        name: (way.self_share, way.cross_share)
+        for name, way in make_ways(vectors(pipe), CASE).items()
+        if name != "redrawn"
+    }
+    assert shares["P2P"] == shares["P2P-HRV × 1, short"]
+    assert shares["P2P, long"] == shares["P2P-HRV × 1"] == shares["shuffled heads"]
+    assert shares["P2P, early"] == shares["P2P-HRV × 1, early"]
+    assert len(set(shares.values())) == 3
+
+
+def test_no_replaced_pair_is_in_both_splits_and_every_attribute_has_cases_in_both():
+    def pair(case):
+        return frozenset(case.source.split()) ^ frozenset(case.target.split())
+
+    dev, test = (read_editing("miniature", split).cases for split in ("dev", "test"))
+    assert not {pair(case) for case in dev} & {pair(case) for case in test}
+    for cases, least in ((dev, 2), (test, 3)):
+        attributes = [case.concept for case in cases]
+        assert len(set(attributes)) == 5
+        assert min(attributes.count(one) for one in attributes) >= least
 
 
 @pytest.mark.parametrize("case", read_editing("miniature").cases, ids=lambda case: case.target)

@@ -1,12 +1,18 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+import xarray as xr
 
 import hrvlab as hl
 from hrvlab.errors import ConceptError, ModelError, ParameterError
-from hrvlab.experiments.benchmarks import Case, read_polysemy
+from hrvlab.experiments.arms import Prompt
+from hrvlab.experiments.benchmarks import read_polysemy
+from hrvlab.experiments.forms import Case
 from hrvlab.experiments.pictures import read_images
 from hrvlab.experiments.polysemy import disambiguate, make_factors
 from hrvlab.miniature.world import COLORS, THING_BY_NAME, concept_words
+from hrvlab.store import read_dataset
 from tests.experiments.test_steering import vectors
 from tests.experiments.test_weakening import Brightness
 from tests.pipelines import save_tiny_clip, tiny_sd
@@ -102,6 +108,35 @@ def test_bad_input_is_refused_before_generating(tiny_pipe, tmp_path):
     with pytest.raises(ModelError, match="built from model"):
         disambiguate(tiny_pipe, vectors(tiny_sd(seed=1)), [CASE], **given)
     assert not calls
+
+
+def test_the_result_is_kept_and_knows_where_it_came_from(tiny_pipe, tmp_path):
+    found = disambiguate(tiny_pipe, vectors(tiny_pipe), [CASE], store=tmp_path, **CALL)
+    kept = read_dataset(Path(found.encoding["source"]))
+    xr.testing.assert_identical(kept, found)
+    assert kept.attrs["schema"] == "polysemy"
+    assert kept.attrs["seed"] == [0, 3]
+    assert '"reworded": "a red vase"' in kept.attrs["parameters"]
+
+
+def test_further_ways_are_drawn_beside_the_others(tiny_pipe, tmp_path):
+    cases = [CASE, OTHER]
+    again = {"again": [Prompt(case.prompt, index) for index, case in enumerate(cases)]}
+    given = {"store": tmp_path, **CALL}
+    found = disambiguate(tiny_pipe, vectors(tiny_pipe), cases, others=again, **given)
+    margin = found["margin"]
+    np.testing.assert_allclose(margin.sel(arm="again"), margin.sel(arm="plain"), atol=1e-3)
+    with pytest.raises(ParameterError, match="'again' needs an arm of one row for each of 1 cases"):
+        disambiguate(tiny_pipe, vectors(tiny_pipe), [CASE], others=again, **given)
+
+
+def test_no_word_is_in_both_splits():
+    words = {
+        split: {case.word for case in read_polysemy("miniature", split).cases}
+        for split in ("dev", "test")
+    }
+    assert not words["dev"] & words["test"]
+    assert len(read_polysemy("miniature", "test").cases) >= 8
 
 
 @pytest.mark.parametrize("case", read_polysemy("miniature").cases, ids=lambda case: case.prompt)

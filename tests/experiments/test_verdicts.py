@@ -1,6 +1,6 @@
 import xarray as xr
 
-from hrvlab.experiments.verdicts import compare, verdict
+from hrvlab.experiments.verdicts import compare, verdict, what_decides, where_it_helps
 
 
 def test_an_interval_that_holds_zero_decides_nothing():
@@ -27,3 +27,34 @@ def test_every_arm_gets_its_sentence():
         "- Adjusting misreads **not clearly less often or more often** than *uniform*: "
         "by +50.0 points, 95 % interval -10.0 to +80.0.",
     ]
+
+
+def test_cases_are_sorted_by_whether_they_gained():
+    differences = xr.DataArray(
+        [0.0, -0.25, 0.125, -0.5], {"case": ["bat", "rose", "nut", "bow"]}, "case"
+    )
+    assert where_it_helps(differences, "Adjusting", "plain") == (
+        "Adjusting fails, against *plain*, **less often for** *bow* (-50), *rose* (-25); "
+        "**just as often for** *bat*; **more often for** *nut* (+12)."
+    )
+
+
+def test_kinds_that_there_are_not_are_not_told():
+    differences = xr.DataArray([0.0], {"case": ["bat"]}, "case")
+    text = where_it_helps(differences, "Adjusting", "plain")
+    assert text == "Adjusting fails, against *plain*, **just as often for** *bat*."
+
+
+def test_the_swap_that_helps_more_says_where_the_sense_lies():
+    arms = ["plain", "word swapped", "end swapped", "word and end swapped"]
+    rates = xr.DataArray([0.6, 0.5, 0.2, 0.1], {"arm": arms}, "arm")
+    for interval, said in (
+        ((0.1, 0.5), "states of the end token"),
+        ((-0.5, -0.1), "the word's own state"),
+        ((-0.1, 0.5), "neither clearly decides"),
+    ):
+        low, high = interval
+        difference = xr.Dataset({"mean": (low + high) / 2, "low": low, "high": high})
+        text = what_decides(rates, difference)
+        assert said in text
+        assert "60% of its pictures" in text

@@ -78,3 +78,8 @@ def test_the_words_of_a_prompt_share_out_its_content(words):
     prompt = " ".join(words)
     columns = [c for word in set(words) for c in word_columns(TOKENIZER, prompt, word)]
     assert sorted(columns) == content_columns(TOKENIZER, prompt)
+
+
+def test_the_end_and_the_padding_are_found_by_their_names():
+    assert word_columns(TOKENIZER, "a red car", "⟨end⟩") == [4]
+    assert word_columns(TOKENIZER, "a red car", "⟨padding⟩") == list(range(5, 20))

@@ -9,13 +9,13 @@ FIGURES = {
     "weakening": 4,
     "ablations": 2,
     "steering": 3,
-    "disambiguation": 4,
-    "editing": 4,
+    "disambiguation": 5,
+    "editing": 7,
     "published": 6,
     "neglect": 5,
     "miniature": 4,
 }
-CONCEPTS = "concepts: {Color: [red, blue], Animals: [cat, dog]}"
+CONCEPTS = "concepts: {Color: [red, blue, green], Animals: [cat, dog]}"
 PROMPTS = "a red car\na blue cat\na dog\na tree\n"
 BENCHMARK = 'concepts: {Color: {template: "a {word} {noun}", words: [red, blue], nouns: [car]}}'
 
@@ -90,14 +90,16 @@ def smallest(folder):
             **model,
             **votes,
             "benchmark": str(folder / "cases.yaml"),
-            "witness": str(folder / "clip"),
+            "judged": False,
+            "clip": str(folder / "clip"),
             "seeds": [0, 1],
         },
         "editing": {
             **model,
             **votes,
             "benchmark": str(folder / "replacements.yaml"),
-            "witness": str(folder / "clip"),
+            "judged": False,
+            "clip": str(folder / "clip"),
             "seeds": [0, 1],
         },
         "published": {**model, **votes, "exported": str(folder / "exported")},

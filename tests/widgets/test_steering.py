@@ -1,5 +1,6 @@
 import time
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,10 +9,11 @@ from PIL import Image
 
 import hrvlab as hl
 from hrvlab.errors import ConceptError
+from hrvlab.publish.chapters import find_chapter
+from hrvlab.publish.parameters import check_parameters
 from hrvlab.widgets import steering_panel
+from hrvlab.widgets.steering import DRAWN
 from tests.experiments.test_steering import vectors
-
-DRAWN = "left: plain; right: steered"
 
 
 class Panel:
@@ -21,6 +23,7 @@ class Panel:
         box = steering_panel(
             pipe,
             vectors(pipe),
+            model="a/model",
             prompt="a rose vase",
             word="rose",
             toward="Color",
@@ -98,6 +101,7 @@ def test_what_is_saved_are_parameters(panel, tmp_path):
     panel.save.click()
     saved = yaml.safe_load((tmp_path / "steering.yaml").read_text())
     assert saved == {
+        "model": "a/model",
         "prompt": "a rose vase",
         "word": "rose",
         "toward": "Color",
@@ -108,10 +112,18 @@ def test_what_is_saved_are_parameters(panel, tmp_path):
         "seed": 3,
     }
     assert "hrvlab run steering -f" in panel.said.value
+    chapter = find_chapter(Path(__file__).parents[2], "steering")
+    assert saved.items() <= check_parameters(chapter.parameters, saved, "steering").items()
 
 
 def test_a_concept_that_is_not_there_is_refused_at_once(tiny_pipe):
-    texts = {"prompt": "a rose", "word": "rose", "toward": "Hue", "away": "Plants"}
+    texts = {
+        "model": "a/model",
+        "prompt": "a rose",
+        "word": "rose",
+        "toward": "Hue",
+        "away": "Plants",
+    }
     with pytest.raises(ConceptError, match="no concept 'Hue'"):
         steering_panel(tiny_pipe, vectors(tiny_pipe), **texts)
 
