@@ -18,6 +18,7 @@ from tests.experiments.test_weakening import Brightness
 from tests.pipelines import tiny_sd
 
 CONCEPTS = "concepts: {Color: [red, blue, green], Animals: [cat, dog]}"
+NAMES = ("votes", "ballots", "weakening", "effects", "ablations")
 BENCHMARK = """
 concepts:
   Color: {template: "a {word} {noun}", words: [red, blue, green], dev: [green], nouns: [car]}
@@ -51,8 +52,10 @@ def made(tmp_path_factory):
     )
     pipe = tiny_sd()
     studies = {
-        name: replace(study, run=lambda pipe, store, run=study.run: run(pipe, store, tiny))
-        for name, study in STUDIES.items()
+        name: replace(
+            STUDIES[name], run=lambda pipe, store, run=STUDIES[name].run: run(pipe, store, tiny)
+        )
+        for name in NAMES
     }
     for study in studies.values():
         make_result(study, pipe, folder / "work", folder / "results")
@@ -61,7 +64,7 @@ def made(tmp_path_factory):
 
 def test_every_study_runs_unattended_and_its_result_is_read(made):
     results, _ = made
-    votes, ballots, weakened, effects, ablated = (read_result(name, results) for name in STUDIES)
+    votes, ballots, weakened, effects, ablated = (read_result(name, results) for name in NAMES)
     assert dict(weakened["score"].sizes) == {
         "concept": 2, "witness": 2, "order": 3, "weakened": 4, "prompt": 2, "seed": 2
     }  # fmt: skip
