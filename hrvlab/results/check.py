@@ -83,10 +83,13 @@ def check_result(
     with TemporaryDirectory() as scratch:
         store = Path(scratch)
         for name in (*study.needs, study.name):
-            for packed in (results / name / "units").iterdir():
-                left_out = chosen[packed.stem] if name == study.name else ()
-                unpack(packed, store / name, without=left_out)
+            packed = sorted((results / name / "units").iterdir())
+            folders = {path.stem: unpack(path, store / name) for path in packed}
             close(store / name)
+        # The last of them were the study's own.
+        for label, units in chosen.items():
+            for unit in units:
+                (folders[label] / UNITS / f"{unit:06d}.npz").unlink(missing_ok=True)
         try:
             parts = study.run(pipe, store)
         except StoreError as error:

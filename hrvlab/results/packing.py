@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
@@ -48,8 +47,13 @@ def read_units(packed: Path) -> Units:
     return units
 
 
-def unpack(packed: Path, store: Path, *, without: Container[int] = ()) -> None:
-    """Lay a packed plan out in a store again, without some of its units.
+def unpack(packed: Path, store: Path) -> Path:
+    """Lay a packed plan out in a store again.
+
+    Returns
+    -------
+    Path
+        The plan's folder; two parts of a result may have the same.
 
     Raises
     ------
@@ -58,11 +62,11 @@ def unpack(packed: Path, store: Path, *, without: Container[int] = ()) -> None:
     """
     plan = _read(packed)[PLAN].tobytes()
     folder = plan_folder(store, plan)
-    (folder / UNITS).mkdir(parents=True)
+    (folder / UNITS).mkdir(parents=True, exist_ok=True)
     (folder / PLAN).write_bytes(plan)
     for number, unit in read_units(packed).items():
-        if number not in without:
-            np.savez_compressed(folder / UNITS / f"{number:06d}.npz", allow_pickle=False, **unit)
+        np.savez_compressed(folder / UNITS / f"{number:06d}.npz", allow_pickle=False, **unit)
+    return folder
 
 
 def close(store: Path) -> None:
