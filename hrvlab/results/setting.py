@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hrvlab.experiments.benchmarks import read_weakening, weakening_prompts
-from hrvlab.experiments.forms import WeakeningBenchmark
+from hrvlab.experiments.forms import Split, WeakeningBenchmark
 from hrvlab.experiments.scoring import Score, clip_score, judge_score
 from hrvlab.models.load import MINIATURE
 
@@ -32,8 +32,10 @@ class Setting:
     steps, batch_size : int
     ballot_prompts : int
         Of the prompts, those from which vectors are built by other ballots.
+    split : {"dev", "test"}
+        Which of the words and seeds of weakening.
     prompts_each, seeds_each : int
-        Test prompts of every concept whose heads are weakened, and pictures of each.
+        Prompts of every concept whose heads are weakened, and pictures of each.
     cuts : tuple of int
         Numbers of weakened heads, besides none and all.
     draws : int
@@ -61,6 +63,7 @@ class Setting:
     steps: int = 20
     batch_size: int = 16
     ballot_prompts: int = 128
+    split: Split = "test"
     prompts_each: int = 8
     seeds_each: int = 2
     cuts: tuple[int, ...] = (8, 24, 48, 88)
@@ -89,10 +92,10 @@ class Setting:
         return read_weakening(self.benchmark)
 
     def cases(self, concept: str, seeds: int) -> dict[str, Any]:
-        """Give what of a concept is drawn for testing, as keywords."""
+        """Give what of a concept is drawn, as keywords."""
         benchmark = self.read_benchmark()
-        prompts, texts = weakening_prompts(benchmark, concept, self.prompts_each, split="test")
-        first = benchmark.seeds["test"]
+        prompts, texts = weakening_prompts(benchmark, concept, self.prompts_each, split=self.split)
+        first = benchmark.seeds[self.split]
         return {"prompts": prompts, "texts": texts, "seeds": range(first, first + seeds)}
 
 
