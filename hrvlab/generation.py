@@ -91,16 +91,13 @@ def initial_noise(pipe: DiffusionPipeline, seeds: Sequence[int], prompt_index: i
     return torch.cat([torch.randn(shape, generator=generator) for generator in generators])
 
 
-def run_batch(
-    pipe: DiffusionPipeline, batch: Batch, *parts: Part, **call: Any
-) -> tuple[Any, Attachment]:
-    """Run the pipeline once with taps and edits attached.
+def run_pipeline(pipe: DiffusionPipeline, batch: Batch, **call: Any) -> Any:
+    """Run the pipeline once, silently, from the batch's own noise.
 
     Parameters
     ----------
     pipe : diffusers.DiffusionPipeline
     batch : Batch
-    *parts : Tap, Rescale or Borrow
     **call
         Keywords of the pipeline's own call; with ``prompt_embeds``, it reads these instead of the
         prompts.
@@ -109,8 +106,6 @@ def run_batch(
     -------
     images
         As the pipeline gives them for its ``output_type``.
-    attachment : Attachment
-        With the noise level of every UNet call.
 
     Raises
     ------
@@ -129,10 +124,33 @@ def run_batch(
         # A scheduler that draws noise too then draws what it would after the seeded latents.
         for generator in generators:
             torch.randn(call["latents"].shape[1:], dtype=call["latents"].dtype, generator=generator)
-    prompts = list(batch.prompts)
-    read = None if "prompt_embeds" in call else prompts
-    with ONE_AT_A_TIME, _silent(pipe), attach(pipe, *parts, prompts=prompts) as attachment:
-        images = pipe(read, generator=generators, **call).images
+    read = None if "prompt_embeds" in call else list(batch.prompts)
+    with ONE_AT_A_TIME, _silent(pipe):
+        return pipe(read, generator=generators, **call).images
+
+
+def run_batch(
+    pipe: DiffusionPipeline, batch: Batch, *parts: Part, **call: Any
+) -> tuple[Any, Attachment]:
+    """Run the pipeline once with taps and edits attached.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    batch : Batch
+    *parts : Tap, Rescale or Borrow
+    **call
+        As for `run_pipeline`.
+
+    Returns
+    -------
+    images
+        As the pipeline gives them for its ``output_type``.
+    attachment : Attachment
+        With the noise level of every UNet call.
+    """
+    with ONE_AT_A_TIME, attach(pipe, *parts, prompts=list(batch.prompts)) as attachment:
+        images = run_pipeline(pipe, batch, **call)
     return images, attachment
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hrvlab.attention.gradients import attended, blended_maps, blur, word_shares
 from hrvlab.errors import CoverageError, ParameterError
-from hrvlab.generation import Batch, image_generator, run_batch
+from hrvlab.generation import Batch, image_generator, run_pipeline
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import Layer, cross_attention_layers
 
@@ -276,7 +276,7 @@ def _given_to_unet(pipe: DiffusionPipeline, batch: Batch, **call: Any) -> dict[s
 
     handle = pipe.unet.register_forward_pre_hook(stop, with_kwargs=True)
     try:
-        run_batch(pipe, batch, **call)
+        run_pipeline(pipe, batch, **call)
     except _Begun:
         pass
     finally:

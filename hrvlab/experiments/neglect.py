@@ -19,7 +19,7 @@ from hrvlab.attention.gradients import frozen
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.experiments.excitation import PRESETS, Excitation, Mover, looked_at
 from hrvlab.experiments.steering import concept_row
-from hrvlab.generation import ONE_AT_A_TIME, as_uint8, plan_batches, run_batch
+from hrvlab.generation import ONE_AT_A_TIME, as_uint8, plan_batches, run_pipeline
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import cross_attention_layers
 from hrvlab.models.tokens import word_columns
@@ -130,7 +130,7 @@ def excite(
         with ONE_AT_A_TIME, frozen(pipe.unet):
             mover = Mover(pipe, batch, excitation, columns, factors, own)
             moved = {**own, "latents": mover.first_latents()}
-            made, _ = run_batch(
+            made = run_pipeline(
                 pipe, batch, output_type="np", callback_on_step_end=mover.after_step, **moved
             )
         images.append(as_uint8(made))

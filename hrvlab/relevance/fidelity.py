@@ -146,7 +146,7 @@ def compare(
     outcome = np.where(found < lowest, DIFFERS, AGREES)
     return xr.Dataset(
         {
-            "votes": yours["votes"],
+            "votes": yours["votes"].reset_coords(drop=True),
             "halves": ("concept", halves),
             "expected": ("concept", expected),
             "lowest": ("concept", lowest),

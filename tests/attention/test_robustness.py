@@ -34,7 +34,9 @@ def what_attach_does(pipe, concepts, **call):
     with attach(pipe, weakened(pipe), prompts=PROMPTS):
         edited = run(pipe, **call)
     counts = [len(words) for words in concepts.words]
-    votes = ConceptVotes(concepts.encode(pipe), counts, lambda _, __, n: np.zeros((n, 3), int))
+    votes = ConceptVotes(
+        concepts.encode(pipe), counts, lambda _, layers, n: np.zeros((layers, n, 3), int)
+    )
     means = TokenMeans()
     with attach(pipe, means, votes):
         tapped = run(pipe, **call)
