@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -96,24 +94,19 @@ def gaps(curves: xr.Dataset) -> xr.DataArray:
     return areas.sel(kind=others) - areas.sel(kind="MoRHF", drop=True)
 
 
-def with_interval(
-    array: xr.DataArray, *, over: Sequence[str] = ("prompt", "seed"), seed: int = 0
-) -> xr.Dataset:
+def with_interval(array: xr.DataArray, *, seed: int = 0) -> xr.Dataset:
     """Average over prompts and seeds, with a bootstrap interval over both.
 
     Parameters
     ----------
     array : xarray.DataArray, dims (..., prompt, seed)
-    over : sequence of str
-        The dims that are resampled together and averaged; ``["prompt"]`` alone, of means over
-        seeds, lets the pictures of a prompt stay together.
 
     Returns
     -------
     xarray.Dataset
-        ``mean``, ``low`` and ``high``, without those dims.
+        ``mean``, ``low`` and ``high``, without prompt and seed.
     """
-    flat = array.stack(sample=over, create_index=False).transpose(..., "sample")
+    flat = array.stack(sample=("prompt", "seed"), create_index=False).transpose(..., "sample")
     low, high = bootstrap_interval(flat.values, seed=seed)
     mean = flat.mean("sample")
     return xr.Dataset({"mean": mean, "low": mean.copy(data=low), "high": mean.copy(data=high)})
