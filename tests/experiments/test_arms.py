@@ -5,7 +5,7 @@ from diffusers import DDIMScheduler
 
 import hrvlab as hl
 from hrvlab.errors import ParameterError, TokenError
-from hrvlab.experiments.arms import Prompt, draw_arms, unfold
+from hrvlab.experiments.arms import Prompt, draw_arms, extremes, unfold
 from hrvlab.experiments.pictures import read_images
 from tests.experiments.test_sweep import Redness
 from tests.experiments.test_weakening import Brightness
