@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-StageName = Literal[
-    "clip", "autoencoder", "judge", "denoiser", "reading", "refining", "assemble", "measure"
-]
+StageName = Literal["clip", "autoencoder", "judge", "denoiser", "reading", "assemble", "measure"]
 
 
 def train(

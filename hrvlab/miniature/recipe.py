@@ -38,8 +38,8 @@ class Recipe:
         Drawn scenes that all stages train on.
     clip_steps, autoencoder_steps, judge_steps : int
         Optimiser steps of each stage.
-    denoiser_steps, reading_steps, refining_steps : int
-        Optimiser steps of the UNet's three stages, taken by two processes together.
+    denoiser_steps, reading_steps : int
+        Optimiser steps of the UNet's two stages, taken by two processes together.
     measured_pictures : int
         Pictures generated for each row of the quality table.
     measured_scenes : int
@@ -56,7 +56,6 @@ class Recipe:
     judge_steps: int = 4800
     denoiser_steps: int = 8000
     reading_steps: int = 2000
-    refining_steps: int = 4000
     measured_pictures: int = 512
     measured_scenes: int = 2000
     measured_pairs: int = 480
@@ -71,7 +70,6 @@ SMOKE = Recipe(
     judge_steps=4,
     denoiser_steps=2,
     reading_steps=2,
-    refining_steps=2,
     measured_pictures=1,
     measured_scenes=600,
     measured_pairs=16,
@@ -116,13 +114,6 @@ def train_reading(folder: Path, target: Path, recipe: Recipe) -> None:
     _in_processes(_read, folder, recipe)
 
 
-def train_refining(folder: Path, target: Path, recipe: Recipe) -> None:
-    """Go on from words alone, for the attributes that the reading stage forgot."""
-    trained_unet(folder, "reading")
-    encode_pictures(folder, trained_autoencoder(folder), recipe.pictures)
-    _in_processes(_refine, folder, recipe)
-
-
 def _in_processes(stage: Callable[[Path, Recipe], Stage], folder: Path, recipe: Recipe) -> None:
     """Train in two single-threaded processes, which two cores serve best."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -163,11 +154,6 @@ def _denoise(folder: Path, recipe: Recipe) -> Stage:
 def _read(folder: Path, recipe: Recipe) -> Stage:
     unet = trained_unet(folder, "denoiser")
     return _unet_stage("reading", folder, recipe, unet, recipe.reading_steps, 5e-4, reading=True)
-
-
-def _refine(folder: Path, recipe: Recipe) -> Stage:
-    unet = trained_unet(folder, "reading")
-    return _unet_stage("refining", folder, recipe, unet, recipe.refining_steps, 5e-4, reading=True)
 
 
 def _unet_stage(
@@ -219,7 +205,6 @@ STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {
     "judge": train_judge,
     "denoiser": train_denoiser,
     "reading": train_reading,
-    "refining": train_refining,
     "assemble": assemble_pipeline,
     "measure": measure_quality,
 }
