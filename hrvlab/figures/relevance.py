@@ -62,39 +62,46 @@ def top_heads(top: xr.Dataset) -> go.Figure:
     Parameters
     ----------
     top : xarray.Dataset, dims (concept, rank)
-        From `hrvlab.relevance.uncertainty.top_heads_with_interval`.
+        From `hrvlab.relevance.uncertainty.leading_heads`, or `top_heads_with_interval` of the same
+        module, which adds bars and shares.
     """
     concepts = [str(name) for name in top["concept"].values]
     figure = go.Figure()
     for index, concept in enumerate(concepts):
         one = top.isel(concept=index)
-        mean = one["relevance"].values
         figure.add_bar(
-            x=mean,
+            x=one["relevance"].values,
             y=[
                 str(label).replace(", layer: ", " ").replace(", head: ", " · head ")
                 for label in one["label"].values
             ],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": one["high"].values - mean,
-                "arrayminus": mean - one["low"].values,
-                "thickness": 1.2,
-            },
             orientation="h",
             marker_color=ACCENT,
             visible=index == 0,
             name=concept,
-            text=[f"{stable:.0%}" for stable in one["stability"].values],
-            textposition="inside",
-            insidetextanchor="start",
-            hovertemplate="%{y}: %{x:.2f}, in the top of %{text} of resamples<extra></extra>",
+            hovertemplate="%{y}: %{x:.2f}<extra></extra>",
+            **(_resampled(one) if "stability" in one else {}),
         )
     figure.update_yaxes(autorange="reversed")
-    figure.update_xaxes(title="relevance, 95 % interval; inside: how often it is among these heads")
+    figure.update_xaxes(
+        title="relevance, 95 % interval; inside: how often it is among these heads"
+        if "stability" in top
+        else "relevance"
+    )
     figure.update_layout(updatemenus=[menu(concepts)], showlegend=False)
     return styled(figure, title=f"The {top.sizes['rank']} most relevant heads", height=420)
+
+
+def _resampled(one: xr.Dataset) -> dict[str, object]:
+    """Draw what resampled prompts say of one concept's heads."""
+    mean, low, high = (one[name].values for name in ("relevance", "low", "high"))
+    bars = {"type": "data", "symmetric": False, "array": high - mean, "arrayminus": mean - low}
+    return {
+        "error_x": {**bars, "thickness": 1.2},
+        "text": [f"{stable:.0%}" for stable in one["stability"].values],
+        "textposition": "inside",
+        "insidetextanchor": "start",
+    }
 
 
 def vote_counts(hrv: xr.DataArray) -> go.Figure:

@@ -78,6 +78,30 @@ def top_head_stability(hrv: xr.DataArray, draws: xr.DataArray, count: int = 10) 
     return top.copy(data=found.mean(0)).rename("stability")
 
 
+def leading_heads(hrv: xr.DataArray, count: int = 10) -> xr.Dataset:
+    """Give each concept's most relevant heads.
+
+    Parameters
+    ----------
+    hrv : xarray.DataArray, dims (concept, head_position)
+    count : int
+
+    Returns
+    -------
+    xarray.Dataset
+        Over ``(concept, rank)``: ``relevance``, and the head's ``label``.
+    """
+    heads = rank(hrv).isel(rank=slice(count))
+    values = hrv.transpose("concept", "head_position").values
+    return xr.Dataset(
+        {
+            "relevance": (heads.dims, np.take_along_axis(values, heads.values, 1)),
+            "label": (heads.dims, hrv["label"].values[heads.values]),
+        },
+        {"concept": hrv["concept"].values},
+    )
+
+
 def top_heads_with_interval(
     hrv: xr.DataArray, draws: xr.DataArray, count: int = 10, *, level: float = 0.95
 ) -> xr.Dataset:
@@ -99,20 +123,15 @@ def top_heads_with_interval(
         Over ``(concept, rank)``: ``relevance``, the ends ``low`` and ``high`` of its bootstrap
         interval over prompts, the head's ``label``, and ``stability`` as of `top_head_stability`.
     """
-    stability = top_head_stability(hrv, draws, count)
-    heads = rank(hrv).isel(rank=slice(count))
+    top = leading_heads(hrv, count)
     tail = (1 - level) / 2
-    low, high = np.nanquantile(
+    ends = np.nanquantile(
         draws.transpose("draw", "concept", "head_position"), [tail, 1 - tail], axis=0
     )
-    of_all = {"relevance": hrv.transpose("concept", "head_position").values}
-    of_all |= {"low": low, "high": high}
-    chosen = {
-        name: (("concept", "rank"), np.take_along_axis(values, heads.values, 1))
-        for name, values in of_all.items()
-    }
-    labels = ("concept", "rank"), hrv["label"].values[heads.values]
-    return xr.Dataset({**chosen, "label": labels, "stability": stability})
+    for name, values in zip(("low", "high"), ends, strict=True):
+        chosen = np.take_along_axis(values, rank(hrv).values[:, :count], 1)
+        top[name] = ("concept", "rank"), chosen
+    return top.assign(stability=top_head_stability(hrv, draws, count))
 
 
 def convergence(
