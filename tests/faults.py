@@ -43,15 +43,17 @@ def die_at(point: int, store: Path | None = None) -> None:
 
 def run_and_die(work, store: Path, point: int) -> int:
     """Let a process do work on a store and die at a point; gives its exit code, 0 if it lived."""
-    process = FORKS.Process(target=_work, args=(work, store, point))
+    # Rounding may depend on the number of threads: it works with as many as this process.
+    arguments = (work, store, point, torch.get_num_threads())
+    process = FORKS.Process(target=_work, args=arguments)
     process.start()
     process.join()
     assert process.exitcode is not None
     return process.exitcode
 
 
-def _work(work, store: Path, point: int) -> None:
-    torch.set_num_threads(1)
+def _work(work, store: Path, point: int, threads: int) -> None:
+    torch.set_num_threads(threads)
     die_at(point, store)
     work(store)
 
