@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-StageName = Literal["clip", "autoencoder", "judge", "denoiser", "reading", "assemble", "measure"]
+StageName = Literal[
+    "clip",
+    "autoencoder",
+    "judge",
+    "denoiser",
+    "reading",
+    "refining",
+    "composing",
+    "assemble",
+    "measure",
+]
 
 
 def train(

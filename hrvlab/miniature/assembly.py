@@ -25,7 +25,7 @@ from hrvlab.miniature.tokens import train_tokenizer
 from hrvlab.miniature.training import averaged_weights, checkpoint_path, save_finished
 
 TRAINING = "training.json"
-UNET_STAGES = ("denoiser", "reading")
+UNET_STAGES = ("denoiser", "reading", "refining", "composing")
 TRAINED = ("clip", "autoencoder", "judge", *UNET_STAGES)
 
 

@@ -144,7 +144,11 @@ def words_alone(states: Tensor, ends: Tensor) -> Tensor:
 
 
 class Denoising(nn.Module):
-    """The UNet with its loss: velocity prediction, weighted by capped signal-to-noise ratio."""
+    """The UNet with its loss: velocity prediction, weighted by capped signal-to-noise ratio.
+
+    The weight of the error in the picture is min(SNR, 5) (Hang et al. 2023), or min(SNR, 5) + 1
+    where the stage is to learn composition.
+    """
 
     def __init__(
         self,
@@ -153,9 +157,11 @@ class Denoising(nn.Module):
         tokenizer: CLIPTokenizer,
         *,
         reading: bool = False,
+        composing: bool = False,
     ) -> None:
         super().__init__()
         self.reading = reading
+        self.composing = composing
         self.unet = unet
         self.text_encoder = text_encoder.requires_grad_(False)
         self.tokenizer = tokenizer
@@ -179,7 +185,10 @@ class Denoising(nn.Module):
         error = (self.unet(noised, times, states).sample - target).square().mean((1, 2, 3))
         alpha = self.scheduler.alphas_cumprod[times]
         snr = alpha / (1 - alpha)
-        return (error * snr.clamp(max=MIN_SNR) / (snr + 1)).mean()
+        weight = snr.clamp(max=MIN_SNR)
+        if self.composing:
+            weight = weight + 1  # else next to nothing where noise is all: there colour is decided
+        return (error * weight / (snr + 1)).mean()
 
 
 def denoiser_stage(
@@ -194,9 +203,28 @@ def denoiser_stage(
     steps: int,
     learning_rate: float,
     reading: bool,
+    composing: bool,
     batch: int = 32,
 ) -> Stage:
-    """Train the UNet on the latents of drawn pictures and their captions, or their words alone."""
+    """Train the UNet on the latents of drawn pictures and their captions.
+
+    Parameters
+    ----------
+    name : str
+        Of the stage.
+    folder : Path
+        Working folder, with the drawn pictures.
+    unet, autoencoder, text_encoder, tokenizer
+        Only the first is trained.
+    pictures, steps, batch : int
+        Drawn scenes; optimiser steps; scenes a step and process.
+    learning_rate : float
+        Peak rate.
+    reading : bool
+        From the captions' words alone (`words_alone`).
+    composing : bool
+        With the full weight of the noisiest steps, where colour and composition are decided.
+    """
     latents = encode_pictures(folder, autoencoder, pictures)
     factor = scaling_factor(latents)
 
@@ -218,5 +246,5 @@ def denoiser_stage(
         ).images
         save_sheet(images * 2 - 1, path, columns=8)
 
-    model = Denoising(unet, text_encoder, tokenizer, reading=reading)
+    model = Denoising(unet, text_encoder, tokenizer, reading=reading, composing=composing)
     return Stage(name, model, loss, steps, learning_rate, 0.999, preview)

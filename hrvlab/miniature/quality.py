@@ -82,14 +82,14 @@ def measure(
         "drawn, noised": passed + NOISE * noise,
     }
     questions = {question.name: question for question in QUESTIONS}
-    rows = []
+    rows, of_answers = [], []
     for name, asking in read_asked().items():
         prompts, wanted = asking.ask(images)
         made = _made(pipe, prompts, work, seed=seed, num_inference_steps=steps)
-        rows += [
-            _row(witness, name, "generated", wanted, see(made, questions[asking.question]))
-            for witness, see in witnesses.items()
-        ]
+        for witness, see in witnesses.items():
+            seen = see(made, questions[asking.question])
+            rows.append(_row(witness, name, "generated", wanted, seen))
+            of_answers += _rows_of_answers(witness, name, wanted, seen)
     for question in QUESTIONS:
         chosen = [
             (index, answer)
@@ -111,6 +111,7 @@ def measure(
         "guidance_scale": GUIDANCE,
         "seed": seed,
         "rates": rows,
+        "rates_of_answers": of_answers,
     }
     (folder / FILE).write_text(json.dumps(report, indent=1) + "\n")
 
@@ -185,6 +186,23 @@ def _retrieval(
             best = clip(pixel_values=chunk, **tokens).logits_per_image.argmax(1)
         hits += [captions[int(b)] == own for b, own in zip(best, captions, strict=True)]
     return round(float(np.mean(hits)), 4)
+
+
+def _rows_of_answers(
+    witness: str, name: str, wanted: Sequence[str], seen: Sequence[str]
+) -> list[dict[str, str | int | float]]:
+    """Give the rate of every answer that was asked for."""
+    asked = list(zip(wanted, seen, strict=True))
+    return [
+        _row(
+            witness,
+            f"{name}: {answer}",
+            "generated",
+            [answer] * wanted.count(answer),
+            [found for right, found in asked if right == answer],
+        )
+        for answer in dict.fromkeys(wanted)
+    ]
 
 
 def _row(

@@ -38,8 +38,8 @@ class Recipe:
         Drawn scenes that all stages train on.
     clip_steps, autoencoder_steps, judge_steps : int
         Optimiser steps of each stage.
-    denoiser_steps, reading_steps : int
-        Optimiser steps of the UNet's two stages, taken by two processes together.
+    denoiser_steps, reading_steps, refining_steps, composing_steps : int
+        Optimiser steps of the UNet's four stages, taken by two processes together.
     measured_pictures : int
         Pictures generated for each row of the quality table.
     measured_scenes : int
@@ -56,6 +56,8 @@ class Recipe:
     judge_steps: int = 4800
     denoiser_steps: int = 8000
     reading_steps: int = 2000
+    refining_steps: int = 4000
+    composing_steps: int = 3000
     measured_pictures: int = 512
     measured_scenes: int = 2000
     measured_pairs: int = 480
@@ -70,6 +72,8 @@ SMOKE = Recipe(
     judge_steps=4,
     denoiser_steps=2,
     reading_steps=2,
+    refining_steps=2,
+    composing_steps=2,
     measured_pictures=1,
     measured_scenes=600,
     measured_pairs=16,
@@ -114,6 +118,20 @@ def train_reading(folder: Path, target: Path, recipe: Recipe) -> None:
     _in_processes(_read, folder, recipe)
 
 
+def train_refining(folder: Path, target: Path, recipe: Recipe) -> None:
+    """Go on from words alone, for the attributes that the reading stage forgot."""
+    trained_unet(folder, "reading")
+    encode_pictures(folder, trained_autoencoder(folder), recipe.pictures)
+    _in_processes(_refine, folder, recipe)
+
+
+def train_composing(folder: Path, target: Path, recipe: Recipe) -> None:
+    """Learn what is decided while the picture is still noise: colours, scenes, weather."""
+    trained_unet(folder, "refining")
+    encode_pictures(folder, trained_autoencoder(folder), recipe.pictures)
+    _in_processes(_compose, folder, recipe)
+
+
 def _in_processes(stage: Callable[[Path, Recipe], Stage], folder: Path, recipe: Recipe) -> None:
     """Train in two single-threaded processes, which two cores serve best."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -156,6 +174,25 @@ def _read(folder: Path, recipe: Recipe) -> Stage:
     return _unet_stage("reading", folder, recipe, unet, recipe.reading_steps, 5e-4, reading=True)
 
 
+def _refine(folder: Path, recipe: Recipe) -> Stage:
+    unet = trained_unet(folder, "reading")
+    return _unet_stage("refining", folder, recipe, unet, recipe.refining_steps, 5e-4, reading=True)
+
+
+def _compose(folder: Path, recipe: Recipe) -> Stage:
+    unet = trained_unet(folder, "refining")
+    return _unet_stage(
+        "composing",
+        folder,
+        recipe,
+        unet,
+        recipe.composing_steps,
+        5e-4,
+        reading=True,
+        composing=True,
+    )
+
+
 def _unet_stage(
     name: str,
     folder: Path,
@@ -165,6 +202,7 @@ def _unet_stage(
     learning_rate: float,
     *,
     reading: bool = False,
+    composing: bool = False,
 ) -> Stage:
     clip, tokenizer = trained_clip(folder)
     return denoiser_stage(
@@ -178,6 +216,7 @@ def _unet_stage(
         steps=steps,
         learning_rate=learning_rate,
         reading=reading,
+        composing=composing,
     )
 
 
@@ -205,6 +244,8 @@ STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {
     "judge": train_judge,
     "denoiser": train_denoiser,
     "reading": train_reading,
+    "refining": train_refining,
+    "composing": train_composing,
     "assemble": assemble_pipeline,
     "measure": measure_quality,
 }

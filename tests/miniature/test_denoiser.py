@@ -33,12 +33,13 @@ def parts():
     return build_unet(), text_encoder, tokenizer
 
 
-def test_the_loss_is_the_velocity_s_error_under_a_capped_signal_to_noise_ratio(parts):
+@pytest.mark.parametrize("composing", [False, True])
+def test_the_loss_is_the_velocity_s_error_under_a_capped_signal_to_noise_ratio(parts, composing):
     unet, text_encoder, tokenizer = parts
     latents = torch.randn(3, 12, 8, 8, generator=torch.Generator().manual_seed(0))
     captions = ["a red car", "", "a cat"]
     torch.manual_seed(1)
-    loss = Denoising(unet, text_encoder, tokenizer)(latents, captions)
+    loss = Denoising(unet, text_encoder, tokenizer, composing=composing)(latents, captions)
 
     torch.manual_seed(1)
     noise = torch.randn(3, 12, 8, 8)
@@ -52,8 +53,9 @@ def test_the_loss_is_the_velocity_s_error_under_a_capped_signal_to_noise_ratio(p
         states = text_encoder(ids).last_hidden_state
         velocity = unet(a * latents + s * noise, times, states).sample
     snr = alpha / (1 - alpha)
-    # Capping the loss of the noise prediction at MIN_SNR, written for the velocity.
-    weights = torch.minimum(snr, torch.tensor(MIN_SNR)) / (snr + 1)
+    # Capping the loss of the noise prediction at MIN_SNR, written for the velocity; composing, the
+    # noisiest steps weigh 1.
+    weights = (torch.minimum(snr, torch.tensor(MIN_SNR)) + composing) / (snr + 1)
     expected = (weights * (velocity - (a * noise - s * latents)).square().mean((1, 2, 3))).mean()
     torch.testing.assert_close(loss, expected)
 

@@ -28,7 +28,17 @@ def test_every_stage_runs_end_to_end_into_a_pipeline_that_loads(tmp_path):
     image = hl.generate(pipe, "a red car", num_inference_steps=2)
     assert image.shape == (1, 64, 64, 3)
     quality = json.loads((tmp_path / "pipeline" / "quality.json").read_text())
-    assert all(row["low"] <= row["correct"] / row["of"] <= row["high"] for row in quality["rates"])
+    rows = [*quality["rates"], *quality["rates_of_answers"]]
+    assert all(row["low"] <= row["correct"] / row["of"] <= row["high"] for row in rows)
+    for whole in (row for row in quality["rates"] if row["pictures"] == "generated"):
+        parts = [
+            row
+            for row in quality["rates_of_answers"]
+            if row["witness"] == whole["witness"]
+            and row["question"].startswith(f"{whole['question']}: ")
+        ]
+        assert sum(row["correct"] for row in parts) == whole["correct"]
+        assert sum(row["of"] for row in parts) == whole["of"]
     sizes = [path.stat().st_size for path in (tmp_path / "pipeline").rglob("*.safetensors")]
     assert sum(sizes) < 60e6
 
