@@ -92,9 +92,18 @@ EDITING = Schema(
     {"image": ("arm", "prompt", "seed"), "source_image": ("prompt", "seed")},
     ("prompt_text", "target_text", "concept"),
 )
+NEGLECT = Schema(
+    "neglect",
+    {
+        **{name: ("arm", "prompt", "seed", "half") for name in ("score", "shown", "present")},
+        **{name: ("arm", "prompt", "seed") for name in ("whole", "passes")},
+    },
+    {"image": ("arm", "prompt", "seed")},
+    ("prompt_text",),
+)
 SCHEMAS = {
     schema.name: schema
-    for schema in (CAPTURE, VOTES, RELEVANCE, WEAKENING, EFFECTS, POLYSEMY, EDITING)
+    for schema in (CAPTURE, VOTES, RELEVANCE, WEAKENING, EFFECTS, POLYSEMY, EDITING, NEGLECT)
 }
 
 

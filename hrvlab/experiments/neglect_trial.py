@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ import xarray as xr
 from diffusers import DiffusionPipeline
 
 from hrvlab.errors import ParameterError
-from hrvlab.experiments.arms import Arm, draw_arms, unfold
+from hrvlab.experiments.arms import Arm, draw_arms, keep_result, unfold
 from hrvlab.experiments.excitation import Excitation
 from hrvlab.experiments.neglect_ways import Moved, make_ways
 from hrvlab.experiments.pairs import Pair
-from hrvlab.experiments.scoring import Score
+from hrvlab.experiments.scoring import Score, score_names
 from hrvlab.relevance.vectors import check_model
 
 
@@ -102,8 +103,15 @@ def rate_ways(
     result = found[["whole", "passes", "image"]].assign(
         score=scores, shown=scores >= least, present=things >= least
     )
-    result.encoding = drawn.encoding
-    return result.transpose(..., "arm", "prompt", "seed", "half", missing_dims="ignore")
+    parameters = {
+        "pairs": [asdict(pair) for pair in pairs],
+        "score": score_names(score),
+        "batch_size": batch_size,
+        **call,
+    }
+    ordered = result.transpose(..., "arm", "prompt", "seed", "half", missing_dims="ignore")
+    ordered.encoding = drawn.encoding
+    return keep_result(pipe, ordered, "neglect", parameters)
 
 
 def compare_excitations(
@@ -142,7 +150,7 @@ def compare_excitations(
     return rate_ways(pipe, hrv, pairs, made, **options)
 
 
-def choose_excitation(
+def try_excitations(
     pipe: DiffusionPipeline,
     hrv: xr.DataArray,
     pairs: Sequence[Pair],
@@ -150,15 +158,15 @@ def choose_excitation(
     *,
     vectors: bool,
     **options: Any,
-) -> str:
-    """Choose settings by what they show of pairs; no result should be of the same pairs.
+) -> xr.Dataset:
+    """Draw pairs with several settings; no result should be of the same pairs.
 
     Parameters
     ----------
     pipe, hrv, pairs
         See `rate_ways`.
     candidates : dict of str to Excitation
-        Such as `make_candidates` gives; of one alone nothing is drawn.
+        Such as `make_candidates` gives.
     vectors : bool
         Whether heads are weighted.
     **options
@@ -166,16 +174,24 @@ def choose_excitation(
 
     Returns
     -------
-    str
-        The candidate whose worse half scores highest in the mean; of equals the first.
+    xarray.Dataset
+        See `rate_ways`; an arm for each candidate.
     """
-    if len(candidates) == 1:
-        return next(iter(candidates))
     made = [
         {name: Moved(pair, i, one, hrv if vectors else None) for name, one in candidates.items()}
         for i, pair in enumerate(pairs)
     ]
-    tried = rate_ways(pipe, hrv, pairs, made, **options)
+    return rate_ways(pipe, hrv, pairs, made, **options)
+
+
+def likeliest(tried: xr.Dataset) -> str:
+    """Name the arm whose worse half scores highest in the mean; of equals the first.
+
+    Parameters
+    ----------
+    tried : xarray.Dataset
+        From `rate_ways`, as one witness sees it.
+    """
     worse = tried["score"].min("half").mean(("prompt", "seed"))
     return str(worse.idxmax("arm").item())
 

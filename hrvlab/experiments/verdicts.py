@@ -18,7 +18,7 @@ def verdict(low: float, high: float, *, less: str, more: str) -> str:
         return less
     if low > 0:
         return more
-    return f"not clearly {less} or {more}"
+    return f"neither clearly {less} nor clearly {more}"
 
 
 def compare(differences: xr.Dataset, subject: str, *, less: str, more: str) -> str:
@@ -106,7 +106,7 @@ def what_decides(rates: xr.DataArray, difference: xr.Dataset) -> str:
         more="most of the sense lies in the states of the end token and the padding, to which "
         "nothing changes when the word's attention is rescaled",
     )
-    if found.startswith("not"):
+    if found.startswith("neither clearly"):
         found = "neither clearly decides the sense by itself"
     plain, word, end, both = (
         f"{float(rates.sel(arm=arm)):.0%}"

@@ -21,14 +21,12 @@ from hrvlab.figures.relevance import (
     vote_counts,
 )
 from hrvlab.figures.weakening import (
-    ablation_gaps,
     area_gaps,
     causal_agreement,
     weakening_curves,
 )
 
 __all__ = [
-    "ablation_gaps",
     "area_gaps",
     "arm_matrix",
     "arm_rates",

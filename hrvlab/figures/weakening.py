@@ -49,41 +49,26 @@ def weakening_curves(summary: xr.Dataset, *, title: str) -> go.Figure:
     return _headed(figure, title=harmless(title), height=150 + 220 * rows)
 
 
-def area_gaps(gaps: xr.Dataset) -> go.Figure:
-    """Show the area gaps of every concept with their intervals, one panel for each witness.
+def area_gaps(gaps: xr.Dataset, *, panel: str, title: str) -> go.Figure:
+    """Show area gaps with their intervals.
 
     Parameters
     ----------
-    gaps : xarray.Dataset, dims (witness, concept, kind)
+    gaps : xarray.Dataset, dims ({panel}, concept or variant, kind)
         ``mean``, ``low`` and ``high``; positive where the vector orders heads better.
+    panel : str
+        Dim along which panels lie side by side.
+    title : str
+        Of the whole figure; that these are 95 % intervals is added.
     """
     kinds = [str(kind) for kind in gaps["kind"].values]
     return _panels(
         gaps,
-        "witness",
+        panel,
         {f"against {MEANINGS[kind]}": gaps.sel(kind=kind) for kind in kinds},
         [COLORS[kind] for kind in kinds],
         axis="area gap",
-        title="How much better than other orders: area gap, 95 % interval",
-    )
-
-
-def ablation_gaps(gaps: xr.Dataset) -> go.Figure:
-    """Show the area gaps of every variant with their intervals, one panel for each concept.
-
-    Parameters
-    ----------
-    gaps : xarray.Dataset, dims (concept, variant, kind)
-        ``mean``, ``low`` and ``high``; positive where the vector orders heads better.
-    """
-    kinds = [str(kind) for kind in gaps["kind"].values]
-    return _panels(
-        gaps,
-        "concept",
-        {f"against {MEANINGS[kind]}": gaps.sel(kind=kind) for kind in kinds},
-        [COLORS[kind] for kind in kinds],
-        axis="area gap",
-        title="What the result rests on: area gap, 95 % interval",
+        title=f"{title}: area gap, 95 % interval",
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from hrvlab.experiments.benchmarks import read_weakening, weakening_prompts
 from hrvlab.experiments.forms import Split, WeakeningBenchmark
+from hrvlab.experiments.pair_score import pair_score
 from hrvlab.experiments.scoring import Score, clip_score, judge_score
 from hrvlab.models.load import MINIATURE
 
@@ -16,6 +17,11 @@ from hrvlab.models.load import MINIATURE
 def judge_and_clip() -> Mapping[str, Score]:
     """Load the miniature's two witnesses."""
     return {"judge": judge_score(), "CLIP": clip_score()}
+
+
+def pair_judge_and_clip() -> Mapping[str, Score]:
+    """Load the miniature's two witnesses of two things."""
+    return {"judge": pair_score(), "CLIP": clip_score()}
 
 
 @dataclass(frozen=True)
@@ -26,9 +32,10 @@ class Setting:
     ----------
     concepts, prompts : str or Path
         For the vectors.
-    benchmark, words, replacements : str or Path
-        Benchmarks of weakening, of words with two senses, and of words to replace.
-    witnesses : callable () -> mapping of str to Score
+    benchmark, words, replacements, pairs : str or Path
+        Benchmarks of weakening, of words with two senses, of words to replace, and of two things.
+    witnesses, pair_witnesses : callable () -> mapping of str to Score
+        The latter look at pictures of two things.
     steps, batch_size : int
     ballot_prompts : int
         Of the prompts, those from which vectors are built by other ballots.
@@ -51,6 +58,14 @@ class Setting:
         Of steered pictures that settings are chosen by, and of those of the result.
     strengths : tuple of float
         Of the vector in edits, more than 0 and 1.
+    sections : tuple of str
+        Of the pairs of things; each has a second one for choosing, named "..., dev".
+    pairs_each : int
+        Of a section.
+    sides, step_sizes : tuple of float
+        Of Attend-and-Excite, to choose among.
+    excited_seeds : sequence of int
+        Of pictures that these are chosen by.
     progress : bool
     """
 
@@ -59,7 +74,9 @@ class Setting:
     benchmark: str | Path = MINIATURE
     words: str | Path = MINIATURE
     replacements: str | Path = MINIATURE
+    pairs: str | Path = MINIATURE
     witnesses: Callable[[], Mapping[str, Score]] = judge_and_clip
+    pair_witnesses: Callable[[], Mapping[str, Score]] = pair_judge_and_clip
     steps: int = 20
     batch_size: int = 16
     ballot_prompts: int = 128
@@ -76,6 +93,11 @@ class Setting:
     tuned_seeds: tuple[int, ...] = tuple(range(100, 108))
     shown_seeds: tuple[int, ...] = tuple(range(8))
     strengths: tuple[float, ...] = (0.5, 2.0)
+    sections: tuple[str, ...] = ("things", "colored things")
+    pairs_each: int = 24
+    sides: tuple[float, ...] = (0.5, 1.0)
+    step_sizes: tuple[float, ...] = (2.5, 5.0, 10.0, 20.0)
+    excited_seeds: tuple[int, ...] = (100, 101, 102, 103)
     progress: bool = True
 
     @property

@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from hrvlab.results import neglect, polysemy
 from hrvlab.results.editing import EDITING, extreme_edits, run_editing
-from hrvlab.results.polysemy import POLYSEMY, TUNING, extreme_words, run_polysemy, run_tuning
 from hrvlab.results.study import Study
 from hrvlab.results.votes import BALLOT_VOTES, VOTES, run_ballots, run_votes
 from hrvlab.results.weakening import (
@@ -32,9 +32,23 @@ STUDIES: Mapping[str, Study] = {
     study.name: study
     for study in (
         Study(VOTES, run_votes, "part", no_pictures),
-        Study(TUNING, run_tuning, "part", no_pictures, needs=(VOTES,)),
-        Study(POLYSEMY, run_polysemy, "part", extreme_words, needs=(VOTES, TUNING)),
+        Study(polysemy.TUNING, polysemy.run_tuning, "part", no_pictures, needs=(VOTES,)),
+        Study(
+            polysemy.POLYSEMY,
+            polysemy.run_polysemy,
+            "part",
+            polysemy.extreme_words,
+            needs=(VOTES, polysemy.TUNING),
+        ),
         Study(EDITING, run_editing, "part", extreme_edits, needs=(VOTES,)),
+        Study(neglect.TUNING, neglect.run_tuning, "vectors", no_pictures, needs=(VOTES,)),
+        Study(
+            neglect.NEGLECT,
+            neglect.run_neglect,
+            "section",
+            neglect.extreme_pairs,
+            needs=(VOTES, neglect.TUNING),
+        ),
         Study(WEAKENING, run_weakening, "concept", first_prompt, needs=(VOTES,)),
         Study(EFFECTS, run_effects, "concept", no_pictures),
         Study(BALLOT_VOTES, run_ballots, "ballot", no_pictures),

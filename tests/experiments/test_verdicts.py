@@ -7,8 +7,8 @@ def test_an_interval_that_holds_zero_decides_nothing():
     words = {"less": "less often", "more": "more often"}
     assert verdict(-0.3, -0.1, **words) == "less often"
     assert verdict(0.1, 0.3, **words) == "more often"
-    assert verdict(-0.1, 0.3, **words) == "not clearly less often or more often"
-    assert verdict(-0.1, 0.0, **words) == "not clearly less often or more often"
+    assert verdict(-0.1, 0.3, **words) == "neither clearly less often nor clearly more often"
+    assert verdict(-0.1, 0.0, **words) == "neither clearly less often nor clearly more often"
 
 
 def test_every_arm_gets_its_sentence():
@@ -24,8 +24,8 @@ def test_every_arm_gets_its_sentence():
     assert text.splitlines() == [
         "- Adjusting misreads **less often** than *plain*: by -25.0 points, "
         "95 % interval -40.0 to -10.0.",
-        "- Adjusting misreads **not clearly less often or more often** than *uniform*: "
-        "by +50.0 points, 95 % interval -10.0 to +80.0.",
+        "- Adjusting misreads **neither clearly less often nor clearly more often** than "
+        "*uniform*: by +50.0 points, 95 % interval -10.0 to +80.0.",
     ]
 
 

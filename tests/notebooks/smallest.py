@@ -12,7 +12,7 @@ FIGURES = {
     "disambiguation": 5,
     "editing": 7,
     "published": 6,
-    "neglect": 5,
+    "neglect": 4,
     "miniature": 4,
 }
 CONCEPTS = "concepts: {Color: [red, blue, green], Animals: [cat, dog]}"
@@ -112,8 +112,6 @@ def smallest(folder):
             "witness": str(folder / "clip"),
             "clip": str(folder / "clip"),
             "seeds": [0, 1],
-            "plain_sides": [1.0],
-            "plain_step_sizes": [1.0, 2.0],
         },
         # It is about the shipped model and takes no other.
         "miniature": {"steps": 2},

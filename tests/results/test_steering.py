@@ -29,6 +29,12 @@ cases:
   - {source: a red car, target: a blue car, noun: car, thing: car, wanted: blue, concept: Color}
   - {source: a red cat, target: a blue cat, noun: cat, thing: cat, wanted: blue, concept: Color}
 """
+PAIRS = """
+concepts: {Color: [red, car], Plants: [tree, rose]}
+sections:
+  things: [car tree, red rose]
+  "things, dev": [car rose]
+"""
 
 
 class Darkness(Brightness):
@@ -51,6 +57,7 @@ def setting(tmp_path_factory):
         "prompts": "prompts: [a red car, a rose]",
         "words": CASES,
         "replacements": REPLACEMENTS,
+        "pairs": PAIRS,
     }
     for name, content in contents.items():
         (folder / f"{name}.yaml").write_text(content)
@@ -61,6 +68,12 @@ def setting(tmp_path_factory):
         tuned_seeds=(100,),
         shown_seeds=(0, 3),
         strengths=(0.5,),
+        pair_witnesses=lambda: {"bright": Brightness(), "dark": Darkness()},
+        sections=("things",),
+        pairs_each=2,
+        sides=(0.5,),
+        step_sizes=(1.0, 3000.0),
+        excited_seeds=(100,),
         progress=False,
     )
 
@@ -75,7 +88,7 @@ def made(pipe, setting, tmp_path_factory):
 
 
 def studies(setting):
-    names = ("votes", "polysemy-tuning", "polysemy", "editing")
+    names = ("votes", "polysemy-tuning", "polysemy", "editing", "neglect-tuning", "neglect")
     return {
         name: replace(STUDIES[name], run=partial(STUDIES[name].run, setting=setting))
         for name in names
@@ -111,7 +124,23 @@ def test_edits_are_shown_over_strength_for_both_witnesses(made):
     assert len(read_images(result, result["source_image"])) == 4
 
 
-@pytest.mark.parametrize("name", ["polysemy", "editing"])
+def test_settings_of_attend_and_excite_are_chosen_with_and_without_vectors(made):
+    tuning, shown = read_result("neglect-tuning", made), read_result("neglect", made)
+    assert tuning["vectors"].values.tolist() == ["with vectors", "without vectors"]
+    assert tuning["arm"].values.tolist() == ["side 0.5, step 1", "side 0.5, step 3000"]
+    assert not set(tuning["prompt_text"].values.ravel()) & set(shown["prompt_text"].values.ravel())
+    assert not set(tuning["seed"].values) & set(shown["seed"].values)
+
+
+def test_pairs_that_the_vectors_helped_most_and_least_ship(made):
+    result = read_result("neglect", made)
+    worse = result["score"].isel(witness=0).min("half").mean("seed")
+    order = (worse.sel(arm="A&E-HRV") - worse.sel(arm="r ≡ 1")).values.argsort()
+    shown = result["image"].isel(prompt=[order[-1], order[0]])
+    assert len(read_images(result, shown)) == shown.size
+
+
+@pytest.mark.parametrize("name", ["polysemy", "editing", "neglect"])
 def test_units_computed_anew_agree(made, pipe, setting, name):
     compared = check_result(studies(setting)[name], pipe, made, share=0.1)
     assert compared
@@ -120,7 +149,8 @@ def test_units_computed_anew_agree(made, pipe, setting, name):
 
 def test_what_ships_is_at_full_scale():
     assert min(len(SHIPPED.shown_seeds), len(SHIPPED.tuned_seeds)) == 8
-    assert not set(SHIPPED.shown_seeds) & set(SHIPPED.tuned_seeds)
+    assert not set(SHIPPED.shown_seeds) & {*SHIPPED.tuned_seeds, *SHIPPED.excited_seeds}
+    assert SHIPPED.pairs_each == 24
 
 
 def test_a_result_is_for_the_model_that_made_it(made, pipe):
