@@ -15,6 +15,7 @@ StageName = Literal[
     "reading",
     "refining",
     "composing",
+    "beginning",
     "assemble",
     "measure",
 ]

@@ -15,7 +15,9 @@ from hrvlab.errors import StoreError
 from hrvlab.miniature.autoencoder import build_autoencoder
 from hrvlab.miniature.clip import build_clip
 from hrvlab.miniature.denoiser import (
+    LESSONS,
     build_pipeline,
+    build_scheduler,
     build_unet,
     encode_pictures,
     scaling_factor,
@@ -25,8 +27,7 @@ from hrvlab.miniature.tokens import train_tokenizer
 from hrvlab.miniature.training import averaged_weights, checkpoint_path, save_finished
 
 TRAINING = "training.json"
-UNET_STAGES = ("denoiser", "reading", "refining", "composing")
-TRAINED = ("clip", "autoencoder", "judge", *UNET_STAGES)
+TRAINED = ("clip", "autoencoder", "judge", *LESSONS)
 
 
 def trained_clip(folder: Path) -> tuple[CLIPModel, CLIPTokenizer]:
@@ -67,8 +68,8 @@ def assemble(folder: Path, target: Path, *, pictures: int) -> None:
     autoencoder = trained_autoencoder(folder)
     latents = encode_pictures(folder, autoencoder, pictures)
     autoencoder.register_to_config(scaling_factor=scaling_factor(latents))
-    unet = trained_unet(folder, UNET_STAGES[-1])
-    pipe = build_pipeline(autoencoder, clip.text_model, tokenizer, unet)
+    unet = trained_unet(folder, list(LESSONS)[-1])
+    pipe = build_pipeline(autoencoder, clip.text_model, tokenizer, unet, build_scheduler())
     pipe.to(torch.float16).save_pretrained(target, safe_serialization=True)
     image_processor = CLIPImageProcessor(
         size={"shortest_edge": SIDE},
@@ -113,7 +114,7 @@ def unpack(pipeline: Path, folder: Path) -> None:
             pipeline / "vae" / "diffusion_pytorch_model.safetensors", "autoencoder"
         ),
         "judge": _shipped(pipeline / "judge" / "model.safetensors", "network"),
-        **dict.fromkeys(UNET_STAGES, unet),
+        **dict.fromkeys(LESSONS, unet),
     }
     report = json.loads((pipeline / TRAINING).read_text())
     for stage, curve in report["losses"].items():

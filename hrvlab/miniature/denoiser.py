@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,40 @@ CHANNELS = (64, 96, 128)
 EMPTY_CAPTIONS = 0.1
 MIN_SNR = 5.0  # Hang et al. 2023: cap on the weight of nearly noiseless steps
 
+
+@dataclass(frozen=True)
+class Lesson:
+    """How the UNet is trained in one of its stages.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Peak rate.
+    after : str, optional
+        Stage whose weights it begins with; None: with random ones.
+    reading : bool
+        From the captions' words alone (`words_alone`).
+    composing : bool
+        With the full weight of the noisiest steps, where colour and composition are decided.
+    from_noise : bool
+        With a schedule that ends in pure noise (`build_scheduler`).
+    """
+
+    learning_rate: float = 5e-4
+    after: str | None = None
+    reading: bool = False
+    composing: bool = False
+    from_noise: bool = False
+
+
+LESSONS = {
+    "denoiser": Lesson(1e-3),
+    "reading": Lesson(after="denoiser", reading=True),
+    "refining": Lesson(after="reading", reading=True),
+    "composing": Lesson(after="refining", reading=True, composing=True),
+    "beginning": Lesson(after="composing", reading=True, composing=True, from_noise=True),
+}
+
 PREVIEW = (
     "a photo of a cat",
     "a red car",
@@ -43,8 +78,16 @@ PREVIEW = (
 )
 
 
-def build_scheduler() -> DDIMScheduler:
-    """Make the noise schedule of Stable Diffusion, predicting velocity."""
+def build_scheduler(*, from_noise: bool = True) -> DDIMScheduler:
+    """Make the noise schedule of Stable Diffusion, predicting velocity.
+
+    Parameters
+    ----------
+    from_noise : bool
+        Whether it is shifted to end in pure noise, and drawing begins there (Lin et al. 2024).
+        Stable Diffusion's own leaves a trace of the picture, which tells the brightness of its
+        background; drawing begins without that trace.
+    """
     return DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -53,6 +96,8 @@ def build_scheduler() -> DDIMScheduler:
         set_alpha_to_one=False,
         steps_offset=1,
         prediction_type="v_prediction",
+        rescale_betas_zero_snr=from_noise,
+        timestep_spacing="trailing" if from_noise else "leading",
     )
 
 
@@ -77,6 +122,7 @@ def build_pipeline(
     text_encoder: CLIPTextModel,
     tokenizer: CLIPTokenizer,
     unet: UNet2DConditionModel,
+    scheduler: DDIMScheduler,
 ) -> StableDiffusionPipeline:
     """Put the parts into Stable Diffusion's own pipeline."""
     return StableDiffusionPipeline(
@@ -84,7 +130,7 @@ def build_pipeline(
         text_encoder=text_encoder,
         tokenizer=tokenizer,
         unet=unet,
-        scheduler=build_scheduler(),
+        scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -155,17 +201,14 @@ class Denoising(nn.Module):
         unet: UNet2DConditionModel,
         text_encoder: CLIPTextModel,
         tokenizer: CLIPTokenizer,
-        *,
-        reading: bool = False,
-        composing: bool = False,
+        lesson: Lesson,
     ) -> None:
         super().__init__()
-        self.reading = reading
-        self.composing = composing
+        self.lesson = lesson
         self.unet = unet
         self.text_encoder = text_encoder.requires_grad_(False)
         self.tokenizer = tokenizer
-        self.scheduler = build_scheduler()
+        self.scheduler = build_scheduler(from_noise=lesson.from_noise)
 
     def forward(self, latents: Tensor, captions: list[str]) -> Tensor:
         """Give the loss for scaled latents (n, channel, 8, 8) and their n captions."""
@@ -174,7 +217,7 @@ class Denoising(nn.Module):
         )
         with torch.no_grad():
             states = self.text_encoder(tokens.input_ids).last_hidden_state
-        if self.reading:
+        if self.lesson.reading:
             states = words_alone(states, tokens.attention_mask.sum(1) - 1)
         noise = torch.randn_like(latents)
         # Stratified over the batch: the same marginal, a steadier loss.
@@ -186,7 +229,7 @@ class Denoising(nn.Module):
         alpha = self.scheduler.alphas_cumprod[times]
         snr = alpha / (1 - alpha)
         weight = snr.clamp(max=MIN_SNR)
-        if self.composing:
+        if self.lesson.composing:
             weight = weight + 1  # else next to nothing where noise is all: there colour is decided
         return (error * weight / (snr + 1)).mean()
 
@@ -201,9 +244,6 @@ def denoiser_stage(
     *,
     pictures: int,
     steps: int,
-    learning_rate: float,
-    reading: bool,
-    composing: bool,
     batch: int = 32,
 ) -> Stage:
     """Train the UNet on the latents of drawn pictures and their captions.
@@ -211,19 +251,13 @@ def denoiser_stage(
     Parameters
     ----------
     name : str
-        Of the stage.
+        Of one of the `LESSONS`.
     folder : Path
         Working folder, with the drawn pictures.
     unet, autoencoder, text_encoder, tokenizer
         Only the first is trained.
     pictures, steps, batch : int
         Drawn scenes; optimiser steps; scenes a step and process.
-    learning_rate : float
-        Peak rate.
-    reading : bool
-        From the captions' words alone (`words_alone`).
-    composing : bool
-        With the full weight of the noisiest steps, where colour and composition are decided.
     """
     latents = encode_pictures(folder, autoencoder, pictures)
     factor = scaling_factor(latents)
@@ -238,7 +272,7 @@ def denoiser_stage(
 
     def preview(model: nn.Module, path: Path) -> None:
         autoencoder.register_to_config(scaling_factor=factor)
-        pipe = build_pipeline(autoencoder, text_encoder, tokenizer, model.unet)
+        pipe = build_pipeline(autoencoder, text_encoder, tokenizer, model.unet, model.scheduler)
         pipe.set_progress_bar_config(disable=True)
         generator = torch.Generator().manual_seed(0)
         images = pipe(
@@ -246,5 +280,6 @@ def denoiser_stage(
         ).images
         save_sheet(images * 2 - 1, path, columns=8)
 
-    model = Denoising(unet, text_encoder, tokenizer, reading=reading, composing=composing)
-    return Stage(name, model, loss, steps, learning_rate, 0.999, preview)
+    lesson = LESSONS[name]
+    model = Denoising(unet, text_encoder, tokenizer, lesson)
+    return Stage(name, model, loss, steps, lesson.learning_rate, 0.999, preview)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
-from diffusers import UNet2DConditionModel
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from hrvlab.errors import StoreError
 from hrvlab.miniature.assembly import assemble, trained_autoencoder, trained_clip, trained_unet
 from hrvlab.miniature.autoencoder import autoencoder_stage
 from hrvlab.miniature.clip import clip_stage
-from hrvlab.miniature.denoiser import build_unet, denoiser_stage, encode_pictures
+from hrvlab.miniature.denoiser import LESSONS, build_unet, denoiser_stage, encode_pictures
 from hrvlab.miniature.drawing import check_font
 from hrvlab.miniature.judging import judge_stage, save_judge
 from hrvlab.miniature.pairs import measure_pairs
@@ -38,8 +38,8 @@ class Recipe:
         Drawn scenes that all stages train on.
     clip_steps, autoencoder_steps, judge_steps : int
         Optimiser steps of each stage.
-    denoiser_steps, reading_steps, refining_steps, composing_steps : int
-        Optimiser steps of the UNet's four stages, taken by two processes together.
+    unet_steps : mapping of str to int
+        Optimiser steps of the UNet's stages, taken by two processes together.
     measured_pictures : int
         Pictures generated for each row of the quality table.
     measured_scenes : int
@@ -54,10 +54,15 @@ class Recipe:
     clip_steps: int = 3200
     autoencoder_steps: int = 12_000
     judge_steps: int = 4800
-    denoiser_steps: int = 8000
-    reading_steps: int = 2000
-    refining_steps: int = 4000
-    composing_steps: int = 3000
+    unet_steps: Mapping[str, int] = field(
+        default_factory=lambda: {
+            "denoiser": 8000,
+            "reading": 2000,
+            "refining": 4000,
+            "composing": 3000,
+            "beginning": 1200,
+        }
+    )
     measured_pictures: int = 512
     measured_scenes: int = 2000
     measured_pairs: int = 480
@@ -70,10 +75,7 @@ SMOKE = Recipe(
     clip_steps=4,
     autoencoder_steps=4,
     judge_steps=4,
-    denoiser_steps=2,
-    reading_steps=2,
-    refining_steps=2,
-    composing_steps=2,
+    unet_steps=dict.fromkeys(LESSONS, 2),
     measured_pictures=1,
     measured_scenes=600,
     measured_pairs=16,
@@ -105,41 +107,24 @@ def train_judge(folder: Path, target: Path, recipe: Recipe) -> None:
     train(stage, folder)
 
 
-def train_denoiser(folder: Path, target: Path, recipe: Recipe) -> None:
-    """Train the UNet."""
-    trained_clip(folder)  # it must be there before the encoding takes its minutes
+def train_unet(name: str, folder: Path, target: Path, recipe: Recipe) -> None:
+    """Train the UNet in one of its stages."""
+    # What is missing should be told before the encoding takes its minutes.
+    trained_clip(folder)
+    if before := LESSONS[name].after:
+        trained_unet(folder, before)
     encode_pictures(folder, trained_autoencoder(folder), recipe.pictures)
-    _in_processes(_denoise, folder, recipe)
+    _in_processes(name, folder, recipe)
 
 
-def train_reading(folder: Path, target: Path, recipe: Recipe) -> None:
-    """Train the UNet further, from words alone."""
-    trained_unet(folder, "denoiser")
-    _in_processes(_read, folder, recipe)
-
-
-def train_refining(folder: Path, target: Path, recipe: Recipe) -> None:
-    """Go on from words alone, for the attributes that the reading stage forgot."""
-    trained_unet(folder, "reading")
-    encode_pictures(folder, trained_autoencoder(folder), recipe.pictures)
-    _in_processes(_refine, folder, recipe)
-
-
-def train_composing(folder: Path, target: Path, recipe: Recipe) -> None:
-    """Learn what is decided while the picture is still noise: colours, scenes, weather."""
-    trained_unet(folder, "refining")
-    encode_pictures(folder, trained_autoencoder(folder), recipe.pictures)
-    _in_processes(_compose, folder, recipe)
-
-
-def _in_processes(stage: Callable[[Path, Recipe], Stage], folder: Path, recipe: Recipe) -> None:
+def _in_processes(name: str, folder: Path, recipe: Recipe) -> None:
     """Train in two single-threaded processes, which two cores serve best."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     # A spawned process inherits the environment, not what the command line silenced.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
-        spawn(_process, (port, stage, folder, recipe), UNET_PROCESSES)
+        spawn(_process, (port, name, folder, recipe), UNET_PROCESSES)
     except ProcessExitedException as error:
         raise StoreError(
             f"a process of the training died ({error}); "
@@ -147,9 +132,7 @@ def _in_processes(stage: Callable[[Path, Recipe], Stage], folder: Path, recipe: 
         ) from error
 
 
-def _process(
-    rank: int, port: int, stage: Callable[[Path, Recipe], Stage], folder: Path, recipe: Recipe
-) -> None:
+def _process(rank: int, port: int, name: str, folder: Path, recipe: Recipe) -> None:
     """Train a stage as one of several processes."""
     # What is sent when the parent dies; a shell's background jobs begin with it ignored.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -162,48 +145,12 @@ def _process(
     torch.set_num_threads(1)
     # Seeded before the trained parts are built, for building them takes random numbers too.
     torch.manual_seed(0)
-    train(stage(folder, recipe), folder)
+    train(_unet_stage(name, folder, recipe), folder)
 
 
-def _denoise(folder: Path, recipe: Recipe) -> Stage:
-    return _unet_stage("denoiser", folder, recipe, build_unet(), recipe.denoiser_steps, 1e-3)
-
-
-def _read(folder: Path, recipe: Recipe) -> Stage:
-    unet = trained_unet(folder, "denoiser")
-    return _unet_stage("reading", folder, recipe, unet, recipe.reading_steps, 5e-4, reading=True)
-
-
-def _refine(folder: Path, recipe: Recipe) -> Stage:
-    unet = trained_unet(folder, "reading")
-    return _unet_stage("refining", folder, recipe, unet, recipe.refining_steps, 5e-4, reading=True)
-
-
-def _compose(folder: Path, recipe: Recipe) -> Stage:
-    unet = trained_unet(folder, "refining")
-    return _unet_stage(
-        "composing",
-        folder,
-        recipe,
-        unet,
-        recipe.composing_steps,
-        5e-4,
-        reading=True,
-        composing=True,
-    )
-
-
-def _unet_stage(
-    name: str,
-    folder: Path,
-    recipe: Recipe,
-    unet: UNet2DConditionModel,
-    steps: int,
-    learning_rate: float,
-    *,
-    reading: bool = False,
-    composing: bool = False,
-) -> Stage:
+def _unet_stage(name: str, folder: Path, recipe: Recipe) -> Stage:
+    before = LESSONS[name].after
+    unet = trained_unet(folder, before) if before else build_unet()
     clip, tokenizer = trained_clip(folder)
     return denoiser_stage(
         name,
@@ -213,10 +160,7 @@ def _unet_stage(
         clip.text_model,
         tokenizer,
         pictures=recipe.pictures,
-        steps=steps,
-        learning_rate=learning_rate,
-        reading=reading,
-        composing=composing,
+        steps=recipe.unet_steps[name],
     )
 
 
@@ -242,10 +186,7 @@ STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {
     "clip": train_clip,
     "autoencoder": train_autoencoder,
     "judge": train_judge,
-    "denoiser": train_denoiser,
-    "reading": train_reading,
-    "refining": train_refining,
-    "composing": train_composing,
+    **{name: partial(train_unet, name) for name in LESSONS},
     "assemble": assemble_pipeline,
     "measure": measure_quality,
 }

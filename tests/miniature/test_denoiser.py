@@ -7,6 +7,7 @@ from hrvlab.miniature.clip import build_clip
 from hrvlab.miniature.denoiser import (
     MIN_SNR,
     Denoising,
+    Lesson,
     build_scheduler,
     build_unet,
     words_alone,
@@ -24,6 +25,14 @@ def test_its_heads_bear_the_labels_of_stable_diffusion():
     assert len(labels[0]) == 128
 
 
+def test_drawing_begins_where_training_ends_in_noise_without_a_trace_of_the_picture():
+    scheduler = build_scheduler()
+    scheduler.set_timesteps(25)
+    assert scheduler.timesteps[0] == 999
+    assert scheduler.alphas_cumprod[999] == 0
+    assert build_scheduler(from_noise=False).alphas_cumprod[999] > 0.004
+
+
 @pytest.fixture(scope="module")
 def parts():
     tokenizer = train_tokenizer(captions=500)
@@ -33,20 +42,22 @@ def parts():
     return build_unet(), text_encoder, tokenizer
 
 
-@pytest.mark.parametrize("composing", [False, True])
-def test_the_loss_is_the_velocity_s_error_under_a_capped_signal_to_noise_ratio(parts, composing):
+@pytest.mark.parametrize(
+    "lesson", [Lesson(), Lesson(composing=True), Lesson(composing=True, from_noise=True)]
+)
+def test_the_loss_is_the_velocity_s_error_under_a_capped_signal_to_noise_ratio(parts, lesson):
     unet, text_encoder, tokenizer = parts
     latents = torch.randn(3, 12, 8, 8, generator=torch.Generator().manual_seed(0))
     captions = ["a red car", "", "a cat"]
     torch.manual_seed(1)
-    loss = Denoising(unet, text_encoder, tokenizer, composing=composing)(latents, captions)
+    loss = Denoising(unet, text_encoder, tokenizer, lesson)(latents, captions)
 
     torch.manual_seed(1)
     noise = torch.randn(3, 12, 8, 8)
     jitter = torch.rand(3)
     order = torch.randperm(3)
     times = ((torch.arange(3) + jitter) / 3)[order].mul(1000).long()
-    alpha = build_scheduler().alphas_cumprod[times]
+    alpha = build_scheduler(from_noise=lesson.from_noise).alphas_cumprod[times]
     a, s = alpha.sqrt().view(-1, 1, 1, 1), (1 - alpha).sqrt().view(-1, 1, 1, 1)
     ids = tokenizer(captions, padding="max_length", return_tensors="pt").input_ids
     with torch.no_grad():
@@ -55,13 +66,13 @@ def test_the_loss_is_the_velocity_s_error_under_a_capped_signal_to_noise_ratio(p
     snr = alpha / (1 - alpha)
     # Capping the loss of the noise prediction at MIN_SNR, written for the velocity; composing, the
     # noisiest steps weigh 1.
-    weights = (torch.minimum(snr, torch.tensor(MIN_SNR)) + composing) / (snr + 1)
+    weights = (torch.minimum(snr, torch.tensor(MIN_SNR)) + lesson.composing) / (snr + 1)
     expected = (weights * (velocity - (a * noise - s * latents)).square().mean((1, 2, 3))).mean()
     torch.testing.assert_close(loss, expected)
 
 
 def test_the_text_encoder_is_not_trained(parts):
-    model = Denoising(*parts)
+    model = Denoising(*parts, Lesson())
     model(torch.zeros(1, 12, 8, 8), ["a cat"]).backward()
     assert all(p.grad is None for p in model.text_encoder.parameters())
     assert any(p.grad is not None for p in model.unet.parameters())
@@ -80,7 +91,7 @@ def test_from_its_end_on_a_caption_is_followed_by_another_s_end_and_padding():
 
 def test_a_reading_unet_cannot_tell_a_caption_from_its_end(parts):
     unet, text_encoder, tokenizer = parts
-    reading = Denoising(unet, text_encoder, tokenizer, reading=True)
+    reading = Denoising(unet, text_encoder, tokenizer, Lesson(reading=True))
     seen = []
     hook = unet.register_forward_pre_hook(lambda module, given: seen.append(given[2]))
     reading(torch.zeros(2, 12, 8, 8), ["a red car", "a cat"])
