@@ -94,10 +94,10 @@ class Setting:
     shown_seeds: tuple[int, ...] = tuple(range(8))
     strengths: tuple[float, ...] = (0.5, 2.0)
     sections: tuple[str, ...] = ("things", "colored things")
-    pairs_each: int = 24
+    pairs_each: int = 16
     sides: tuple[float, ...] = (0.5, 1.0)
     step_sizes: tuple[float, ...] = (2.5, 5.0, 10.0, 20.0)
-    excited_seeds: tuple[int, ...] = (100, 101, 102, 103)
+    excited_seeds: tuple[int, ...] = (100, 101)
     progress: bool = True
 
     @property

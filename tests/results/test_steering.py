@@ -150,7 +150,7 @@ def test_units_computed_anew_agree(made, pipe, setting, name):
 def test_what_ships_is_at_full_scale():
     assert min(len(SHIPPED.shown_seeds), len(SHIPPED.tuned_seeds)) == 8
     assert not set(SHIPPED.shown_seeds) & {*SHIPPED.tuned_seeds, *SHIPPED.excited_seeds}
-    assert SHIPPED.pairs_each == 24
+    assert len(SHIPPED.sections) * SHIPPED.pairs_each == 32
 
 
 def test_a_result_is_for_the_model_that_made_it(made, pipe):
