@@ -4,6 +4,7 @@ from hrvlab.attention import Rescale, attach
 from hrvlab.capture import attention_by_word, capture
 from hrvlab.concepts import ConceptSet
 from hrvlab.experiments.editing import edit
+from hrvlab.experiments.excitation import Excitation
 from hrvlab.experiments.neglect import excite
 from hrvlab.experiments.scoring import clip_score, judge_score
 from hrvlab.experiments.steering import adjust, strengthen
@@ -18,6 +19,7 @@ from hrvlab.relevance.votes import collect_votes
 
 __all__ = [
     "ConceptSet",
+    "Excitation",
     "Rescale",
     "adjust",
     "attach",

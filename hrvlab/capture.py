@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Sequence
 from typing import Any, overload
 
@@ -17,7 +16,7 @@ from hrvlab.attention import SpatialMaps, TokenMeans
 from hrvlab.attention.taps import map_size
 from hrvlab.errors import ParameterError
 from hrvlab.forecast import capture_bytes
-from hrvlab.generation import as_uint8, count_calls, plan_batches, run_batch
+from hrvlab.generation import as_uint8, count_calls, plan_batches, refuse, run_batch
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import Layer, cross_attention_layers
 from hrvlab.models.tokens import token_table, word_columns
@@ -95,8 +94,7 @@ def capture(
     batches = plan_batches(texts, [seed], batch_size)
     family_of(pipe)
     layers = cross_attention_layers(pipe.unet)
-    if "num_images_per_prompt" in call:
-        raise ParameterError("a capture holds one image a prompt; leave out num_images_per_prompt")
+    refuse(call, {"num_images_per_prompt", "output_type"}, "a capture holds one image a prompt")
     columns = [[word_columns(pipe.tokenizer, text, word) for word in maps or ()] for text in texts]
     mapped = _mapped_layers(pipe, layers, grids) if maps else {}
     coords = {**_layer_coords(layers), **_token_coords(pipe, texts)}
@@ -131,7 +129,7 @@ def capture(
         spatial.extend(tap.result() for tap in spatial_maps)
     parameters = {"prompts": texts, "batch_size": batch_size, **call}
     if latents is not None:
-        parameters["latents"] = hashlib.sha256(latents.cpu().numpy().tobytes()).hexdigest()[:16]
+        parameters["latents"] = latents
     dataset = xr.Dataset(
         {
             "attention": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import RLock
@@ -46,8 +46,8 @@ def plan_batches(prompts: Sequence[str], seeds: Sequence[int], batch_size: int) 
     Raises
     ------
     ParameterError
-        If there is no prompt, a prompt is empty, there is no seed, or the batch size is not
-        positive.
+        If there is no prompt, a prompt is empty, there is no seed or a negative one, or the batch
+        size is not positive.
     """
     if not prompts:
         raise ParameterError("the list of prompts is empty; give at least one prompt")
@@ -56,6 +56,8 @@ def plan_batches(prompts: Sequence[str], seeds: Sequence[int], batch_size: int) 
             raise ParameterError(f"prompt {index} is {prompt!r}; give a text with words")
     if not seeds:
         raise ParameterError("the list of seeds is empty; give at least one seed")
+    if any(seed < 0 for seed in seeds):
+        raise ParameterError(f"the seed {min(seeds)} is negative; give 0 or more")
     if batch_size < 1:
         raise ParameterError(f"batch_size is {batch_size}; give 1 or more")
     images = [(p, i, seed) for i, p in enumerate(prompts) for seed in seeds]
@@ -68,6 +70,18 @@ def image_generator(seed: int, prompt_index: int, image: int = 0) -> torch.Gener
     sequence = np.random.SeedSequence([seed, prompt_index, image])
     state = int(sequence.generate_state(1, np.uint64)[0])
     return torch.Generator("cpu").manual_seed(state >> 1)
+
+
+def refuse(call: Mapping[str, Any], keywords: Collection[str], why: str) -> None:
+    """Refuse keywords of the pipeline's own call.
+
+    Raises
+    ------
+    ParameterError
+        Giving the reason, and the keywords to leave out.
+    """
+    if taken := sorted({*keywords} & call.keys()):
+        raise ParameterError(f"{why}; leave out {', '.join(taken)}")
 
 
 def count_calls(pipe: DiffusionPipeline, steps: int) -> int:
@@ -88,7 +102,9 @@ def initial_noise(pipe: DiffusionPipeline, seeds: Sequence[int], prompt_index: i
     side = pipe.unet.config.sample_size
     shape = (1, pipe.vae.config.latent_channels, side, side)
     generators = [image_generator(seed, prompt_index) for seed in seeds]
-    return torch.cat([torch.randn(shape, generator=generator) for generator in generators])
+    # Half precision draws other numbers, and so does a pipeline of that type.
+    dtype = pipe.unet.dtype
+    return torch.cat([torch.randn(shape, generator=one, dtype=dtype) for one in generators])
 
 
 def run_pipeline(pipe: DiffusionPipeline, batch: Batch, **call: Any) -> Any:
@@ -224,6 +240,10 @@ def generate(
         )
     edits = [edit] if isinstance(edit, Rescale) else list(edit)
     for one in edits:
+        if one.factors.ndim == 2 and len(one.factors) != len(texts):
+            raise ParameterError(
+                f"an edit has factors for {len(one.factors)} prompts, there are {len(texts)}"
+            )
         one.columns(pipe.tokenizer, texts)
     images = []
     start = 0

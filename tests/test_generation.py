@@ -6,7 +6,7 @@ import torch
 
 import hrvlab as hl
 from hrvlab.errors import ParameterError, TokenError
-from hrvlab.generation import count_calls
+from hrvlab.generation import count_calls, initial_noise
 
 PROMPTS = ["a red car", "a blue cat", "a tree"]
 STEPS = {"num_inference_steps": 2, "progress": False}
@@ -72,6 +72,7 @@ def test_the_pipelines_progress_bar_is_left_as_it_was(tiny_pipe):
         ({"prompts": []}, "list of prompts is empty"),
         ({"prompts": ["a red car", " "]}, "prompt 1 is ' '"),
         ({"prompts": "a red car", "seed": []}, "list of seeds is empty"),
+        ({"prompts": "a red car", "seed": [0, -1]}, "seed -1 is negative"),
         ({"prompts": "a red car", "batch_size": 0}, "batch_size is 0"),
         ({"prompts": "a red car", "latents": torch.zeros(2, 4, 8, 8)}, "latents hold 2 images"),
     ],
@@ -79,6 +80,17 @@ def test_the_pipelines_progress_bar_is_left_as_it_was(tiny_pipe):
 def test_impossible_requests_are_refused(tiny_pipe, arguments, message):
     with pytest.raises(ParameterError, match=message):
         hl.generate(tiny_pipe, **arguments)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_an_edit_with_factors_for_more_or_fewer_prompts_is_refused(tiny_pipe, rows):
+    edit = hl.Rescale(np.ones((rows, 8)))
+    with pytest.raises(ParameterError, match=f"factors for {rows} prompts, there are 2"):
+        hl.generate(tiny_pipe, PROMPTS[:2], edit=edit, **STEPS)
+
+
+def test_noise_is_of_the_model_s_own_type(tiny_pipe):
+    assert initial_noise(tiny_pipe.to(torch.bfloat16), [0], 0).dtype == torch.bfloat16
 
 
 def test_a_word_missing_from_a_later_prompt_is_found_before_generating(tiny_pipe):

@@ -50,7 +50,7 @@ class Attachment:
         self.pipe = pipe
         self.unet = unwrap_module(pipe.unet)
         self.layers = cross_attention_layers(self.unet)
-        self.modules = [_readable(self.unet, layer) for layer in self.layers]
+        self.modules = [readable(self.unet, layer) for layer in self.layers]
         self.noise_levels: list[float] = []
         edits = [part for part in parts if isinstance(part, Edit)]
         self.taps = [part for part in parts if not isinstance(part, Edit)]
@@ -61,6 +61,8 @@ class Attachment:
         for model in {edit.model for edit in edits if edit.model}:
             _check_fingerprint(pipe, model)
         self.edits = [self._bind(edit, prompts or []) for edit in edits]
+        begins = [edit.window[0] for edit in edits if isinstance(edit, Rescale)]
+        self._latest = max(begins, default=0)
         self._call: Call | None = None
         self._query: Tensor | None = None
         self._fired: set[str] = set()
@@ -127,6 +129,11 @@ class Attachment:
         noise_level = float(
             given["timestep"].max() if isinstance(given["timestep"], Tensor) else given["timestep"]
         )
+        if self._latest >= self.pipe.num_timesteps:
+            raise ParameterError(
+                f"an edit begins at UNet call {self._latest}, and there are only "
+                f"{self.pipe.num_timesteps}; give an earlier window, or more steps"
+            )
         ended = len(self.noise_levels) == self.pipe.num_timesteps
         if ended or (self.noise_levels and noise_level > self.noise_levels[-1]):
             raise ParameterError(
@@ -178,7 +185,7 @@ def _check_fingerprint(pipe: DiffusionPipeline, model: str) -> None:
         )
 
 
-def _readable(unet: nn.Module, layer: Layer) -> Attention:
+def readable(unet: nn.Module, layer: Layer) -> Attention:
     """Give a layer's module, or say why its heads cannot be read."""
     module = unet.get_submodule(layer.module)
     assert isinstance(module, Attention)

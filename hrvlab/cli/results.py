@@ -13,7 +13,7 @@ from hrvlab.errors import ParameterError
 from hrvlab.models.load import MINIATURE, load
 from hrvlab.results.check import check_result
 from hrvlab.results.studies import STUDIES
-from hrvlab.results.study import Study, make_result, results_path
+from hrvlab.results.study import Study, make_result, read_result, results_path
 
 
 def results(
@@ -40,6 +40,8 @@ def check_results(
 ) -> None:
     """Compute a few units of the finished results anew and compare them with what ships."""
     studies = _studies(study)
+    for one in studies:
+        read_result(one.name)
     pipe = load(MINIATURE, device=device)
     table = Table("result", "units", "numbers", "largest difference", "", box=None)
     agree = True

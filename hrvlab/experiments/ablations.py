@@ -13,6 +13,7 @@ from hrvlab.attention import Ballot
 from hrvlab.experiments.curves import with_interval
 from hrvlab.experiments.sweep import SCORED
 from hrvlab.experiments.weakening import LEAST_FIRST, weaken
+from hrvlab.generation import count_calls
 
 PUBLISHED = "published"
 BALLOTS: Mapping[str, Ballot] = {
@@ -23,15 +24,15 @@ BALLOTS: Mapping[str, Ballot] = {
 }
 
 
-def variants(steps: int) -> dict[str, dict[str, Any]]:
+def variants(calls: int) -> dict[str, dict[str, Any]]:
     """Give the ways to weaken, each as the keywords in which it differs from the published.
 
     Parameters
     ----------
-    steps : int
+    calls : int
         UNet calls of a picture; the windows are thirds of them.
     """
-    third = max(1, steps // 3)
+    third = calls // 3
     return {
         PUBLISHED: {},
         "factor -1": {"factor": -1.0},
@@ -75,7 +76,7 @@ def ablate(
         ``"by …"``.
     """
     common = {**given, "num_inference_steps": num_inference_steps}
-    ways = variants(num_inference_steps)
+    ways = variants(count_calls(pipe, num_inference_steps))
     ablated = {
         name: weaken(pipe, hrv, concept, prompts, **{**common, **changed})
         for name, changed in ways.items()

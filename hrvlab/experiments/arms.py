@@ -19,7 +19,7 @@ from hrvlab.errors import ParameterError
 from hrvlab.experiments.pictures import keep_images
 from hrvlab.experiments.scoring import Score, check_texts, rate, score_names
 from hrvlab.experiments.sweep import open_ledger
-from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
+from hrvlab.generation import Batch, as_uint8, plan_batches, refuse, run_batch
 from hrvlab.ledger import DATA, Unit, complete
 from hrvlab.store import provenance, read_dataset, write_dataset
 from hrvlab.typing import Images
@@ -167,8 +167,8 @@ def draw_arms(
         raise ParameterError("the list of seeds is empty; give at least one seed")
     if batch_size < 1:
         raise ParameterError(f"batch_size is {batch_size}; give 1 or more")
-    if taken := sorted({"num_images_per_prompt", "output_type", "latents"} & call.keys()):
-        raise ParameterError(f"arms draw one picture a seed; leave out {', '.join(taken)}")
+    own = {"num_images_per_prompt", "output_type", "latents", "height", "width"}
+    refuse(call, own, "arms draw one picture a seed, of the model's own size")
     for arm in arms:
         arm.check(pipe)
     rows = sum(arm.rows for arm in arms)

@@ -85,7 +85,7 @@ def head_effects(
     heads = table.sizes["head_position"]
     settings = np.ones((heads + 1, heads))
     settings[range(heads), range(heads)] = factor
-    check(pipe, settings, prompts, texts, score, seeds, tokens, window, batch_size)
+    check(pipe, settings, prompts, texts, score, seeds, tokens, window, batch_size, call)
     parameters = {
         "experiment": "head effects",
         "prompts": list(prompts),

@@ -16,10 +16,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from hrvlab.attention.gradients import frozen
+from hrvlab.attention.hooks import readable
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.experiments.excitation import PRESETS, Excitation, Mover, looked_at
 from hrvlab.experiments.steering import concept_row
-from hrvlab.generation import ONE_AT_A_TIME, as_uint8, plan_batches, run_pipeline
+from hrvlab.generation import ONE_AT_A_TIME, as_uint8, plan_batches, refuse, run_pipeline
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import cross_attention_layers
 from hrvlab.models.tokens import word_columns
@@ -119,7 +120,7 @@ def excite(
         raise ParameterError(f"latents hold {len(latents)} images, there are {len(seeds)} seeds")
     columns = mark_words(pipe, prompt, named)
     factors = weigh_heads(pipe, len(named), hrv, concept, allow_other_model=allow_other_model)
-    looked_at(pipe, excitation)
+    check_maps(pipe, excitation)
     own = {**call, "num_inference_steps": num_inference_steps}
     images, passes = [], []
     start = 0
@@ -127,7 +128,9 @@ def excite(
     for batch in tqdm(batches, "excite", disable=not progress or len(batches) == 1):
         if latents is not None:
             own["latents"] = latents[start:][: len(batch.seeds)]
-        with ONE_AT_A_TIME, frozen(pipe.unet):
+        # Compiled code would not call the hooks.
+        eager = torch.compiler.set_stance("force_eager")
+        with ONE_AT_A_TIME, eager, frozen(pipe.unet):
             mover = Mover(pipe, batch, excitation, columns, factors, own)
             moved = {**own, "latents": mover.first_latents()}
             made = run_pipeline(
@@ -161,7 +164,7 @@ def check_call(pipe: DiffusionPipeline, call: dict[str, Any]) -> None:
     Raises
     ------
     ModelError
-        If the pipeline is not supported or begins with a picture.
+        If the pipeline is not supported, begins with a picture, or its heads cannot be read.
     ParameterError
         If a keyword is one that `excite` sets itself.
     """
@@ -170,8 +173,25 @@ def check_call(pipe: DiffusionPipeline, call: dict[str, Any]) -> None:
         raise ModelError(
             f"{type(pipe).__name__} begins with a picture; give a pipeline that begins with noise"
         )
-    if taken := sorted({"num_images_per_prompt", "output_type", "callback_on_step_end"} & {*call}):
-        raise ParameterError(f"excite sets these itself; leave out {', '.join(taken)}")
+    own = {"num_images_per_prompt", "output_type", "callback_on_step_end"}
+    refuse(call, own, "excite draws one picture a seed in its own way")
+    for layer in cross_attention_layers(pipe.unet):
+        readable(pipe.unet, layer)
+
+
+def check_maps(pipe: DiffusionPipeline, excitation: Excitation) -> None:
+    """Refuse maps that no layer has, and single places that should be smoothed.
+
+    Raises
+    ------
+    ParameterError
+    """
+    looked_at(pipe, excitation)
+    if excitation.smooth and round(pipe.unet.config.sample_size * excitation.side) < 2:
+        raise ParameterError(
+            f"{excitation.side:g} of the latents' side is one place, which cannot be smoothed; "
+            "give a larger side, or smooth=False"
+        )
 
 
 def mark_words(pipe: DiffusionPipeline, prompt: str, words: Sequence[str]) -> Tensor:

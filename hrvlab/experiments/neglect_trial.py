@@ -15,7 +15,7 @@ from hrvlab.experiments.arms import Arm, draw_arms, keep_result, unfold
 from hrvlab.experiments.excitation import Excitation
 from hrvlab.experiments.neglect_ways import Moved, make_ways
 from hrvlab.experiments.pairs import Pair
-from hrvlab.experiments.scoring import Score, score_names
+from hrvlab.experiments.scoring import Score, least_of, score_names
 from hrvlab.relevance.vectors import check_model
 
 
@@ -93,11 +93,7 @@ def rate_ways(
     found = unfold(drawn, {"arm": len(ways), "prompt": len(pairs)}).assign_coords(
         arm=ways, prompt_text=("prompt", texts["whole"])
     )
-    least = (
-        xr.DataArray([one.least for one in score.values()], {"witness": list(score)})
-        if isinstance(score, Mapping)
-        else score.least
-    )
+    least = least_of(score)
     scores = xr.concat([found["first"], found["second"]], "half")
     things = xr.concat([found["first thing"], found["second thing"]], "half")
     result = found[["whole", "passes", "image"]].assign(

@@ -11,8 +11,8 @@ import xarray as xr
 from diffusers import DiffusionPipeline
 
 from hrvlab.experiments.arms import Arm, Drawing, Prompt
-from hrvlab.experiments.excitation import Excitation, looked_at
-from hrvlab.experiments.neglect import excite, mark_words
+from hrvlab.experiments.excitation import Excitation
+from hrvlab.experiments.neglect import check_maps, excite, mark_words
 from hrvlab.experiments.pairs import Pair
 from hrvlab.experiments.steering import concept_row
 from hrvlab.generation import initial_noise
@@ -59,7 +59,7 @@ class Moved:
         """Raise an error if a thing is not in the prompt, or no layer has the maps' side."""
         mark_words(pipe, self.pair.prompt, self.pair.things)
         if self.excitation is not None:
-            looked_at(pipe, self.excitation)
+            check_maps(pipe, self.excitation)
 
     def draw(
         self, pipe: DiffusionPipeline, seeds: Sequence[int], *, batch_size: int, **call: Any

@@ -14,7 +14,7 @@ from hrvlab.attention import Rescale
 from hrvlab.errors import ParameterError
 from hrvlab.experiments.arms import Arm, Prompt, draw_arms, keep_result, unfold
 from hrvlab.experiments.forms import Case
-from hrvlab.experiments.scoring import Score, score_names
+from hrvlab.experiments.scoring import Score, least_of, score_names
 from hrvlab.experiments.steering import (
     adjusting_factors,
     concept_row,
@@ -146,11 +146,7 @@ def disambiguate(
         progress=progress,
         **call,
     )
-    least = (
-        xr.DataArray([one.least for one in score.values()], {"witness": list(score)})
-        if isinstance(score, Mapping)
-        else score.least
-    )
+    least = least_of(score)
     margin = drawn["wanted"] - drawn["unwanted"]
     found = xr.Dataset(
         {

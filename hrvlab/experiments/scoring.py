@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+import xarray as xr
 from numpy.typing import NDArray
 from transformers import CLIPModel, CLIPProcessor
 
@@ -58,6 +59,13 @@ def score_names(score: Score | Mapping[str, Score]) -> str | dict[str, str]:
     if isinstance(score, Mapping):
         return {name: one.name for name, one in score.items()}
     return score.name
+
+
+def least_of(score: Score | Mapping[str, Score]) -> float | xr.DataArray:
+    """Give the least score of a picture that shows its text, for several by their witnesses."""
+    if isinstance(score, Mapping):
+        return xr.DataArray([one.least for one in score.values()], {"witness": list(score)})
+    return score.least
 
 
 def check_texts(score: Score | Mapping[str, Score], texts: Sequence[str]) -> None:

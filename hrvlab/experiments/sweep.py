@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from hrvlab.attention.edits import CONTENT
 from hrvlab.errors import ParameterError
 from hrvlab.experiments.pictures import keep_images
 from hrvlab.experiments.scoring import Score, check_texts, rate
-from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
-from hrvlab.ledger import Ledger
+from hrvlab.generation import Batch, as_uint8, plan_batches, refuse, run_batch
+from hrvlab.ledger import Ledger, Unit, complete
 from hrvlab.models.load import fingerprint, scheduler_settings, weights_digest
 from hrvlab.typing import HeadFactors
 
@@ -49,6 +49,7 @@ def check(
     tokens: str | Sequence[str],
     window: tuple[int, int | None],
     batch_size: int,
+    call: Mapping[str, Any],
 ) -> None:
     """Refuse what `sweep` cannot do, before anything is written or generated.
 
@@ -62,6 +63,8 @@ def check(
         raise ParameterError(f"{len(prompts)} prompts need as many texts, got {len(texts)}")
     check_texts(score, texts)
     plan_batches(prompts, seeds, batch_size)
+    own = {"num_images_per_prompt", "output_type", "latents"}
+    refuse(call, own, "a sweep draws one picture a seed and setting")
     Rescale(settings, _words(tokens, texts), window).columns(pipe.tokenizer, prompts)
 
 
@@ -122,10 +125,10 @@ def sweep(
     witnesses = {"witness": list(score)} if isinstance(score, Mapping) else {}
     scores = np.empty((*map(len, witnesses.values()), len(trials)), np.float32)
     starts = range(0, len(trials), batch_size)
-    for number, start in enumerate(tqdm(starts, name, disable=not progress)):
-        chunk = slice(start, start + batch_size)
-        unit = ledger.read(number) if ledger else None
-        if unit is None:
+
+    def draw(missing: list[int]) -> Iterator[tuple[int, Unit]]:
+        for number in missing:
+            chunk = slice(starts[number], starts[number] + batch_size)
             drawn, drawn_seeds, set_to = (list(part) for part in zip(*trials[chunk], strict=True))
             batch = Batch(
                 tuple(prompts[prompt] for prompt in drawn),
@@ -136,11 +139,13 @@ def sweep(
             edit = Rescale(settings[set_to], _words(tokens, of_drawn), window)
             made, _ = run_batch(pipe, batch, edit, output_type="np", **call)
             images = as_uint8(made)
-            unit = {"score": rate(score, images, of_drawn)}
             if ledger:
                 keep_images(ledger.folder, names[chunk], images)
-                ledger.finish(number, **unit)
-        scores[..., chunk] = unit["score"]
+            yield number, {"score": rate(score, images, of_drawn)}
+
+    units = complete(ledger, len(starts), draw)
+    for number, unit in tqdm(units, name, len(starts), disable=not progress):
+        scores[..., starts[number] : starts[number] + batch_size] = unit["score"]
     dims = ("prompt", "seed", "setting")
     variables = {"score": ((*witnesses, *dims), scores.reshape(*scores.shape[:-1], *shape))}
     if ledger:

@@ -12,9 +12,11 @@ from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 
 from hrvlab.attention.edits import CONTENT
-from hrvlab.errors import ConceptError, ParameterError
+from hrvlab.errors import ParameterError
 from hrvlab.experiments.scoring import Score, score_names
+from hrvlab.experiments.steering import concept_row
 from hrvlab.experiments.sweep import check, open_ledger, sweep
+from hrvlab.generation import plan_batches
 from hrvlab.ledger import keep
 from hrvlab.relevance.vectors import check_model, rank
 from hrvlab.store import provenance
@@ -59,6 +61,8 @@ def make_orders(
                 orders[f"{RANDOM} {draw}"] = rng.permutation(len(descending))
         else:
             raise ParameterError(f"unknown order {kind!r}; give some of {', '.join(KINDS)}")
+    if not orders:
+        raise ParameterError(f"there is no order; give some of {', '.join(KINDS)}, with draws")
     return orders
 
 
@@ -142,15 +146,13 @@ def weaken(
     Section 4 of arXiv 2412.02237.
     """
     check_model(hrv, pipe, allow_other_model=allow_other_model)
-    names = [str(name) for name in hrv["concept"].values]
-    if concept not in names:
-        raise ConceptError(f"there is no concept {concept!r}; there are: {', '.join(names)}")
-    relevance = hrv.isel(concept=names.index(concept))
+    plan_batches(prompts, seeds, batch_size)
+    relevance = concept_row(hrv, concept)
     ordered = make_orders(relevance, orders, draws=draws, seed=seeds[0])
     heads = relevance.sizes["head_position"]
     counts = _cuts(cuts, heads)
     settings, index = weakened_settings(list(ordered.values()), counts, factor)
-    check(pipe, settings, prompts, texts, score, seeds, tokens, window, batch_size)
+    check(pipe, settings, prompts, texts, score, seeds, tokens, window, batch_size, call)
     parameters = {
         "concept": concept,
         "prompts": list(prompts),

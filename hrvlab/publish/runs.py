@@ -179,7 +179,11 @@ def run_hash(chapter: Chapter, values: Mapping[str, Any]) -> str:
         "values": dict(values),
         "files": [_content(path) for path in named if path.is_file()],
         "code": {str(p.relative_to(package)): _content(p) for p in sorted(package.rglob("*.py"))},
-        "data": {p.name: _content(p) for p in sorted(data_path().rglob("*")) if p.is_file()},
+        "data": {
+            str(p.relative_to(data_path())): _content(p)
+            for p in sorted(data_path().rglob("*"))
+            if p.is_file()
+        },
         "libraries": {name: version(name) for name in LIBRARIES},
     }
     return _sha256(json.dumps(plan, sort_keys=True))

@@ -10,7 +10,7 @@ import xarray as xr
 from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 
-from hrvlab.errors import ConceptError, ModelError, ParameterError
+from hrvlab.errors import ConceptError, ModelError, ParameterError, StoreError
 from hrvlab.models.heads import head_table
 from hrvlab.models.load import fingerprint
 from hrvlab.relevance.similarity import split_half_correlation
@@ -263,8 +263,12 @@ def save_relevance(hrv: xr.DataArray, path: str | Path) -> None:
 
     Raises
     ------
-    SchemaError, StoreError
+    SchemaError
+    StoreError
+        If the folder cannot be written, or is there and holds something else.
     """
+    if Path(path).exists() and not (Path(path) / "zarr.json").is_file():
+        raise StoreError(f"{path} is there and holds no dataset; give another path")
     write_dataset(hrv.to_dataset(name="relevance").assign_attrs(hrv.attrs), Path(path))
 
 

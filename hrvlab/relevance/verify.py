@@ -11,7 +11,7 @@ import xarray as xr
 from diffusers import DiffusionPipeline, PNDMScheduler
 
 from hrvlab.concepts import ConceptSet
-from hrvlab.errors import ModelError
+from hrvlab.errors import ModelError, ParameterError
 from hrvlab.models.heads import head_table
 from hrvlab.relevance.diagnosis import Verdict
 from hrvlab.relevance.fidelity import DIFFERS
@@ -62,15 +62,18 @@ def find_published(
     if file is not None:
         given = Path(file)
         labels = given.with_name(given.name.replace("category_vectors", "head_index"))
-        return read_published(given, labels, table, concepts=concepts)
+        vectors = read_published(given, labels, table, concepts=concepts)
+        if "timestep" in vectors.dims:
+            raise ParameterError(f"{given.name} holds vectors of single calls; give those of all")
+        return vectors
     heads = table.sizes["head_position"]
     if heads not in FILES:
         raise ModelError(
             f"nothing was published for a model of {heads} head positions; there are vectors of "
             "Stable Diffusion 1.4 (128) and SDXL (1300)"
         )
-    vectors, labels = map(fetch_published, FILES[heads])
-    return read_published(vectors, labels, table, concepts=concepts)
+    file, labels = map(fetch_published, FILES[heads])
+    return read_published(file, labels, table, concepts=concepts)
 
 
 def collect_as_published(

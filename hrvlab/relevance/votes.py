@@ -18,9 +18,8 @@ from tqdm.auto import tqdm
 
 from hrvlab.attention import PUBLISHED_BALLOT, Ballot, ConceptVotes
 from hrvlab.concepts import ConceptSet
-from hrvlab.errors import ParameterError
 from hrvlab.forecast import CHUNK_BYTES
-from hrvlab.generation import Batch, plan_batches, run_batch
+from hrvlab.generation import Batch, plan_batches, refuse, run_batch
 from hrvlab.ledger import Ledger, Unit, complete, keep
 from hrvlab.models.families import WordEncodings, family_of
 from hrvlab.models.heads import head_table
@@ -114,11 +113,8 @@ def collect_votes(
     -----
     Section 3 of arXiv 2412.02237.
     """
-    if "num_images_per_prompt" in call or "output_type" in call or "latents" in call:
-        raise ParameterError(
-            "votes count one image a prompt from seeded noise; leave out num_images_per_prompt, "
-            "output_type and latents"
-        )
+    own = {"num_images_per_prompt", "output_type", "latents"}
+    refuse(call, own, "votes count one image a prompt, from seeded noise")
     batches = plan_batches(prompts, [seed], batch_size)
     family_of(pipe)
     parameters = {

@@ -72,10 +72,11 @@ def check_result(
     Raises
     ------
     StoreError
-        If there is no result, or it was made by another plan: another model, other settings, or
-        another version of the algorithm.
+        If there is no result, or none of a study that it needs, or it was made by another plan:
+        another model, other settings, or another version of the algorithm.
     """
-    read_result(study.name, results)
+    for name in (*study.needs, study.name):
+        read_result(name, results)
     shipped = {
         path.stem: read_units(path) for path in sorted((results / study.name / "units").iterdir())
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,5 +80,5 @@ def _read(packed: Path) -> dict[str, NDArray[np.generic]]:
     try:
         with packed.open("rb") as file:
             return dict(np.load(file, allow_pickle=False))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
         raise StoreError(f"{packed} cannot be read: {error}") from error

@@ -52,7 +52,11 @@ def attention_browser(tree: xr.DataTree, prompt: int = 0) -> ipywidgets.VBox:
     nodes = [tree[name].to_dataset()["maps"].isel(prompt=prompt) for name in tree.children]
     by_layer = {int(layer): node for node in nodes for layer in node["map_layer"].values}
     names = zip(dataset["place"].values, dataset["place_layer"].values, strict=True)
-    layers = [(f"{place} {number}", layer) for layer, (place, number) in enumerate(names)]
+    layers = [
+        (f"{place} {number}", layer)
+        for layer, (place, number) in enumerate(names)
+        if layer in by_layer
+    ]
     last = dataset.sizes["timestep"] - 1
 
     word = ipywidgets.Dropdown(options=list(nodes[0]["map_word"].values), description="word")

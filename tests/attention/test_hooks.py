@@ -119,6 +119,15 @@ def test_so_is_a_second_generation_of_a_single_step():
         run(pipe, ["a red car"], **call)
 
 
+def test_a_window_after_the_last_call_is_refused(tiny_pipe):
+    edit = Rescale(np.ones(HEADS), window=(9, None))
+    with (
+        pytest.raises(ParameterError, match="begins at UNet call 9"),
+        attach(tiny_pipe, edit, prompts=["a red car"]),
+    ):
+        run(tiny_pipe, ["a red car"])
+
+
 def test_an_edit_without_prompts_is_refused(tiny_pipe):
     edit = Rescale(np.ones(HEADS))
     with pytest.raises(ParameterError, match="needs the prompts"), attach(tiny_pipe, edit):

@@ -180,6 +180,7 @@ def test_latents_replace_the_seeded_noise(tiny_pipe):
         ({"concept": "Color"}, ParameterError, "both hrv and concept"),
         ({"preset": "best"}, ParameterError, "no preset 'best'; there are: published-hrv"),
         ({"preset": "published-baseline"}, ParameterError, "no layer's grid has 0.25 .* 1/1, 1/2"),
+        ({"preset": Excitation(1 / 8)}, ParameterError, "one place, which cannot be smoothed"),
         ({"num_images_per_prompt": 2}, ParameterError, "leave out num_images_per_prompt"),
         ({"latents": torch.zeros(2, 4, 8, 8)}, ParameterError, "latents hold 2 images"),
         ({"seed": []}, ParameterError, "list of seeds is empty"),
@@ -203,6 +204,12 @@ def test_bad_calls_are_refused_before_anything_runs(tiny_pipe, given, error, mes
 def test_concepts_must_fit_the_words(tiny_pipe, concept, error, message):
     with pytest.raises(error, match=message):
         hl.excite(tiny_pipe, PROMPT, WORDS, hrv=vectors(tiny_pipe), concept=concept)
+
+
+def test_fused_projections_are_refused(tiny_pipe):
+    tiny_pipe.fuse_qkv_projections()
+    with pytest.raises(ModelError, match="unfuse_qkv_projections"):
+        hl.excite(tiny_pipe, PROMPT, WORDS, preset=Excitation(1 / 2))
 
 
 def test_vectors_of_another_model_and_pipelines_that_begin_with_a_picture_are_refused(tiny_pipe):

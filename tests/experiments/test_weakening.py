@@ -147,7 +147,7 @@ def sweep_all(store):
 
 
 def test_killed_at_ten_random_points_it_resumes_to_identical_scores(tiny_pipe, tmp_path):
-    for point in np.random.default_rng(0).integers(20, 80, size=10):
+    for point in np.random.default_rng(0).integers(40, 100, size=10):
         assert run_and_die(sweep_all, tmp_path, point) == -signal.SIGKILL
     (units,) = tmp_path.glob("*/ledger")
     assert len(list(units.glob("*.npz"))) > 3
@@ -175,6 +175,10 @@ def test_a_damaged_result_is_made_anew_without_running_the_model(tiny_pipe, tmp_
     ("changes", "error", "message"),
     [
         ({"orders": ["best"]}, ParameterError, "unknown order 'best'; give some of MoRHF"),
+        ({"orders": []}, ParameterError, "no order; give some of MoRHF"),
+        ({"orders": ["random"], "draws": 0}, ParameterError, "no order"),
+        ({"seeds": []}, ParameterError, "list of seeds is empty"),
+        ({"num_images_per_prompt": 2}, ParameterError, "leave out num_images_per_prompt"),
         ({"cuts": [99]}, ParameterError, r"the cuts \[99\] are not between 0 and 8 heads"),
         ({"texts": ["red"]}, ParameterError, "2 prompts need as many texts, got 1"),
         ({"tokens": "red"}, TokenError, "red"),

@@ -109,7 +109,7 @@ def smallest(folder):
             "benchmark": str(folder / "pairs.yaml"),
             "sections": ["things"],
             "pairs": 1,
-            "witness": str(folder / "clip"),
+            "judged": False,
             "clip": str(folder / "clip"),
             "seeds": [0, 1],
         },

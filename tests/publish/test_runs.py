@@ -2,6 +2,7 @@ import nbformat
 import pytest
 
 from hrvlab.errors import ParameterError
+from hrvlab.publish import runs
 from hrvlab.publish.chapters import find_chapter
 from hrvlab.publish.runs import RunError, clean, execute, name_run, page_path, prepare, run_hash
 from tests.publish.chapters import checkout
@@ -79,6 +80,17 @@ def test_the_hash_follows_notebook_values_and_the_files_they_name(root, chapter,
     chapter.notebook.cells[0].source += "!"
     seen.add(run_hash(chapter, values))
     assert len(seen) == 5
+
+
+def test_the_hash_follows_every_data_file_even_of_equal_names(chapter, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "data_path", lambda: tmp_path)
+    seen = set()
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for content in ("old", "new"):
+            (tmp_path / folder / "model").write_text(content)
+            seen.add(run_hash(chapter, {}))
+    assert len(seen) == 4
 
 
 def test_preparing_leaves_the_source_alone(chapter):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import hrvlab as hl
-from hrvlab.errors import ConceptError, ModelError, ParameterError, SchemaError
+from hrvlab.errors import ConceptError, ModelError, ParameterError, SchemaError, StoreError
 from hrvlab.models.heads import head_table
 from hrvlab.relevance.vectors import check_model, normalise, rank
 from tests.pipelines import tiny_sd
@@ -93,6 +93,15 @@ def test_vectors_survive_the_disk_with_their_model(tiny_pipe, tmp_path):
     loaded = hl.load_relevance(tmp_path / "hrv.zarr")
     xr.testing.assert_identical(loaded, hrv)
     check_model(loaded, tiny_pipe)
+
+
+def test_a_folder_that_holds_something_else_is_not_replaced(tiny_pipe, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(StoreError, match="holds no dataset"):
+        hl.save_relevance(example(tiny_pipe), tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    for _ in range(2):
+        hl.save_relevance(example(tiny_pipe), tmp_path / "hrv.zarr")
 
 
 def test_vectors_of_another_model_are_refused_unless_allowed(tiny_pipe):

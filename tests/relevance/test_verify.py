@@ -44,6 +44,18 @@ def test_a_given_file_is_read_with_its_labels_beside_it(tiny_pipe, concepts, tmp
         find_published(tiny_pipe, concepts, file)
 
 
+def test_vectors_of_single_calls_are_refused(tiny_pipe, concepts, tmp_path):
+    heads = hl.head_table(tiny_pipe.unet).sizes["head_position"]
+    vectors = hl.relevance_from_array(
+        np.ones((3, heads)), concepts=list(concepts.names), pipe=tiny_pipe
+    )
+    write_published(vectors, tmp_path, "mine")
+    file = tmp_path / "category_vectors_mine.npy"
+    np.save(file, np.ones((2, 3, heads)))
+    with pytest.raises(ParameterError, match="vectors of single calls"):
+        find_published(tiny_pipe, concepts, file)
+
+
 def test_a_model_of_a_size_that_nothing_was_published_for_is_refused(tiny_pipe, concepts):
     with pytest.raises(ModelError, match="nothing was published for a model of 8 head positions"):
         find_published(tiny_pipe, concepts)

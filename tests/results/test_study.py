@@ -84,6 +84,19 @@ def test_a_number_that_was_changed_is_found(made, tiny_pipe, tmp_path):
     assert not any(one.agrees for one in compared)
 
 
+def test_a_result_is_not_compared_without_those_that_it_needs(made, tiny_pipe):
+    needy = Study("tiny", run, "concept", STUDY.shown, needs=("other",))
+    with pytest.raises(StoreError, match="no finished result 'other'"):
+        check_result(needy, tiny_pipe, made)
+
+
+def test_units_that_were_cut_short_cannot_be_read(made, tmp_path):
+    packed = next((made / "tiny" / "units").iterdir())
+    (tmp_path / "short.npz").write_bytes(packed.read_bytes()[:-100])
+    with pytest.raises(StoreError, match="cannot be read"):
+        read_units(tmp_path / "short.npz")
+
+
 def test_a_result_of_another_plan_is_not_compared(made):
     with pytest.raises(StoreError, match="made by another plan than today's"):
         check_result(STUDY, tiny_sd(seed=1), made)

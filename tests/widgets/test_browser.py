@@ -40,6 +40,14 @@ def test_every_control_changes_the_picture(tree, control):
     assert picture.value != before
 
 
+def test_only_layers_that_were_captured_are_offered(tiny_pipe):
+    tree = hl.capture(tiny_pipe, "a red car", maps=["red"], grids=[4], num_inference_steps=2)
+    _, found = controls(attention_browser(tree))
+    for _, layer in found["layer"].options:
+        found["layer"].value = layer
+    assert 1 < len(found["layer"].options) < 1 + tree.to_dataset().sizes["layer"]
+
+
 def test_heads_are_offered_for_one_layer_at_a_time(tree):
     _, found = controls(attention_browser(tree))
     assert len(found["head"].options) == 1
