@@ -17,7 +17,7 @@ from hrvlab.experiments.judge import CONFIG, NONE, OBJECTS, WEIGHTS, JudgeNetwor
 from hrvlab.miniature import world
 from hrvlab.miniature.clip import soften
 from hrvlab.miniature.denoiser import encode_pictures
-from hrvlab.miniature.pictures import as_tensor, draw_pictures, scenes_of
+from hrvlab.miniature.pictures import as_images, as_tensor, draw_pictures, scenes_of
 from hrvlab.miniature.scenes import Scene
 from hrvlab.miniature.training import Stage, averaged_weights
 
@@ -116,9 +116,7 @@ def decode_pictures(folder: Path, autoencoder: AutoencoderKL, pictures: int) -> 
         with torch.no_grad():
             for start in tqdm(range(0, count, 500), "decode"):
                 chunk = torch.from_numpy(latents[start : start + 500].astype(np.float32))
-                decoded = autoencoder.decode(chunk).sample.clamp(-1, 1)
-                pixels = ((decoded + 1) * 127.5).round().byte().permute(0, 2, 3, 1)
-                chunks.append(pixels.numpy())
+                chunks.append(as_images(autoencoder.decode(chunk).sample))
         partial = path.with_suffix(".partial.npy")
         np.save(partial, np.concatenate(chunks), allow_pickle=False)
         partial.rename(path)

@@ -16,8 +16,8 @@ from hrvlab.experiments.judge import Judge, load_judge
 from hrvlab.experiments.pair_score import FILE, look, raw_score
 from hrvlab.miniature import world
 from hrvlab.miniature.drawing import draw
-from hrvlab.miniature.pictures import as_tensor
-from hrvlab.miniature.quality import NOISE, as_images, decoded, interval
+from hrvlab.miniature.pictures import as_images, as_tensor
+from hrvlab.miniature.quality import NOISE, decoded, interval
 from hrvlab.miniature.scenes import Figure, Scene
 from hrvlab.models.load import load
 from hrvlab.typing import Images

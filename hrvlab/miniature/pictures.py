@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from hrvlab.miniature.drawing import SIDE, draw
 from hrvlab.miniature.scenes import Scene, caption, sample_scene
+from hrvlab.typing import Images
 
 TRAINING_WORLD = 1
 HELD_OUT_WORLD = 2  # scenes that no stage ever trains on
@@ -74,6 +75,11 @@ def held_out_captions(count: int, seed: int = 7) -> list[str]:
         if " " in text:
             texts[text] = None
     return list(texts)
+
+
+def as_images(pixels: Tensor) -> Images:
+    """Turn pixels (n, 3, y, x) in [−1, 1] into bytes (n, y, x, 3)."""
+    return ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
 
 
 def as_tensor(pictures: NDArray[np.uint8]) -> Tensor:

@@ -19,7 +19,7 @@ from transformers import CLIPModel, CLIPTokenizer
 from hrvlab.experiments.judge import load_judge
 from hrvlab.generation import generate
 from hrvlab.miniature.drawing import draw
-from hrvlab.miniature.pictures import HELD_OUT_WORLD, as_tensor
+from hrvlab.miniature.pictures import HELD_OUT_WORLD, as_images, as_tensor
 from hrvlab.miniature.questions import (
     QUESTIONS,
     TWO_THINGS,
@@ -160,11 +160,6 @@ def decoded(autoencoder: AutoencoderKL, pixels: Tensor) -> Tensor:
             for chunk in pixels.split(250)
         ]
     return torch.cat(chunks).clamp(-1, 1)
-
-
-def as_images(pixels: Tensor) -> Images:
-    """Turn pixels (n, 3, y, x) in [−1, 1] into bytes (n, y, x, 3)."""
-    return ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
 
 
 def _psnr(pixels: Tensor, decoded: Tensor) -> float:

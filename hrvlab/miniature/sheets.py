@@ -8,10 +8,12 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from hrvlab.miniature.pictures import as_images
+
 
 def save_sheet(pixels: Tensor, path: Path, *, columns: int) -> None:
     """Save pictures (n, 3, y, x) in [−1, 1] side by side as one PNG."""
-    images = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    images = as_images(pixels)
     count, height, width, _ = images.shape
     rows = -(-count // columns)
     sheet = np.full((rows * (height + 2), columns * (width + 2), 3), 255, np.uint8)

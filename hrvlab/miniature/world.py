@@ -137,11 +137,6 @@ THINGS: tuple[Thing, ...] = (
 )
 
 THING_BY_NAME = {thing.name: thing for thing in THINGS}
-POLYSEMOUS_THINGS = tuple(
-    word
-    for word in dict.fromkeys(thing.word for thing in THINGS)
-    if sum(thing.word == word for thing in THINGS) > 1
-)
 
 COLORS: dict[str, tuple[int, int, int]] = {
     "red": (214, 24, 32),
