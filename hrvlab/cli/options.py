@@ -19,7 +19,8 @@ Model = Annotated[
 ]
 Prompt = Annotated[list[str] | None, typer.Option("--prompt", help="A prompt.")]
 Prompts = Annotated[
-    str | None, typer.Option(help="A text file (one a line), a YAML file, or 'miniature'.")
+    str | None,
+    typer.Option(help="A text file (one a line), a YAML file, 'miniature' or 'imagenet'."),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of the initial noise.")]
 Steps = Annotated[int, typer.Option(help="Denoising steps.")]

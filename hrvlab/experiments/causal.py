@@ -12,12 +12,14 @@ from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 
 from hrvlab.attention.edits import CONTENT
+from hrvlab.capture import capture
 from hrvlab.errors import ParameterError
 from hrvlab.experiments.curves import LEVEL, RESAMPLES
 from hrvlab.experiments.scoring import Score, score_names
 from hrvlab.experiments.sweep import check, open_ledger, sweep
 from hrvlab.ledger import keep
 from hrvlab.models.heads import head_table
+from hrvlab.models.tokens import word_columns
 from hrvlab.relevance.similarity import mean_ranks
 from hrvlab.relevance.vectors import stack_heads
 from hrvlab.store import provenance
@@ -125,6 +127,40 @@ def head_effects(
         )
 
     return keep(ledger, effects)
+
+
+def effects_beside_attention(
+    pipe: DiffusionPipeline,
+    prompts: Sequence[str],
+    *,
+    texts: Sequence[str],
+    score: Score | Mapping[str, Score],
+    factor: float = -2.0,
+    seeds: Sequence[int] = (0,),
+    store: str | Path | None = None,
+    **call: Any,
+) -> xr.Dataset:
+    """Weaken every head alone, and capture how much it attends to what is scored.
+
+    Parameters
+    ----------
+    pipe, prompts, texts, score, factor, seeds, store
+        See `head_effects`; every text is a word of its prompt.
+    **call
+        Keywords of the pipeline's own call, ``batch_size`` and ``progress``.
+
+    Returns
+    -------
+    xarray.Dataset
+        What `head_effects` gives, and ``attention (head_position)`` of the pictures of the first
+        seed: see `word_attention`.
+    """
+    columns = [word_columns(pipe.tokenizer, *pair) for pair in zip(prompts, texts, strict=True)]
+    effects = head_effects(
+        pipe, prompts, texts=texts, score=score, factor=factor, seeds=seeds, store=store, **call
+    )
+    captured = capture(pipe, prompts, seed=seeds[0], **call)
+    return effects.assign(attention=word_attention(captured, columns, head_table(pipe.unet)))
 
 
 def rank_correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -9,12 +9,9 @@ import xarray as xr
 from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 
-from hrvlab.capture import capture
 from hrvlab.experiments.ablations import ablate
-from hrvlab.experiments.causal import head_effects, word_attention
+from hrvlab.experiments.causal import effects_beside_attention
 from hrvlab.experiments.weakening import weaken
-from hrvlab.models.heads import head_table
-from hrvlab.models.tokens import word_columns
 from hrvlab.relevance.vectors import relevance
 from hrvlab.results.setting import SHIPPED, Setting
 from hrvlab.results.votes import run_ballots, vectors
@@ -53,19 +50,17 @@ def run_effects(
     pipe: DiffusionPipeline, store: Path, setting: Setting = SHIPPED
 ) -> dict[str, xr.Dataset]:
     """Weaken every head alone, for every concept of the benchmark, and see what it attends to."""
-    score, table = setting.witnesses(), head_table(pipe.unet)
-    call = {**setting.call, "num_inference_steps": setting.effect_steps}
-    parts = {}
-    for concept in setting.read_benchmark().concepts:
-        cases = setting.cases(concept, setting.seeds_each)
-        effects = head_effects(pipe, **cases, score=score, store=store / EFFECTS, **call)
-        captured = capture(pipe, cases["prompts"], seed=cases["seeds"][0], **call)
-        columns = [
-            word_columns(pipe.tokenizer, prompt, word)
-            for prompt, word in zip(cases["prompts"], cases["texts"], strict=True)
-        ]
-        parts[concept] = effects.assign(attention=word_attention(captured, columns, table))
-    return parts
+    score, call = setting.witnesses(), {**setting.call, "num_inference_steps": setting.effect_steps}
+    return {
+        concept: effects_beside_attention(
+            pipe,
+            **setting.cases(concept, setting.seeds_each),
+            score=score,
+            store=store / EFFECTS,
+            **call,
+        )
+        for concept in setting.read_benchmark().concepts
+    }
 
 
 def run_ablations(

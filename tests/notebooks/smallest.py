@@ -12,7 +12,7 @@ FIGURES = {
     "disambiguation": 5,
     "editing": 7,
     "published": 6,
-    "neglect": 4,
+    "neglect": 2,
     "miniature": 4,
 }
 CONCEPTS = "concepts: {Color: [red, blue, green], Animals: [cat, dog]}"
