@@ -108,14 +108,14 @@ class Beside:
         return Drawing(after, {"moved": distance_outside(before, after, outside)})
 
 
-def compare_edits(
+def rate_edits(
     pipe: DiffusionPipeline,
     hrv: xr.DataArray,
     cases: Sequence[Replacement],
+    made: Sequence[Mapping[str, Arm]],
     *,
     score: Score | Mapping[str, Score],
     store: str | Path,
-    strengths: Sequence[float] = (),
     seeds: Sequence[int] = tuple(range(8)),
     batch_size: int = 16,
     progress: bool = True,
@@ -129,12 +129,12 @@ def compare_edits(
     hrv : xarray.DataArray, dims (concept, head_position)
     cases : sequence of Replacement
         From `hrvlab.experiments.benchmarks.read_editing`.
+    made : sequence of dict of str to Arm
+        For each case the same ways, from `hrvlab.experiments.editing_ways` or of one's own.
     score : Score or mapping of str to Score
         One, or several by the names of their witnesses.
     store : str or Path
         Keeps ratings and pictures; a killed run resumes.
-    strengths
-        See `hrvlab.experiments.editing_ways.make_ways`.
     seeds : sequence of int
         Of the initial noise.
     batch_size : int
@@ -157,15 +157,13 @@ def compare_edits(
 
     Notes
     -----
-    Section 6 of arXiv 2412.02237. Outside the thing is where the source's cross-attention to it is
-    weak.
+    Outside the thing is where the source's cross-attention to it is weak.
     """
     if not cases:
         raise ParameterError("the list of cases is empty; give at least one")
     check_model(hrv, pipe)
     for case in cases:
         word_columns(pipe.tokenizer, case.source, case.noun)
-    made = [make_ways(hrv, case, i, strengths=strengths) for i, case in enumerate(cases)]
     sources = [Source(case, index) for index, case in enumerate(cases)]
     ways = list(made[0])
     rows = [[of[way] for of in made] for way in ways]
@@ -197,11 +195,43 @@ def compare_edits(
     parameters = {
         "cases": [case.model_dump() for case in cases],
         "score": score_names(score),
-        "strengths": list(strengths),
+        "ways": ways,
         "batch_size": batch_size,
         **call,
     }
     return keep_result(pipe, result.transpose(..., "arm", "prompt", "seed"), "editing", parameters)
+
+
+def compare_edits(
+    pipe: DiffusionPipeline,
+    hrv: xr.DataArray,
+    cases: Sequence[Replacement],
+    *,
+    strengths: Sequence[float] = (),
+    **options: Any,
+) -> xr.Dataset:
+    """Replace words in every way of `hrvlab.experiments.editing_ways.make_ways`.
+
+    Parameters
+    ----------
+    pipe, hrv, cases
+        See `rate_edits`.
+    strengths : sequence of float
+        Of the vector, more than 0 and 1.
+    **options
+        Of `rate_edits`.
+
+    Returns
+    -------
+    xarray.Dataset
+        See `rate_edits`.
+
+    Notes
+    -----
+    Section 6 of arXiv 2412.02237.
+    """
+    made = [make_ways(hrv, case, i, strengths=strengths) for i, case in enumerate(cases)]
+    return rate_edits(pipe, hrv, cases, made, **options)
 
 
 def distance_outside(

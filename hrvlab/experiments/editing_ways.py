@@ -17,8 +17,12 @@ from hrvlab.experiments.forms import Replacement
 from hrvlab.experiments.steering import concept_row
 from hrvlab.generation import initial_noise
 from hrvlab.models.alignment import align
+from hrvlab.relevance.vectors import rank
 
 EARLY_SHARE = 0.4  # of cross-attention, where it is borrowed in early calls only
+CROSS_SHARES = (0.2, 0.4, 0.6)
+STRENGTHS = (0.0, 0.5, 2.0, 4.0)
+TOPS = (8, 32)
 
 
 @dataclass(frozen=True)
@@ -126,5 +130,42 @@ def make_ways(
         "P2P-HRV × 1, short": Edited(case, index, short, hrv),
         "P2P-HRV × 1, early": Edited(case, index, short, hrv, cross_share=EARLY_SHARE),
         "shuffled heads": Edited(case, index, long, shuffled),
+        "redrawn": Prompt(case.target, index),
+    }
+
+
+def make_trials(hrv: xr.DataArray, case: Replacement, index: int = 0) -> dict[str, Arm]:
+    """Write down settings of P2P-HRV that were not published.
+
+    Parameters
+    ----------
+    hrv : xarray.DataArray, dims (concept, head_position)
+    case : Replacement
+    index : int
+        The noise derives from it and the seeds.
+
+    Returns
+    -------
+    dict of str to Arm
+        ``"P2P"`` and ``"P2P-HRV"`` as published; other strengths; the vector at the heads of one
+        place only, or at the most relevant heads only; cross-attention borrowed for a smaller share
+        of the calls; and ``"redrawn"``.
+    """
+    order = rank(concept_row(hrv, case.concept)).values
+    chosen = {f"{name} only": hrv["place"] == name for name in dict.fromkeys(hrv["place"].values)}
+    for top in TOPS:
+        chosen[f"top {top}"] = hrv["label"].isin(hrv["label"].values[order[:top]])
+    short, long = SELF_SHARE, SELF_SHARE_WITH_VECTORS
+    return {
+        "P2P": Edited(case, index, short),
+        "P2P-HRV": Edited(case, index, long, hrv),
+        **{f"× {strength:g}": Edited(case, index, long, hrv, strength) for strength in STRENGTHS},
+        **{
+            name: Edited(case, index, long, hrv.where(heads, 1.0)) for name, heads in chosen.items()
+        },
+        **{
+            f"cross {share:g}": Edited(case, index, long, hrv, cross_share=share)
+            for share in CROSS_SHARES
+        },
         "redrawn": Prompt(case.target, index),
     }

@@ -11,11 +11,30 @@ from numpy.typing import NDArray
 
 from hrvlab.experiments.arms import extremes
 from hrvlab.experiments.benchmarks import read_editing
-from hrvlab.experiments.editing_trial import compare_edits
+from hrvlab.experiments.editing_trial import compare_edits, rate_edits
+from hrvlab.experiments.editing_ways import make_trials
 from hrvlab.results.setting import SEEDS_SHOWN, SHIPPED, Setting
 from hrvlab.results.votes import vectors
 
-EDITING = "editing"
+EDITING, TUNING = "editing", "editing-tuning"
+
+
+def run_tuning(
+    pipe: DiffusionPipeline, store: Path, setting: Setting = SHIPPED
+) -> dict[str, xr.Dataset]:
+    """Replace words of their own with settings that were not published."""
+    hrv, cases = vectors(pipe, store, setting), read_editing(setting.replacements, "dev").cases
+    tried = rate_edits(
+        pipe,
+        hrv,
+        cases,
+        [make_trials(hrv, case, index) for index, case in enumerate(cases)],
+        score=setting.witnesses(),
+        seeds=setting.edited_seeds,
+        store=store / TUNING,
+        **setting.call,
+    )
+    return {TUNING: tried}
 
 
 def run_editing(

@@ -58,6 +58,8 @@ class Setting:
         Of steered pictures that settings are chosen by, and of those of the result.
     strengths : tuple of float
         Of the vector in edits, more than 0 and 1.
+    edited_seeds : sequence of int
+        Of pictures that other settings of edits are tried with.
     sections : tuple of str
         Of the pairs of things; each has a second one for choosing, named "..., dev".
     pairs_each : int
@@ -93,8 +95,9 @@ class Setting:
     tuned_seeds: tuple[int, ...] = tuple(range(100, 108))
     shown_seeds: tuple[int, ...] = tuple(range(8))
     strengths: tuple[float, ...] = (0.5, 2.0)
+    edited_seeds: tuple[int, ...] = (100, 101, 102, 103)
     sections: tuple[str, ...] = ("things", "colored things")
-    pairs_each: int = 16
+    pairs_each: int = 12
     sides: tuple[float, ...] = (0.5, 1.0)
     step_sizes: tuple[float, ...] = (2.5, 5.0, 10.0, 20.0)
     excited_seeds: tuple[int, ...] = (100, 101)

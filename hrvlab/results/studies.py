@@ -8,8 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from hrvlab.results import neglect, polysemy
-from hrvlab.results.editing import EDITING, extreme_edits, run_editing
+from hrvlab.results import editing, neglect, polysemy
 from hrvlab.results.study import Study
 from hrvlab.results.votes import BALLOT_VOTES, VOTES, run_ballots, run_votes
 from hrvlab.results.weakening import (
@@ -40,7 +39,8 @@ STUDIES: Mapping[str, Study] = {
             polysemy.extreme_words,
             needs=(VOTES, polysemy.TUNING),
         ),
-        Study(EDITING, run_editing, "part", extreme_edits, needs=(VOTES,)),
+        Study(editing.TUNING, editing.run_tuning, "part", no_pictures, needs=(VOTES,)),
+        Study(editing.EDITING, editing.run_editing, "part", editing.extreme_edits, needs=(VOTES,)),
         Study(neglect.TUNING, neglect.run_tuning, "vectors", no_pictures, needs=(VOTES,)),
         Study(
             neglect.NEGLECT,

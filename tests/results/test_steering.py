@@ -28,6 +28,8 @@ REPLACEMENTS = """
 cases:
   - {source: a red car, target: a blue car, noun: car, thing: car, wanted: blue, concept: Color}
   - {source: a red cat, target: a blue cat, noun: cat, thing: cat, wanted: blue, concept: Color}
+  - {source: a red tree, target: a blue tree, noun: tree, thing: tree, wanted: blue,
+     concept: Color, split: dev}
 """
 PAIRS = """
 concepts: {Color: [red, car], Plants: [tree, rose]}
@@ -68,6 +70,7 @@ def setting(tmp_path_factory):
         tuned_seeds=(100,),
         shown_seeds=(0, 3),
         strengths=(0.5,),
+        edited_seeds=(100,),
         pair_witnesses=lambda: {"bright": Brightness(), "dark": Darkness()},
         sections=("things",),
         pairs_each=2,
@@ -88,7 +91,15 @@ def made(pipe, setting, tmp_path_factory):
 
 
 def studies(setting):
-    names = ("votes", "polysemy-tuning", "polysemy", "editing", "neglect-tuning", "neglect")
+    names = (
+        "votes",
+        "polysemy-tuning",
+        "polysemy",
+        "editing-tuning",
+        "editing",
+        "neglect-tuning",
+        "neglect",
+    )
     return {
         name: replace(STUDIES[name], run=partial(STUDIES[name].run, setting=setting))
         for name in names
@@ -140,6 +151,13 @@ def test_pairs_that_the_vectors_helped_most_and_least_ship(made):
     assert len(read_images(result, shown)) == shown.size
 
 
+def test_other_settings_of_edits_are_tried_on_words_that_are_not_shown(made):
+    tuning, shown = read_result("editing-tuning", made), read_result("editing", made)
+    assert not set(tuning["prompt_text"].values) & set(shown["prompt_text"].values)
+    assert not set(tuning["seed"].values) & set(shown["seed"].values)
+    assert {"P2P", "P2P-HRV", "× 2", "up only", "top 8", "cross 0.2"} <= set(tuning["arm"].values)
+
+
 @pytest.mark.parametrize("name", ["polysemy", "editing", "neglect"])
 def test_units_computed_anew_agree(made, pipe, setting, name):
     compared = check_result(studies(setting)[name], pipe, made, share=0.1)
@@ -149,8 +167,12 @@ def test_units_computed_anew_agree(made, pipe, setting, name):
 
 def test_what_ships_is_at_full_scale():
     assert min(len(SHIPPED.shown_seeds), len(SHIPPED.tuned_seeds)) == 8
-    assert not set(SHIPPED.shown_seeds) & {*SHIPPED.tuned_seeds, *SHIPPED.excited_seeds}
-    assert len(SHIPPED.sections) * SHIPPED.pairs_each == 32
+    assert not set(SHIPPED.shown_seeds) & {
+        *SHIPPED.tuned_seeds,
+        *SHIPPED.edited_seeds,
+        *SHIPPED.excited_seeds,
+    }
+    assert len(SHIPPED.sections) * SHIPPED.pairs_each == 24
 
 
 def test_a_result_is_for_the_model_that_made_it(made, pipe):
