@@ -65,16 +65,14 @@ def where_it_helps(differences: xr.DataArray, subject: str, other: str) -> str:
     str
         One sentence; of the three kinds, those that there are.
     """
-    kinds = {
-        "less often for": differences < 0,
-        "just as often for": differences == 0,
-        "more often for": differences > 0,
-    }
+    kinds = {"less often for": differences < 0, "more often for": differences > 0}
     parts = [
         f"**{kind}** {', '.join(_with_points(differences[which.values]))}"
         for kind, which in kinds.items()
         if which.any()
     ]
+    if equal := int((differences == 0).sum()):
+        parts.append(f"**just as often for** {equal} of {differences.size}")
     return f"{subject} fails, against *{other}*, {'; '.join(parts)}."
 
 
@@ -82,7 +80,7 @@ def _with_points(differences: xr.DataArray) -> list[str]:
     """Name cases with their differences in points, the smallest first."""
     ordered = differences.sortby(differences)
     return [
-        f"*{case}*" + (f" ({100 * value:+.0f})" if value else "")
+        f"*{case}* ({100 * value:+.0f})"
         for case, value in zip(ordered["case"].values, ordered.values, strict=True)
     ]
 

@@ -35,7 +35,7 @@ def test_cases_are_sorted_by_whether_they_gained():
     )
     assert where_it_helps(differences, "Adjusting", "plain") == (
         "Adjusting fails, against *plain*, **less often for** *bow* (-50), *rose* (-25); "
-        "**just as often for** *bat*; **more often for** *nut* (+12)."
+        "**more often for** *nut* (+12); **just as often for** 1 of 4."
     )
 
 
