@@ -42,7 +42,7 @@ def test_cases_are_sorted_by_whether_they_gained():
 def test_kinds_that_there_are_not_are_not_told():
     differences = xr.DataArray([0.0], {"case": ["bat"]}, "case")
     text = where_it_helps(differences, "Adjusting", "plain")
-    assert text == "Adjusting fails, against *plain*, **just as often for** *bat*."
+    assert text == "Adjusting fails, against *plain*, **just as often for** 1 of 1."
 
 
 def test_the_swap_that_helps_more_says_where_the_sense_lies():
