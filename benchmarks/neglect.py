@@ -24,8 +24,8 @@ from hrvlab.experiments.excitation import Excitation
 PROMPT, WORDS = "a cat and a car", ["cat", "car"]
 WAYS = {
     "plain": None,
-    "A&E": Excitation(side=1 / 2, layers="side", leave_out_last=True),
-    "r ≡ 1, all layers": Excitation(side=1 / 2),
+    "A&E": Excitation(side=1, layers="side", leave_out_last=True, step_size=10),
+    "r ≡ 1, all layers": Excitation(side=1, step_size=10),
 }
 MIB = 1024  # Linux tells the peak in KiB
 

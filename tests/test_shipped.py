@@ -81,7 +81,7 @@ def test_the_first_lines_of_the_readme_work(pipe, tmp_path):
     assert hl.generate(pipe, "a red car", edit=edit, num_inference_steps=4).shape[0] == 1
     pair = hl.edit(pipe, "a red car", "a blue car", hrv=hrv, concept="Color", num_inference_steps=4)
     assert len(pair) == 2
-    settings = hl.Excitation(side=0.5, step_size=5)
+    settings = hl.Excitation(side=1, step_size=10)
     both = hl.excite(
         pipe,
         "a cat and a frog",

@@ -13,7 +13,7 @@ FIGURES = {
     "editing": 7,
     "published": 6,
     "neglect": 2,
-    "miniature": 4,
+    "miniature": 5,
 }
 CONCEPTS = "concepts: {Color: [red, blue, green], Animals: [cat, dog]}"
 PROMPTS = "a red car\na blue cat\na dog\na tree\n"
