@@ -145,6 +145,8 @@ def result_for(
 
 def _joined(study: Study, parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """Lay the parts side by side; a picture's name begins with its part's label."""
+    # What parts remember of their files would cut the texts of all to the length of the first's.
+    plain = {label: part.drop_encoding() for label, part in parts.items()}
     named = [
         part.assign(
             {
@@ -153,7 +155,7 @@ def _joined(study: Study, parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
                 if str(name).endswith(IMAGE)
             }
         )
-        for label, part in parts.items()
+        for label, part in plain.items()
     ]
     if len(named) == 1:
         return named[0]
@@ -162,5 +164,4 @@ def _joined(study: Study, parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
 
 
 def _below(label: str, names: xr.DataArray) -> xr.DataArray:
-    longer = names.copy(data=np.char.add(f"{label}/", names.values.astype(str)))
-    return longer.drop_encoding()  # which would cut names to the length they had
+    return names.copy(data=np.char.add(f"{label}/", names.values.astype(str)))

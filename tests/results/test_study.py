@@ -43,6 +43,20 @@ def test_a_result_holds_its_parts_side_by_side(made, tiny_pipe, tmp_path):
             read_images(result, result["image"].sel(concept=concept).isel(prompt=1, seed=0))
 
 
+def test_the_texts_of_every_part_are_kept_whole(tiny_pipe, tmp_path):
+    prompts = {"Color": ["a red car"], "Animals": ["a cat before the red car"]}
+
+    def parts(pipe, store: Path):
+        given = {"texts": ["red"], "score": Brightness(), "store": store / "tiny", **CALL}
+        return {c: hl.weaken(pipe, vectors(pipe), c, prompts[c], **given) for c in CONCEPTS}
+
+    make_result(
+        Study("tiny", parts, "concept", STUDY.shown), tiny_pipe, tmp_path, tmp_path / "made"
+    )
+    made = read_result("tiny", tmp_path / "made")
+    assert {c: made["prompt_text"].sel(concept=c).values.tolist() for c in CONCEPTS} == prompts
+
+
 def test_a_result_that_was_not_made_is_asked_for_by_its_command(made):
     with pytest.raises(StoreError, match="make it with: hrvlab results other"):
         read_result("other", made)
