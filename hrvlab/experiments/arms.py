@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from hrvlab.attention import Rescale
-from hrvlab.errors import ParameterError
+from hrvlab.errors import ParameterError, StoreError
 from hrvlab.experiments.pictures import keep_images
 from hrvlab.experiments.scoring import Score, check_texts, rate, score_names
 from hrvlab.experiments.sweep import open_ledger
@@ -227,7 +227,7 @@ def unfold(drawn: xr.Dataset, sizes: Mapping[str, int]) -> xr.Dataset:
 def keep_result(
     pipe: DiffusionPipeline, found: xr.Dataset, schema: str, parameters: dict[str, Any]
 ) -> xr.Dataset:
-    """Write what a trial found beside its pictures, and give it back as it is read.
+    """Write what a trial found beside its pictures, unless it is there, and give it back as read.
 
     Parameters
     ----------
@@ -246,6 +246,12 @@ def keep_result(
     seeds = found["seed"].values.tolist()
     found.attrs = provenance(pipe, schema, seed=seeds, parameters=parameters)
     path = Path(found.encoding["source"]).with_name(DATA)
+    try:
+        there = read_dataset(path)
+        if there.drop_attrs().identical(found.drop_attrs()):
+            return there
+    except StoreError:
+        pass  # none yet, or damaged
     write_dataset(found, path)
     return read_dataset(path)
 
