@@ -31,13 +31,15 @@ def test_the_kind_of_prediction_stays_the_model_s(tiny_pipe):
         assert tiny_pipe.scheduler.config.prediction_type == "v_prediction"
 
 
+def write_mine(pipe, concepts, folder):
+    heads = hl.head_table(pipe.unet).sizes["head_position"]
+    vectors = hl.relevance_from_array(np.ones((3, heads)), concepts=list(concepts.names), pipe=pipe)
+    write_published(vectors, folder, "mine")
+    return vectors, folder / "category_vectors_mine.npy"
+
+
 def test_a_given_file_is_read_with_its_labels_beside_it(tiny_pipe, concepts, tmp_path):
-    heads = hl.head_table(tiny_pipe.unet).sizes["head_position"]
-    vectors = hl.relevance_from_array(
-        np.ones((3, heads)), concepts=list(concepts.names), pipe=tiny_pipe
-    )
-    write_published(vectors, tmp_path, "mine")
-    file = tmp_path / "category_vectors_mine.npy"
+    vectors, file = write_mine(tiny_pipe, concepts, tmp_path)
     np.testing.assert_array_equal(find_published(tiny_pipe, concepts, file), vectors)
     (tmp_path / "head_index_mine.npy").unlink()
     with pytest.raises(StoreError, match="cannot read .*head_index_mine.npy"):
@@ -45,13 +47,8 @@ def test_a_given_file_is_read_with_its_labels_beside_it(tiny_pipe, concepts, tmp
 
 
 def test_vectors_of_single_calls_are_refused(tiny_pipe, concepts, tmp_path):
-    heads = hl.head_table(tiny_pipe.unet).sizes["head_position"]
-    vectors = hl.relevance_from_array(
-        np.ones((3, heads)), concepts=list(concepts.names), pipe=tiny_pipe
-    )
-    write_published(vectors, tmp_path, "mine")
-    file = tmp_path / "category_vectors_mine.npy"
-    np.save(file, np.ones((2, 3, heads)))
+    vectors, file = write_mine(tiny_pipe, concepts, tmp_path)
+    np.save(file, np.stack([vectors.values] * 2))
     with pytest.raises(ParameterError, match="vectors of single calls"):
         find_published(tiny_pipe, concepts, file)
 
