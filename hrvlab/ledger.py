@@ -79,30 +79,6 @@ class Ledger:
     def _path(self, unit: int) -> Path:
         return self.units / f"{unit:06d}.npz"
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Keep every other run from writing to this plan's folder.
-
-        The kernel lets go when the process ends, however it ends.
-
-        Raises
-        ------
-        StoreError
-            If another run is writing there.
-        """
-        with storing(self.folder):
-            lock = (self.folder / "lock").open("w")
-        with lock:
-            with storing(self.folder):
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError as error:
-                    raise StoreError(
-                        f"another process is writing to {self.folder}; wait until it has "
-                        "finished, or give another store"
-                    ) from error
-            yield
-
     def read(self, unit: int) -> Unit | None:
         """Give a finished unit's arrays, or None if it is missing or damaged."""
         try:
@@ -129,6 +105,31 @@ class Ledger:
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
         with storing(self.folder):
             _write_whole(self._path(unit), buffer.getvalue())
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Keep every other run from writing to a plan's folder.
+
+    The kernel lets go when the process ends, however it ends.
+
+    Raises
+    ------
+    StoreError
+        If another run is writing there.
+    """
+    with storing(folder):
+        lock = (folder / "lock").open("w")
+    with lock:
+        with storing(folder):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StoreError(
+                    f"another process is writing to {folder}; wait until it has "
+                    "finished, or give another store"
+                ) from error
+        yield
 
 
 def complete(
@@ -191,7 +192,7 @@ def keep(ledger: Ledger | None, make: Callable[[], xr.Dataset]) -> xr.Dataset:
         return read_dataset(path)
     except StoreError:
         # None yet, or damaged: the units have all that is needed to make it.
-        with ledger.writing():
+        with writing(ledger.folder):
             write_dataset(make(), path)
     return read_dataset(path)
 

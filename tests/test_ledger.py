@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from hrvlab.errors import StoreError
-from hrvlab.ledger import DATA, Ledger, complete, keep
+from hrvlab.ledger import DATA, Ledger, complete, keep, writing
 from hrvlab.store import read_dataset
 from tests.faults import FORKS
 from tests.test_store import votes_dataset
@@ -87,7 +87,7 @@ def test_a_damaged_plan_is_written_down_again(tmp_path):
 
 
 def hold(store, held):
-    with Ledger(store, PLAN).writing():
+    with writing(Ledger(store, PLAN).folder):
         held.set()
         signal.pause()
 
@@ -98,7 +98,7 @@ def test_a_store_another_process_writes_to_is_refused_until_it_ends_however_it_e
     other.start()
     assert held.wait(120)
     ledger = Ledger(tmp_path, PLAN)
-    with pytest.raises(StoreError, match="another process is writing to"), ledger.writing():
+    with pytest.raises(StoreError, match="another process is writing to"), writing(ledger.folder):
         pass
     with pytest.raises(StoreError, match=f"another process is writing to {ledger.folder}"):
         keep(ledger, votes_dataset)
@@ -111,12 +111,12 @@ def test_a_store_another_process_writes_to_is_refused_until_it_ends_however_it_e
 def test_two_runs_of_one_process_do_not_write_to_one_store_either(tmp_path):
     ledger = Ledger(tmp_path, PLAN)
     with (
-        ledger.writing(),
+        writing(ledger.folder),
         pytest.raises(StoreError, match="another process"),
-        Ledger(tmp_path, PLAN).writing(),
+        writing(Ledger(tmp_path, PLAN).folder),
     ):
         pass
-    with Ledger(tmp_path, PLAN).writing():
+    with writing(Ledger(tmp_path, PLAN).folder):
         pass
 
 

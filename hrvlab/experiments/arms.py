@@ -20,7 +20,7 @@ from hrvlab.experiments.pictures import keep_images
 from hrvlab.experiments.scoring import Score, check_texts, rate, score_names
 from hrvlab.experiments.sweep import open_ledger
 from hrvlab.generation import Batch, as_uint8, plan_batches, refuse, run_batch
-from hrvlab.ledger import DATA, Unit, complete
+from hrvlab.ledger import DATA, Unit, complete, writing
 from hrvlab.store import provenance, read_dataset, write_dataset
 from hrvlab.typing import Images
 
@@ -201,7 +201,7 @@ def draw_arms(
             keep_images(ledger.folder, names[number], drawing.images)
             yield number, unit
 
-    with ledger.writing():
+    with writing(ledger.folder):
         done = dict(complete(ledger, len(arms), draw))
     units = [done[number] for number in range(len(arms))]
     witnesses = list(score) if isinstance(score, Mapping) else None
@@ -252,7 +252,8 @@ def keep_result(
             return there
     except StoreError:
         pass  # none yet, or damaged
-    write_dataset(found, path)
+    with writing(path.parent):
+        write_dataset(found, path)
     return read_dataset(path)
 
 
