@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import torch
@@ -83,8 +84,17 @@ def assemble(folder: Path, target: Path, *, pictures: int) -> None:
         _load_as_float32(config)
     curves = {stage: loss_curve(folder, stage) for stage in TRAINED}
     hours = {stage: training_hours(folder, stage) for stage in TRAINED}
-    report = {"pictures": pictures, "hours": hours, "losses": curves}
+    report = {"commit": _commit(), "pictures": pictures, "hours": hours, "losses": curves}
     (target / TRAINING).write_text(json.dumps(report) + "\n")
+
+
+def _commit() -> str | None:
+    """Name the commit that this code is at, or None where it was installed without its history."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None  # git would look further up, and find somebody else's
+    command = ["git", "describe", "--always", "--exclude=*", "--dirty", "--abbrev=40"]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True).stdout.strip() or None
 
 
 def unpack(pipeline: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +20,8 @@ from hrvlab.miniature.assembly import (
 )
 from hrvlab.miniature.recipe import SHIPPED, STAGES, run_stages, train_clip
 from hrvlab.paths import data_path
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_every_stage_runs_end_to_end_into_a_pipeline_that_loads(tmp_path):
@@ -39,6 +42,9 @@ def test_every_stage_runs_end_to_end_into_a_pipeline_that_loads(tmp_path):
         ]
         assert sum(row["correct"] for row in parts) == whole["correct"]
         assert sum(row["of"] for row in parts) == whole["of"]
+    commit = json.loads((tmp_path / "pipeline" / "training.json").read_text())["commit"]
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    assert (commit or "").removesuffix("-dirty") == head.stdout.strip()
     sizes = [path.stat().st_size for path in (tmp_path / "pipeline").rglob("*.safetensors")]
     assert sum(sizes) < 60e6
 
