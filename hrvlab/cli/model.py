@@ -16,6 +16,8 @@ StageName = Literal[
     "refining",
     "composing",
     "beginning",
+    "revising",
+    "rehearsing",
     "assemble",
     "measure",
 ]

@@ -16,7 +16,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from hrvlab.miniature.autoencoder import LATENT_CHANNELS
 from hrvlab.miniature.clip import WIDTH
 from hrvlab.miniature.drawing import SIDE
-from hrvlab.miniature.pictures import as_tensor, captions_of, draw_pictures
+from hrvlab.miniature.pictures import as_tensor, captions_of, draw_pictures, scenes_of
 from hrvlab.miniature.sheets import save_sheet
 from hrvlab.miniature.training import Stage
 
@@ -41,6 +41,10 @@ class Lesson:
         With the full weight of the noisiest steps, where colour and composition are decided.
     from_noise : bool
         With a schedule that ends in pure noise (`build_scheduler`).
+    often : tuple of str
+        Attributes of single things that are shown more often than the world has them.
+    times : float
+        How many times as often.
     """
 
     learning_rate: float = 5e-4
@@ -48,7 +52,18 @@ class Lesson:
     reading: bool = False
     composing: bool = False
     from_noise: bool = False
+    often: tuple[str, ...] = ()
+    times: float = 1.0
 
+
+# What the judge saw in fewer than three quarters of the pictures that asked for it, before the
+# lessons that go over it.
+FORGOTTEN = (
+    *("green", "brown", "white", "gray"),
+    *("metal", "glass", "stone", "gold"),
+    *("zigzag", "sketch", "sunny", "snowy", "desert"),
+)
+STILL_FORGOTTEN = ("gray", "metal", "stone", "gold", "sunny", "snowy")
 
 LESSONS = {
     "denoiser": Lesson(1e-3),
@@ -56,6 +71,22 @@ LESSONS = {
     "refining": Lesson(after="reading", reading=True),
     "composing": Lesson(after="refining", reading=True, composing=True),
     "beginning": Lesson(after="composing", reading=True, composing=True, from_noise=True),
+    "revising": Lesson(
+        after="beginning",
+        reading=True,
+        composing=True,
+        from_noise=True,
+        often=FORGOTTEN,
+        times=3.0,
+    ),
+    "rehearsing": Lesson(
+        after="revising",
+        reading=True,
+        composing=True,
+        from_noise=True,
+        often=STILL_FORGOTTEN,
+        times=5.0,
+    ),
 }
 
 PREVIEW = (
@@ -164,6 +195,28 @@ def scaling_factor(latents: NDArray[np.float16]) -> float:
     return round(1 / float(latents[:4000].astype(np.float32).std()), 4)
 
 
+def chances(lesson: Lesson, pictures: int) -> NDArray[np.float64]:
+    """Give each scene's chance to be shown in a lesson.
+
+    Parameters
+    ----------
+    lesson : Lesson
+    pictures : int
+        Scenes of the training world.
+
+    Returns
+    -------
+    ndarray of float64, shape (pictures,)
+        Of sum 1.
+    """
+    often = set(lesson.often)
+    weights = np.ones(pictures)
+    for index, scene in enumerate(scenes_of(np.arange(pictures))):
+        if len(scene.figures) == 1 and not often.isdisjoint(scene.attributes):
+            weights[index] = lesson.times
+    return weights / weights.sum()
+
+
 def words_alone(states: Tensor, ends: Tensor) -> Tensor:
     """Give every caption the end and the padding of another, so that its words alone tell.
 
@@ -261,9 +314,11 @@ def denoiser_stage(
     """
     latents = encode_pictures(folder, autoencoder, pictures)
     factor = scaling_factor(latents)
+    lesson = LESSONS[name]
+    chance = chances(lesson, pictures) if lesson.often else None  # None draws as it always did
 
     def loss(model: nn.Module, rng: np.random.Generator) -> Tensor:
-        chosen = np.sort(rng.choice(pictures, batch, replace=False))
+        chosen = np.sort(rng.choice(pictures, batch, replace=False, p=chance))
         captions = captions_of(chosen, rng)
         dropped = rng.random(batch) < EMPTY_CAPTIONS
         captions = ["" if drop else text for text, drop in zip(captions, dropped, strict=True)]
@@ -280,6 +335,5 @@ def denoiser_stage(
         ).images
         save_sheet(images * 2 - 1, path, columns=8)
 
-    lesson = LESSONS[name]
     model = Denoising(unet, text_encoder, tokenizer, lesson)
     return Stage(name, model, loss, steps, lesson.learning_rate, 0.999, preview)

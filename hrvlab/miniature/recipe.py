@@ -61,6 +61,8 @@ class Recipe:
             "refining": 4000,
             "composing": 3000,
             "beginning": 1200,
+            "revising": 1100,
+            "rehearsing": 2800,
         }
     )
     measured_pictures: int = 512

@@ -48,6 +48,13 @@ class Scene:
     landscape: str | None = None
     seed: int = 0
 
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """What is said of the things, one after the other, and of the whole picture."""
+        said = [word for f in self.figures for word in (f.color, f.pattern, f.material, f.size)]
+        said += [self.style, self.weather, self.landscape]
+        return tuple(word for word in said if word)
+
 
 def sample_scene(seed: int, index: int) -> Scene:
     """Draw the scene with number ``index`` of the world ``seed``.
@@ -132,15 +139,12 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def _bare_word(scene: Scene, rng: np.random.Generator) -> str:
-    figure = scene.figures[0]
-    attributes = [figure.color, figure.pattern, figure.material, figure.size]
-    attributes += [scene.style, scene.weather, scene.landscape]
+    said = list(scene.attributes)
     if scene.count > 1:
-        attributes.append(next(word for word, n in world.COUNTS.items() if n == scene.count))
-    said = [word for word in attributes if word]
+        said.append(next(word for word, n in world.COUNTS.items() if n == scene.count))
     if said and rng.random() < 0.7:
         return said[rng.integers(len(said))]
-    return _noun(figure.thing, rng, plural=False)
+    return _noun(scene.figures[0].thing, rng, plural=False)
 
 
 def _noun(thing: Thing, rng: np.random.Generator, *, plural: bool) -> str:

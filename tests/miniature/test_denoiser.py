@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
@@ -10,8 +11,11 @@ from hrvlab.miniature.denoiser import (
     Lesson,
     build_scheduler,
     build_unet,
+    chances,
     words_alone,
 )
+from hrvlab.miniature.pictures import TRAINING_WORLD
+from hrvlab.miniature.scenes import sample_scene
 from hrvlab.miniature.tokens import train_tokenizer
 from hrvlab.models.heads import head_table
 
@@ -102,3 +106,15 @@ def test_a_reading_unet_cannot_tell_a_caption_from_its_end(parts):
     states = plain.last_hidden_state
     torch.testing.assert_close(seen[0][0, :4], states[0, :4])
     torch.testing.assert_close(seen[0][0, 4], states[1, 3])
+
+
+def test_single_things_with_an_attribute_to_be_shown_often_have_that_much_more_chance():
+    found = chances(Lesson(often=("gray", "sketch"), times=4.0), 2000)
+    scenes = [sample_scene(TRAINING_WORLD, index) for index in range(2000)]
+    single = np.array([len(scene.figures) == 1 for scene in scenes])
+    told = np.array(
+        [s.style == "sketch" or any(f.color == "gray" for f in s.figures) for s in scenes]
+    )
+    assert (told & ~single).any()
+    np.testing.assert_allclose(found.sum(), 1)
+    np.testing.assert_allclose(found / found.min(), np.where(told & single, 4, 1))
