@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -5,12 +6,13 @@ import pytest
 import xarray as xr
 
 import hrvlab as hl
-from hrvlab.errors import ConceptError, ModelError, ParameterError
-from hrvlab.experiments.arms import Prompt
+from hrvlab.errors import ConceptError, ModelError, ParameterError, StoreError
+from hrvlab.experiments.arms import Prompt, keep_result
 from hrvlab.experiments.benchmarks import read_polysemy
 from hrvlab.experiments.forms import Case
 from hrvlab.experiments.pictures import read_images
 from hrvlab.experiments.polysemy import disambiguate, make_factors
+from hrvlab.ledger import writing
 from hrvlab.miniature.world import COLORS, THING_BY_NAME, concept_words
 from hrvlab.store import read_dataset
 from tests.experiments.test_steering import vectors
@@ -117,6 +119,17 @@ def test_the_result_is_kept_and_knows_where_it_came_from(tiny_pipe, tmp_path):
     assert kept.attrs["schema"] == "polysemy"
     assert kept.attrs["seed"] == [0, 3]
     assert '"reworded": "a red vase"' in kept.attrs["parameters"]
+
+
+def test_a_lost_result_is_not_written_anew_while_another_run_writes(tiny_pipe, tmp_path):
+    found = disambiguate(tiny_pipe, vectors(tiny_pipe), [CASE], store=tmp_path, **CALL).load()
+    kept = Path(found.encoding["source"])
+    shutil.rmtree(kept)
+    with writing(kept.parent), pytest.raises(StoreError, match="another process is writing"):
+        keep_result(tiny_pipe, found, "polysemy", {})
+    assert not kept.exists()
+    keep_result(tiny_pipe, found, "polysemy", {})
+    assert kept.exists()
 
 
 def test_further_ways_are_drawn_beside_the_others(tiny_pipe, tmp_path):
