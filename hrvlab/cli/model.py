@@ -48,5 +48,5 @@ def train(
 
     if start_from:
         unpack(start_from, folder)
-    names: list[str] = [stage] if stage else list(STAGES)
+    names = [stage] if stage else STAGES
     run_stages(names, folder, target or folder / "pipeline", SMOKE if smoke else SHIPPED)

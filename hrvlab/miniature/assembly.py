@@ -16,7 +16,6 @@ from hrvlab.errors import StoreError
 from hrvlab.miniature.autoencoder import build_autoencoder
 from hrvlab.miniature.clip import build_clip
 from hrvlab.miniature.denoiser import (
-    LESSONS,
     build_pipeline,
     build_scheduler,
     build_unet,
@@ -24,7 +23,8 @@ from hrvlab.miniature.denoiser import (
     scaling_factor,
 )
 from hrvlab.miniature.drawing import SIDE
-from hrvlab.miniature.tokens import train_tokenizer
+from hrvlab.miniature.lessons import LESSONS
+from hrvlab.miniature.tokens import kept_tokenizer
 from hrvlab.miniature.training import averaged_weights, checkpoint_path, save_finished
 
 TRAINING = "training.json"
@@ -33,7 +33,7 @@ TRAINED = ("clip", "autoencoder", "judge", *LESSONS)
 
 def trained_clip(folder: Path) -> tuple[CLIPModel, CLIPTokenizer]:
     """Read the trained CLIP and its tokenizer from the working folder."""
-    tokenizer = train_tokenizer()
+    tokenizer = kept_tokenizer(folder)
     clip = build_clip(tokenizer)
     clip.load_state_dict(_part(averaged_weights(folder, "clip"), "clip"))
     return clip.eval(), tokenizer

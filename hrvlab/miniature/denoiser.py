@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from hrvlab.miniature.autoencoder import LATENT_CHANNELS
 from hrvlab.miniature.clip import WIDTH
 from hrvlab.miniature.drawing import SIDE
+from hrvlab.miniature.lessons import LESSONS, Lesson
 from hrvlab.miniature.pictures import as_tensor, captions_of, draw_pictures, scenes_of
 from hrvlab.miniature.sheets import save_sheet
 from hrvlab.miniature.training import Stage
@@ -23,71 +23,6 @@ from hrvlab.miniature.training import Stage
 CHANNELS = (64, 96, 128)
 EMPTY_CAPTIONS = 0.1
 MIN_SNR = 5.0  # Hang et al. 2023: cap on the weight of nearly noiseless steps
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """How the UNet is trained in one of its stages.
-
-    Parameters
-    ----------
-    learning_rate : float
-        Peak rate.
-    after : str, optional
-        Stage whose weights it begins with; None: with random ones.
-    reading : bool
-        From the captions' words alone (`words_alone`).
-    composing : bool
-        With the full weight of the noisiest steps, where colour and composition are decided.
-    from_noise : bool
-        With a schedule that ends in pure noise (`build_scheduler`).
-    often : tuple of str
-        Attributes of single things that are shown more often than the world has them.
-    times : float
-        How many times as often.
-    """
-
-    learning_rate: float = 5e-4
-    after: str | None = None
-    reading: bool = False
-    composing: bool = False
-    from_noise: bool = False
-    often: tuple[str, ...] = ()
-    times: float = 1.0
-
-
-# What the judge saw in fewer than three quarters of the pictures that asked for it, before the
-# lessons that go over it.
-FORGOTTEN = (
-    *("green", "brown", "white", "gray"),
-    *("metal", "glass", "stone", "gold"),
-    *("zigzag", "sketch", "sunny", "snowy", "desert"),
-)
-STILL_FORGOTTEN = ("gray", "metal", "stone", "gold", "sunny", "snowy")
-
-LESSONS = {
-    "denoiser": Lesson(1e-3),
-    "reading": Lesson(after="denoiser", reading=True),
-    "refining": Lesson(after="reading", reading=True),
-    "composing": Lesson(after="refining", reading=True, composing=True),
-    "beginning": Lesson(after="composing", reading=True, composing=True, from_noise=True),
-    "revising": Lesson(
-        after="beginning",
-        reading=True,
-        composing=True,
-        from_noise=True,
-        often=FORGOTTEN,
-        times=3.0,
-    ),
-    "rehearsing": Lesson(
-        after="revising",
-        reading=True,
-        composing=True,
-        from_noise=True,
-        often=STILL_FORGOTTEN,
-        times=5.0,
-    ),
-}
 
 PREVIEW = (
     "a photo of a cat",
@@ -297,6 +232,7 @@ def denoiser_stage(
     *,
     pictures: int,
     steps: int,
+    sampling_steps: int,
     batch: int = 32,
 ) -> Stage:
     """Train the UNet on the latents of drawn pictures and their captions.
@@ -309,8 +245,8 @@ def denoiser_stage(
         Working folder, with the drawn pictures.
     unet, autoencoder, text_encoder, tokenizer
         Only the first is trained.
-    pictures, steps, batch : int
-        Drawn scenes; optimiser steps; scenes a step and process.
+    pictures, steps, sampling_steps, batch : int
+        Drawn scenes; optimiser steps; denoising steps of a sample sheet; scenes a step and process.
     """
     latents = encode_pictures(folder, autoencoder, pictures)
     factor = scaling_factor(latents)
@@ -331,7 +267,7 @@ def denoiser_stage(
         pipe.set_progress_bar_config(disable=True)
         generator = torch.Generator().manual_seed(0)
         images = pipe(
-            list(PREVIEW), num_inference_steps=20, generator=generator, output_type="pt"
+            list(PREVIEW), num_inference_steps=sampling_steps, generator=generator, output_type="pt"
         ).images
         save_sheet(images * 2 - 1, path, columns=8)
 

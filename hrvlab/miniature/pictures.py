@@ -19,7 +19,7 @@ from hrvlab.typing import Images
 
 TRAINING_WORLD = 1
 HELD_OUT_WORLD = 2  # scenes that no stage ever trains on
-CHUNK = 2000
+CHUNK = 250
 
 
 def _draw_chunk(start: int, world: int) -> NDArray[np.uint8]:

@@ -5,24 +5,26 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from hrvlab.errors import StoreError
 from hrvlab.miniature.assembly import assemble, trained_autoencoder, trained_clip, trained_unet
 from hrvlab.miniature.autoencoder import autoencoder_stage
 from hrvlab.miniature.clip import clip_stage
-from hrvlab.miniature.denoiser import LESSONS, build_unet, denoiser_stage, encode_pictures
+from hrvlab.miniature.denoiser import build_unet, denoiser_stage, encode_pictures
 from hrvlab.miniature.drawing import check_font
 from hrvlab.miniature.judging import judge_stage, save_judge
+from hrvlab.miniature.lessons import LESSONS
 from hrvlab.miniature.pairs import measure_pairs
 from hrvlab.miniature.quality import measure
-from hrvlab.miniature.tokens import train_tokenizer
+from hrvlab.miniature.tokens import kept_tokenizer
 from hrvlab.miniature.training import Stage, train
 
 UNET_PROCESSES = 2
@@ -47,7 +49,7 @@ class Recipe:
     measured_pairs : int
         Scenes drawn for the judge's thresholds on two things, and as many for its errors.
     sampling_steps : int
-        Denoising steps of the measured pictures.
+        Denoising steps of the sample sheets and of the measured pictures.
     """
 
     pictures: int = 96_000
@@ -73,13 +75,13 @@ class Recipe:
 
 SHIPPED = Recipe()
 SMOKE = Recipe(
-    pictures=2000,
+    pictures=250,
     clip_steps=4,
     autoencoder_steps=4,
     judge_steps=4,
     unet_steps=dict.fromkeys(LESSONS, 2),
     measured_pictures=1,
-    measured_scenes=600,
+    measured_scenes=200,
     measured_pairs=16,
     sampling_steps=2,
 )
@@ -88,7 +90,7 @@ SMOKE = Recipe(
 def train_clip(folder: Path, target: Path, recipe: Recipe) -> None:
     """Train the tokenizer and CLIP."""
     torch.manual_seed(0)
-    tokenizer = train_tokenizer()
+    tokenizer = kept_tokenizer(folder)
     stage = clip_stage(tokenizer, folder, pictures=recipe.pictures, steps=recipe.clip_steps)
     train(stage, folder)
 
@@ -109,24 +111,24 @@ def train_judge(folder: Path, target: Path, recipe: Recipe) -> None:
     train(stage, folder)
 
 
-def train_unet(name: str, folder: Path, target: Path, recipe: Recipe) -> None:
-    """Train the UNet in one of its stages."""
+def train_unet(lessons: list[str], folder: Path, recipe: Recipe) -> None:
+    """Train the UNet in some of its lessons, one after the other."""
     # What is missing should be told before the encoding takes its minutes.
     trained_clip(folder)
-    if before := LESSONS[name].after:
+    if before := LESSONS[lessons[0]].after:
         trained_unet(folder, before)
     encode_pictures(folder, trained_autoencoder(folder), recipe.pictures)
-    _in_processes(name, folder, recipe)
+    _in_processes(lessons, folder, recipe)
 
 
-def _in_processes(name: str, folder: Path, recipe: Recipe) -> None:
+def _in_processes(lessons: list[str], folder: Path, recipe: Recipe) -> None:
     """Train in two single-threaded processes, which two cores serve best."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     # A spawned process inherits the environment, not what the command line silenced.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
-        spawn(_process, (port, name, folder, recipe), UNET_PROCESSES)
+        spawn(_process, (port, lessons, folder, recipe), UNET_PROCESSES)
     except ProcessExitedException as error:
         raise StoreError(
             f"a process of the training died ({error}); "
@@ -134,20 +136,18 @@ def _in_processes(name: str, folder: Path, recipe: Recipe) -> None:
         ) from error
 
 
-def _process(rank: int, port: int, name: str, folder: Path, recipe: Recipe) -> None:
-    """Train a stage as one of several processes."""
+def _process(rank: int, port: int, lessons: list[str], folder: Path, recipe: Recipe) -> None:
+    """Train as one of several processes."""
     # What is sent when the parent dies; a shell's background jobs begin with it ignored.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.environ |= {
-        "RANK": str(rank),
-        "WORLD_SIZE": str(UNET_PROCESSES),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
     torch.set_num_threads(1)
-    # Seeded before the trained parts are built, for building them takes random numbers too.
-    torch.manual_seed(0)
-    train(_unet_stage(name, folder, recipe), folder)
+    address = f"tcp://127.0.0.1:{port}"
+    dist.init_process_group("gloo", address, rank=rank, world_size=UNET_PROCESSES)
+    for lesson in lessons:
+        # Seeded before the trained parts are built, for building them takes random numbers too.
+        torch.manual_seed(0)
+        train(_unet_stage(lesson, folder, recipe), folder)
+    dist.destroy_process_group()
 
 
 def _unet_stage(name: str, folder: Path, recipe: Recipe) -> Stage:
@@ -163,6 +163,7 @@ def _unet_stage(name: str, folder: Path, recipe: Recipe) -> Stage:
         tokenizer,
         pictures=recipe.pictures,
         steps=recipe.unet_steps[name],
+        sampling_steps=recipe.sampling_steps,
     )
 
 
@@ -184,22 +185,22 @@ def measure_quality(folder: Path, target: Path, recipe: Recipe) -> None:
     measure_pairs(target, scenes=recipe.measured_pairs)
 
 
-STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {
+BESIDE_UNET: dict[str, Callable[[Path, Path, Recipe], None]] = {
     "clip": train_clip,
     "autoencoder": train_autoencoder,
     "judge": train_judge,
-    **{name: partial(train_unet, name) for name in LESSONS},
     "assemble": assemble_pipeline,
     "measure": measure_quality,
 }
+STAGES = ("clip", "autoencoder", "judge", *LESSONS, "assemble", "measure")
 
 
-def run_stages(names: list[str], folder: Path, target: Path, recipe: Recipe) -> None:
+def run_stages(names: Sequence[str], folder: Path, target: Path, recipe: Recipe) -> None:
     """Run stages in order; each goes on from its last checkpoint.
 
     Parameters
     ----------
-    names : list of str
+    names : sequence of str
         Of `STAGES`.
     folder : Path
         Working folder: pictures, checkpoints, loss curves, sample sheets.
@@ -213,5 +214,10 @@ def run_stages(names: list[str], folder: Path, target: Path, recipe: Recipe) -> 
         If the emoji font is missing, or a stage that comes before was not trained.
     """
     check_font()
-    for name in names:
-        STAGES[name](folder, target, recipe)
+    for of_unet, group in groupby(names, LESSONS.__contains__):
+        if of_unet:
+            # Together, for each start of its processes takes many seconds.
+            train_unet(list(group), folder, recipe)
+        else:
+            for name in group:
+                BESIDE_UNET[name](folder, target, recipe)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -16,6 +17,16 @@ from hrvlab.miniature.world import concept_words
 
 MAX_LENGTH = 32
 START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def kept_tokenizer(folder: Path) -> CLIPTokenizer:
+    """Train the tokenizer and keep it in a working folder, or read it if that was done."""
+    path = folder / "tokenizer"
+    if not path.exists():
+        partial = path.with_suffix(".partial")
+        train_tokenizer().save_pretrained(partial)
+        partial.rename(path)
+    return CLIPTokenizer.from_pretrained(path)
 
 
 def train_tokenizer(captions: int = 20_000, merges: int = 440) -> CLIPTokenizer:

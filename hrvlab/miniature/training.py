@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,8 +59,8 @@ def train(stage: Stage, folder: Path, *, seed: int = 0, save_every_s: float = SA
     """Train a stage to its end, from its last checkpoint if there is one.
 
     Leaves ``{name}.safetensors`` (checkpoint), ``{name}.jsonl`` (loss curve, with the seconds that
-    each part of it took) and ``{name}-samples/`` in the folder. Where ``WORLD_SIZE`` tells of
-    several processes, each draws its own batches and gradients are averaged.
+    each part of it took) and ``{name}-samples/`` in the folder. In a process group each process
+    draws its own batches, and gradients are averaged.
 
     Parameters
     ----------
@@ -73,7 +72,7 @@ def train(stage: Stage, folder: Path, *, seed: int = 0, save_every_s: float = SA
     save_every_s : float
         Seconds between checkpoints.
     """
-    rank, processes = _join_processes()
+    rank, processes = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     model = stage.model.train()
@@ -114,7 +113,7 @@ def train(stage: Stage, folder: Path, *, seed: int = 0, save_every_s: float = SA
             stage.preview(average.module, sheets / f"{step + 1:06d}.png")
             saved = time.monotonic()
     if processes > 1:
-        dist.destroy_process_group()
+        dist.barrier()  # nobody reads the checkpoint before it is written
 
 
 def checkpoint_path(folder: Path, name: str) -> Path:
@@ -145,13 +144,6 @@ def save_finished(folder: Path, name: str, step: int, weights: dict[str, Tensor]
     tensors |= {f"average.module.{k}": v for k, v in weights.items()}
     tensors["average.n_averaged"] = torch.tensor(step)
     _write(checkpoint_path(folder, name), step, tensors)
-
-
-def _join_processes() -> tuple[int, int]:
-    if "WORLD_SIZE" not in os.environ:
-        return 0, 1
-    dist.init_process_group("gloo")
-    return dist.get_rank(), dist.get_world_size()
 
 
 def _schedule(step: int, steps: int) -> float:

@@ -8,12 +8,12 @@ from hrvlab.miniature.clip import build_clip
 from hrvlab.miniature.denoiser import (
     MIN_SNR,
     Denoising,
-    Lesson,
     build_scheduler,
     build_unet,
     chances,
     words_alone,
 )
+from hrvlab.miniature.lessons import Lesson
 from hrvlab.miniature.pictures import TRAINING_WORLD
 from hrvlab.miniature.scenes import sample_scene
 from hrvlab.miniature.tokens import train_tokenizer

@@ -74,7 +74,7 @@ def test_an_assembled_miniature_unpacks_into_stages_that_are_done(tmp_path):
     unet = trained_unet(tmp_path, "reading").state_dict()
     shipped = hl.load("miniature").unet.state_dict()
     assert all(torch.equal(unet[name], weight) for name, weight in shipped.items())
-    train_clip(tmp_path, tmp_path, replace(SHIPPED, pictures=2000))
+    train_clip(tmp_path, tmp_path, replace(SHIPPED, pictures=250))
     clip, _ = trained_clip(tmp_path)
     kept = CLIPModel.from_pretrained(data_path("miniature", "clip")).state_dict()
     assert all(torch.equal(clip.state_dict()[name], weight) for name, weight in kept.items())

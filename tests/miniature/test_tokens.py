@@ -1,7 +1,7 @@
 import pytest
 
 from hrvlab.miniature import world
-from hrvlab.miniature.tokens import MAX_LENGTH, train_tokenizer
+from hrvlab.miniature.tokens import MAX_LENGTH, kept_tokenizer, train_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -11,6 +11,16 @@ def tokenizer():
 
 def test_training_it_again_gives_the_same(tokenizer):
     assert train_tokenizer().get_vocab() == tokenizer.get_vocab()
+
+
+def test_kept_it_is_the_same(tokenizer, tmp_path):
+    texts = [word for words in world.concept_words().values() for word in words]
+    texts.append("two mice on a foggy day, ÄÖ!")
+    for _ in ("trained", "read again"):
+        kept = kept_tokenizer(tmp_path)
+        assert kept.get_vocab() == tokenizer.get_vocab()
+        assert kept.model_max_length == tokenizer.model_max_length
+        assert kept(texts).input_ids == tokenizer(texts).input_ids
 
 
 def test_text_survives(tokenizer):
