@@ -127,7 +127,7 @@ def test_loss_and_gradient_are_those_of_explicit_maps(excitation):
     expected.backward()
     torch.testing.assert_close(loss[0], expected)
     assert leaf.grad.abs().max() > 0
-    torch.testing.assert_close(gradient, leaf.grad, rtol=1e-3, atol=1e-6 * leaf.grad.abs().max())
+    torch.testing.assert_close(gradient, leaf.grad, rtol=1e-3, atol=1e-4 * leaf.grad.abs().max())
 
 
 def test_pictures_of_a_batch_have_the_gradients_that_each_has_alone():
