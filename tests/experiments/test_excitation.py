@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate, pad
 
 from hrvlab.errors import CoverageError, ParameterError
 from hrvlab.experiments.excitation import PRESETS, Excitation, Mover
-from hrvlab.generation import Batch, as_uint8
+from hrvlab.generation import Batch
 from hrvlab.models.heads import cross_attention_layers
 from hrvlab.models.tokens import word_columns
 from tests.attention.oracle import explicit
@@ -186,9 +186,9 @@ def test_it_draws_what_diffusers_own_attend_and_excite_draws():
         output_type="np",
     ).images
     assert (moving.passes > 3).all()
-    np.testing.assert_allclose(ours, drawn, atol=2e-4)
+    np.testing.assert_allclose(ours, drawn, atol=1e-3)
     plain = pipe([PROMPT] * 2, latents=noise, num_inference_steps=STEPS, output_type="np").images
-    assert (as_uint8(plain) != as_uint8(ours)).any()
+    assert abs(plain - ours).max() > 1e-2
     # Theirs passes before every call, and twice where refinement begins.
     assert calls - len(pipe.scheduler.timesteps) > moving.passes.sum()
 
