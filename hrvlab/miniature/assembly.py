@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from hrvlab.miniature.denoiser import (
 )
 from hrvlab.miniature.drawing import SIDE
 from hrvlab.miniature.lessons import LESSONS
-from hrvlab.miniature.tokens import kept_tokenizer
+from hrvlab.miniature.tokens import TOKENIZER, kept_tokenizer
 from hrvlab.miniature.training import averaged_weights, checkpoint_path, save_finished
 
 TRAINING = "training.json"
@@ -33,9 +34,10 @@ TRAINED = ("clip", "autoencoder", "judge", *LESSONS)
 
 def trained_clip(folder: Path) -> tuple[CLIPModel, CLIPTokenizer]:
     """Read the trained CLIP and its tokenizer from the working folder."""
+    weights = _part(averaged_weights(folder, "clip"), "clip")
     tokenizer = kept_tokenizer(folder)
     clip = build_clip(tokenizer)
-    clip.load_state_dict(_part(averaged_weights(folder, "clip"), "clip"))
+    clip.load_state_dict(weights)
     return clip.eval(), tokenizer
 
 
@@ -126,6 +128,9 @@ def unpack(pipeline: Path, folder: Path) -> None:
         "judge": _shipped(pipeline / "judge" / "model.safetensors", "network"),
         **dict.fromkeys(LESSONS, unet),
     }
+    folder.mkdir(parents=True, exist_ok=True)
+    if not checkpoint_path(folder, "clip").exists():
+        shutil.copyfile(pipeline / "tokenizer" / TOKENIZER, folder / TOKENIZER)
     report = json.loads((pipeline / TRAINING).read_text())
     for stage, curve in report["losses"].items():
         if not checkpoint_path(folder, stage).exists():
@@ -133,7 +138,6 @@ def unpack(pipeline: Path, folder: Path) -> None:
             entries = [{"step": step, "loss": loss, "seconds": 0.0} for step, loss in points]
             entries[-1]["seconds"] = report["hours"][stage] * 3600
             lines = [json.dumps(entry) for entry in entries]
-            folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{stage}.jsonl").write_text("\n".join(lines) + "\n")
             save_finished(folder, stage, curve["step"][-1], weights[stage])
 

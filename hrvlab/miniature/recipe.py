@@ -15,7 +15,13 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from hrvlab.errors import StoreError
-from hrvlab.miniature.assembly import assemble, trained_autoencoder, trained_clip, trained_unet
+from hrvlab.miniature.assembly import (
+    TRAINED,
+    assemble,
+    trained_autoencoder,
+    trained_clip,
+    trained_unet,
+)
 from hrvlab.miniature.autoencoder import autoencoder_stage
 from hrvlab.miniature.clip import clip_stage
 from hrvlab.miniature.denoiser import build_unet, denoiser_stage, encode_pictures
@@ -41,7 +47,7 @@ class Recipe:
     clip_steps, autoencoder_steps, judge_steps : int
         Optimiser steps of each stage.
     unet_steps : mapping of str to int
-        Optimiser steps of the UNet's stages, taken by two processes together.
+        Optimiser steps of the UNet's lessons, taken by two processes together.
     measured_pictures : int
         Pictures generated for each row of the quality table.
     measured_scenes : int
@@ -115,8 +121,10 @@ def train_unet(lessons: list[str], folder: Path, recipe: Recipe) -> None:
     """Train the UNet in some of its lessons, one after the other."""
     # What is missing should be told before the encoding takes its minutes.
     trained_clip(folder)
-    if before := LESSONS[lessons[0]].after:
-        trained_unet(folder, before)
+    for place, lesson in enumerate(lessons):
+        before = LESSONS[lesson].after
+        if before and before not in lessons[:place]:
+            trained_unet(folder, before)
     encode_pictures(folder, trained_autoencoder(folder), recipe.pictures)
     _in_processes(lessons, folder, recipe)
 
@@ -185,14 +193,14 @@ def measure_quality(folder: Path, target: Path, recipe: Recipe) -> None:
     measure_pairs(target, scenes=recipe.measured_pairs)
 
 
-BESIDE_UNET: dict[str, Callable[[Path, Path, Recipe], None]] = {
+OTHER_STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {
     "clip": train_clip,
     "autoencoder": train_autoencoder,
     "judge": train_judge,
     "assemble": assemble_pipeline,
     "measure": measure_quality,
 }
-STAGES = ("clip", "autoencoder", "judge", *LESSONS, "assemble", "measure")
+STAGES = (*TRAINED, "assemble", "measure")
 
 
 def run_stages(names: Sequence[str], folder: Path, target: Path, recipe: Recipe) -> None:
@@ -220,4 +228,4 @@ def run_stages(names: Sequence[str], folder: Path, target: Path, recipe: Recipe)
             train_unet(list(group), folder, recipe)
         else:
             for name in group:
-                BESIDE_UNET[name](folder, target, recipe)
+                OTHER_STAGES[name](folder, target, recipe)

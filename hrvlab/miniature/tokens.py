@@ -17,16 +17,19 @@ from hrvlab.miniature.world import concept_words
 
 MAX_LENGTH = 32
 START, END = "<|startoftext|>", "<|endoftext|>"
+TOKENIZER = "tokenizer.json"
 
 
 def kept_tokenizer(folder: Path) -> CLIPTokenizer:
     """Train the tokenizer and keep it in a working folder, or read it if that was done."""
-    path = folder / "tokenizer"
+    path = folder / TOKENIZER
     if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        train_tokenizer().save_pretrained(partial)
-        partial.rename(path)
-    return CLIPTokenizer.from_pretrained(path)
+        train_tokenizer().backend_tokenizer.save(str(partial))
+        partial.replace(path)
+    model = json.loads(path.read_text())["model"]
+    return _clip_tokenizer(model["vocab"], [(one, other) for one, other in model["merges"]])
 
 
 def train_tokenizer(captions: int = 20_000, merges: int = 440) -> CLIPTokenizer:
@@ -52,9 +55,13 @@ def train_tokenizer(captions: int = 20_000, merges: int = 440) -> CLIPTokenizer:
         show_progress=False,
     )
     trainable.train_from_iterator(texts, trainer)
-    pairs = [tuple(pair) for pair in json.loads(trainable.to_str())["model"]["merges"]]
+    pairs = [(one, other) for one, other in json.loads(trainable.to_str())["model"]["merges"]]
     # CLIP's own order: every byte, every byte that ends a word, the merges, the special tokens.
     bytes_ = sorted(ByteLevel.alphabet())
     tokens = [*bytes_, *(f"{byte}</w>" for byte in bytes_), *("".join(pair) for pair in pairs)]
     vocabulary = {token: index for index, token in enumerate([*tokens, START, END])}
-    return CLIPTokenizer(vocab=vocabulary, merges=pairs, model_max_length=MAX_LENGTH)
+    return _clip_tokenizer(vocabulary, pairs)
+
+
+def _clip_tokenizer(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> CLIPTokenizer:
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_LENGTH)

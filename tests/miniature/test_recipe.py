@@ -18,7 +18,9 @@ from hrvlab.miniature.assembly import (
     training_hours,
     unpack,
 )
-from hrvlab.miniature.recipe import SHIPPED, STAGES, run_stages, train_clip
+from hrvlab.miniature.recipe import SHIPPED, SMOKE, STAGES, run_stages, train_clip
+from hrvlab.miniature.tokens import TOKENIZER
+from hrvlab.miniature.training import averaged_weights, checkpoint_path
 from hrvlab.paths import data_path
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +29,7 @@ ROOT = Path(__file__).parents[2]
 def test_every_stage_runs_end_to_end_into_a_pipeline_that_loads(tmp_path):
     command = [sys.executable, "-m", "hrvlab", "model", "train", "--smoke", "--folder"]
     subprocess.run([*command, str(tmp_path)], check=True, capture_output=True)
+    check_lessons_go_on(tmp_path)
     pipe = hl.load(tmp_path / "pipeline")
     image = hl.generate(pipe, "a red car", num_inference_steps=2)
     assert image.shape == (1, 64, 64, 3)
@@ -49,16 +52,28 @@ def test_every_stage_runs_end_to_end_into_a_pipeline_that_loads(tmp_path):
     assert sum(sizes) < 60e6
 
 
+def check_lessons_go_on(folder):
+    """Of a chain of lessons, those that are done stay, and one that was lost comes out the same."""
+    done = checkpoint_path(folder, "revising").read_bytes()
+    lost = averaged_weights(folder, "rehearsing")
+    checkpoint_path(folder, "rehearsing").unlink()
+    run_stages(["revising", "rehearsing"], folder, folder / "pipeline", SMOKE)
+    assert checkpoint_path(folder, "revising").read_bytes() == done
+    again = averaged_weights(folder, "rehearsing")
+    assert all(torch.equal(again[name], weight) for name, weight in lost.items())
+
+
 def test_without_the_font_nothing_begins(tmp_path, monkeypatch):
     monkeypatch.setattr(drawing, "FONT", tmp_path / "none.ttf")
     with pytest.raises(StoreError, match="fonts-noto-color-emoji"):
-        run_stages(list(STAGES), tmp_path / "work", tmp_path / "target", SHIPPED)
+        run_stages(STAGES, tmp_path / "work", tmp_path / "target", SHIPPED)
     assert not (tmp_path / "work").exists()
 
 
 def test_a_stage_needs_those_before_it(tmp_path):
     with pytest.raises(StoreError, match="train the stage 'clip' first"):
         run_stages(["denoiser"], tmp_path, tmp_path / "target", SHIPPED)
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_loss_logged_again_by_a_resumed_run_counts_once(tmp_path):
@@ -71,6 +86,8 @@ def test_a_loss_logged_again_by_a_resumed_run_counts_once(tmp_path):
 
 def test_an_assembled_miniature_unpacks_into_stages_that_are_done(tmp_path):
     unpack(data_path("miniature"), tmp_path)
+    shipped = data_path("miniature", "tokenizer", TOKENIZER)
+    assert (tmp_path / TOKENIZER).read_bytes() == shipped.read_bytes()
     unet = trained_unet(tmp_path, "reading").state_dict()
     shipped = hl.load("miniature").unet.state_dict()
     assert all(torch.equal(unet[name], weight) for name, weight in shipped.items())
