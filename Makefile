@@ -1,15 +1,15 @@
-# Everything happens in .venv; `make help` lists what there is.
+# Everything runs in .venv; `make help` lists the targets.
 PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 2
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-# Marks of tests that need more than Python, where it is missing.
+# Markers of tests whose Debian packages are missing.
 FONT := /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf
-LACKING := $(strip $(if $(shell command -v chromedriver),,browser) $(if $(wildcard $(FONT)),,font))
+MISSING := $(strip $(if $(shell command -v chromedriver),,browser) $(if $(wildcard $(FONT)),,font))
 SPACE := $(subst ,, )
 
-.PHONY: help book lab results benchmarks test test-oldest lint clean
+.PHONY: help book lab results timings test test-oldest lint clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -26,14 +26,14 @@ book: .venv/.installed ## Execute the chapters on the miniature and render the b
 lab: .venv/.installed ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
-results: .venv/.installed ## Make the finished results of the miniature anew (hours)
+results: .venv/.installed ## Recompute the stored results of the miniature (hours)
 	$(BIN)/hrvlab results
 
 test: .venv/.installed ## Run the tests
-	@$(if $(LACKING),echo "left out for want of Debian packages: $(LACKING)",:)
-	$(BIN)/python -m pytest $(if $(LACKING),-m "not ($(subst $(SPACE), or ,$(LACKING)))")
+	@$(if $(MISSING),echo "tests left out because Debian packages are missing: $(MISSING)",:)
+	$(BIN)/python -m pytest $(if $(MISSING),-m "not ($(subst $(SPACE), or ,$(MISSING)))")
 
-# A second environment on top of the first, with another diffusers in front.
+# A second environment on top of the first, in which another diffusers takes precedence.
 OLDEST = $(shell sed -nE 's/.*"diffusers>=([0-9.]+).*/\1/p' pyproject.toml)
 SITE = import sysconfig; print(sysconfig.get_path("purelib"))
 
@@ -43,7 +43,7 @@ SITE = import sysconfig; print(sysconfig.get_path("purelib"))
 	.venv-oldest/bin/pip install --quiet --disable-pip-version-check --no-deps diffusers==$(OLDEST)
 	touch $@
 
-test-oldest: .venv-oldest/.installed ## Run the engine's tests on the oldest diffusers supported
+test-oldest: .venv-oldest/.installed ## Run the tests of the core on the oldest supported diffusers
 	.venv-oldest/bin/python -m pytest tests/attention tests/models tests/test_generation.py \
 		tests/test_capture.py tests/test_every_family.py
 
@@ -52,8 +52,8 @@ lint: .venv/.installed ## Check format, style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-benchmarks: .venv/.installed ## Measure what everything costs on this machine, for the book
-	$(BIN)/python -m benchmarks
+timings: .venv/.installed ## Measure what everything costs on this machine, for the book
+	$(BIN)/python -m timings
 
 clean: ## Remove the environment and everything built
 	rm -rf .venv .venv-oldest _build book/_build book/runs

@@ -1,4 +1,4 @@
-"""``python -m hrvlab`` is the command line."""
+"""``python -m hrvlab``: run the command line."""
 
 from hrvlab.cli import main
 

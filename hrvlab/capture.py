@@ -1,4 +1,4 @@
-"""Capture cross-attention as labelled datasets."""
+"""Capture cross-attention as labeled datasets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from hrvlab.generation import as_uint8, count_calls, plan_batches, refuse, run_b
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import Layer, cross_attention_layers
 from hrvlab.models.tokens import token_table, word_columns
-from hrvlab.store import provenance, validate
+from hrvlab.provenance import provenance
+from hrvlab.storage.schema import validate
 
 BUDGET_BYTES = 2 * 1024**3
 
@@ -47,7 +48,7 @@ def capture(
     latents: torch.Tensor | None = None,
     **call: Any,
 ) -> xr.Dataset | xr.DataTree:
-    """Generate from prompts and record how every head attends to every token at every call.
+    """Generate images and record how much every head attends to every token in every denoiser call.
 
     The images are bit for bit those of the untouched pipeline.
 
@@ -57,14 +58,18 @@ def capture(
         Of a supported family.
     prompts : str or sequence of str
     seed : int
+        Of the initial noise.
     maps : sequence of str, optional
-        Words whose spatial maps to keep as well; each must be in every prompt.
+        Words whose spatial maps are kept as well; each must occur in every prompt.
     grids : sequence of int, optional
-        Keep the maps of layers with these grid sizes only, such as ``[16]``. Default: of all.
+        Keep the maps of layers with these grid sizes only, such as ``[16]``; by default of all
+        layers.
     budget_bytes : int
-        Most memory the capture may take; what it will take is forecast before generating.
+        Memory that the capture may take, in bytes; its size is forecast before generating.
     batch_size : int
+        Images that go through the model together.
     progress : bool
+        Show a progress bar over batches.
     num_inference_steps : int
     latents : Tensor, shape (prompt, channel, height, width), optional
         Replaces the seeded initial noise.
@@ -75,26 +80,32 @@ def capture(
     -------
     xarray.Dataset
         ``attention (prompt, timestep, layer, head, token)`` float32, the spatial mean of the
-        conditional softmax map, NaN where a layer has fewer heads than the widest; and ``image
-        (prompt, y, x, channel)`` uint8.
+        conditional softmax map, NaN where a layer has fewer heads than another; and ``image
+        (prompt, y, x, channel)`` uint8. ``timestep`` counts denoiser calls.
     xarray.DataTree
         If ``maps`` is given: the same dataset at its root, and for every grid size a node
         ``grid_{side}`` with ``maps (prompt, timestep, map_layer, head, map_word, map_y, map_x)``
-        float32; a word's tokens are summed.
+        float32, summed over the tokens of each word.
 
     Raises
     ------
     TokenError
-        If a word of ``maps`` is not in a prompt.
+        If a word of ``maps`` does not occur in a prompt.
     ParameterError
-        If a prompt is empty, no layer has a grid of ``grids``, or the capture would not fit the
+        If a prompt is empty, no layer has a grid of ``grids``, or the capture would exceed the
         budget.
+
+    Examples
+    --------
+    >>> captured = hl.capture(pipe, "a red car", num_inference_steps=2, progress=False)
+    >>> dict(captured["attention"].sizes)
+    {'prompt': 1, 'timestep': 2, 'layer': 16, 'head': 8, 'token': 32}
     """
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     batches = plan_batches(texts, [seed], batch_size)
     family_of(pipe)
     layers = cross_attention_layers(pipe.unet)
-    refuse(call, {"num_images_per_prompt", "output_type"}, "a capture holds one image a prompt")
+    refuse(call, {"num_images_per_prompt", "output_type"}, "a capture has one image per prompt")
     columns = [[word_columns(pipe.tokenizer, text, word) for word in maps or ()] for text in texts]
     mapped = _mapped_layers(pipe, layers, grids) if maps else {}
     coords = {**_layer_coords(layers), **_token_coords(pipe, texts)}
@@ -114,7 +125,7 @@ def capture(
     call = {**call, "num_inference_steps": num_inference_steps}
     means, images = [], []
     spatial: list[dict[tuple[int, int], NDArray[np.float32]]] = []
-    noise_levels: list[float] = []
+    scheduler_timesteps: list[float] = []
     for batch in tqdm(batches, "capture", disable=not progress or len(batches) == 1):
         token_means = TokenMeans()
         own_columns = [columns[index] for index in batch.indices]
@@ -123,7 +134,7 @@ def capture(
         made, attachment = run_batch(
             pipe, batch, token_means, *spatial_maps, output_type="np", **own
         )
-        noise_levels = attachment.noise_levels
+        scheduler_timesteps = attachment.scheduler_timesteps
         means.append(token_means.result())
         images.append(as_uint8(made))
         spatial.extend(tap.result() for tap in spatial_maps)
@@ -139,7 +150,7 @@ def capture(
             "image": (("prompt", "y", "x", "channel"), np.concatenate(images)),
         },
         coords={
-            "noise_level": ("timestep", noise_levels),
+            "scheduler_timestep": ("timestep", scheduler_timesteps),
             "prompt_text": ("prompt", texts),
             **coords,
         },
@@ -166,6 +177,15 @@ def attention_by_word(dataset: xr.Dataset, prompt: int = 0) -> xr.DataArray:
     xarray.DataArray
         Dims ``(timestep, layer, head, part)``. The parts are the start token, each word in order
         (a repeated word with its number), the end token and the padding; they sum to 1.
+
+    Examples
+    --------
+    >>> captured = hl.capture(pipe, "a red car", num_inference_steps=2, progress=False)
+    >>> by_word = hl.attention_by_word(captured)
+    >>> by_word["part"].values.tolist()
+    ['⟨start⟩', 'a', 'red', 'car', '⟨end⟩', '⟨padding⟩']
+    >>> float(by_word.sum("part").mean().round(3))
+    1.0
     """
     one = dataset["attention"].isel(prompt=prompt)
     kinds = dataset["token_kind"].isel(prompt=prompt).values
@@ -185,7 +205,8 @@ def attention_by_word(dataset: xr.Dataset, prompt: int = 0) -> xr.DataArray:
 
 
 def _layer_coords(layers: Sequence[Layer]) -> dict[str, tuple[str, list[Any]]]:
-    names = ("place", "place_layer", "module", "grid", "heads")
+    """Build the coordinates along the dim ``layer``."""
+    names = ("block", "block_layer", "module", "grid", "heads")
     coords = {name: ("layer", [getattr(layer, name) for layer in layers]) for name in names}
     return {**coords, "layer": ("layer", [layer.index for layer in layers])}
 
@@ -193,6 +214,7 @@ def _layer_coords(layers: Sequence[Layer]) -> dict[str, tuple[str, list[Any]]]:
 def _token_coords(
     pipe: DiffusionPipeline, texts: Sequence[str]
 ) -> dict[str, tuple[tuple[str, str], list[list[str]]]]:
+    """Build the coordinates along the dims ``(prompt, token)``."""
     tables = [token_table(pipe.tokenizer, text) for text in texts]
     named = {"token_text": "text", "word": "word", "token_kind": "kind"}
     return {
@@ -204,7 +226,7 @@ def _token_coords(
 def _mapped_layers(
     pipe: DiffusionPipeline, layers: Sequence[Layer], grids: Sequence[int] | None
 ) -> dict[int, int]:
-    """Choose the layers whose maps are kept, and say how much smaller than the latents they are."""
+    """Select the layers whose maps are kept, each with its grid's downscaling of the latents."""
     there = sorted({layer.grid for layer in layers})
     wrong = sorted(set(grids or ()) - set(there))
     if wrong or (grids is not None and not grids):
@@ -216,6 +238,7 @@ def _mapped_layers(
 
 
 def _latent_size(pipe: DiffusionPipeline, call: dict[str, Any]) -> tuple[int, int]:
+    """Return height and width of the latents."""
     default = int(pipe.unet.config.sample_size)
     sides = (call.get(name) for name in ("height", "width"))
     y, x = (default if side is None else int(side) // pipe.vae_scale_factor for side in sides)
@@ -223,11 +246,11 @@ def _latent_size(pipe: DiffusionPipeline, call: dict[str, Any]) -> tuple[int, in
 
 
 def _check_budget(needed: int, budget: int) -> None:
-    """Refuse a capture that would not fit, before anything is generated."""
+    """Check that a capture fits the budget, before anything is generated."""
     if needed > budget:
         raise ParameterError(
             f"the capture would take {needed / 1e9:.2f} GB, the budget is {budget / 1e9:.2f} GB; "
-            "ask for fewer prompts, steps, words or grids, or raise budget_bytes"
+            "give fewer prompts, steps, words or grids, or raise budget_bytes"
         )
 
 
@@ -237,7 +260,7 @@ def _map_nodes(
     words: list[str],
     batches: Sequence[dict[tuple[int, int], NDArray[np.float32]]],
 ) -> dict[str, xr.Dataset]:
-    """Gather the maps of all batches into one dataset for each grid size."""
+    """Combine the maps of all batches into one dataset for each grid size."""
     calls = 1 + max(call for call, _ in batches[0])
     widest = max(layer.heads for layer in layers)
     nodes = {}

@@ -1,4 +1,4 @@
-"""The same work on a dask.distributed cluster: units go out, and come back in any order."""
+"""Distribute the units of a run to the workers of a dask.distributed cluster."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from hrvlab.errors import ClusterError, ModelError
 from hrvlab.generation import ONE_AT_A_TIME
 from hrvlab.models.load import MINIATURE, fingerprint, load, scheduler_settings
 from hrvlab.paths import data_path
-from hrvlab.store import LIBRARIES
+from hrvlab.provenance import LIBRARIES
 
 SECONDS_TO_CONNECT = 20
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a worker finds the client's pipeline, and how it sees that it is the same.
+    """The source that workers load the client's pipeline from, and the pipeline's identity.
 
     Parameters
     ----------
     model : str
-        What `load` takes.
+        For `hrvlab.load`.
     dtype : torch.dtype
     threads : int
-        PyTorch's CPU threads; another number adds up floats in another order.
+        PyTorch's CPU threads; another number would add up floats in another order.
     identity : str
         Weights, scheduler and versions, as JSON.
     """
@@ -46,17 +46,17 @@ class Source:
 
     @classmethod
     def of(cls, pipe: DiffusionPipeline) -> Source:
-        """Describe a pipeline.
+        """Return the source of a pipeline.
 
         Raises
         ------
         ModelError
-            If it was not loaded from a folder or hub, so that no worker could.
+            If it was not loaded from a folder or hub, so that no worker could load it.
         """
         name = pipe.config.get("_name_or_path")
         if not name:
             raise ModelError(
-                "workers load the pipeline themselves, and this one was made in memory; save it "
+                "workers load the pipeline themselves, but this one was made in memory; save it "
                 "with save_pretrained and load it from there"
             )
         folder = Path(name).resolve()
@@ -72,7 +72,7 @@ class Source:
         Raises
         ------
         ModelError
-            If it is not the same here.
+            If it differs from the client's.
         """
         pipe = load(self.model, dtype=self.dtype)
         here, there = json.loads(_identity(pipe)), json.loads(self.identity)
@@ -86,6 +86,7 @@ class Source:
 
 
 def _identity(pipe: DiffusionPipeline) -> str:
+    """Serialize a pipeline's weights, scheduler and library versions as JSON."""
     versions = {name: version(name) for name in ("hrvlab", *LIBRARIES)}
     parts = {"weights": fingerprint(pipe), "scheduler": scheduler_settings(pipe), **versions}
     return json.dumps(parts, sort_keys=True)
@@ -102,14 +103,14 @@ def connect(address: str) -> Client:
     Raises
     ------
     ClusterError
-        If there is none.
+        If there is no scheduler at that address.
     """
     try:
         return Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ClusterError(
             f"there is no dask scheduler at {address!r}; give an address such as "
-            "'tcp://host:8786', which `dask scheduler` says when it starts"
+            "'tcp://host:8786', which `dask scheduler` prints when it starts"
         ) from error
 
 
@@ -120,35 +121,36 @@ def spread(
     given: tuple[Any, ...],
     units: Mapping[int, tuple[Any, ...]],
 ) -> Iterator[tuple[int, Any]]:
-    """Let a cluster's workers compute units, and give each as soon as it is back.
+    """Compute units on a cluster's workers, and yield each as soon as it is finished.
 
-    Every worker loads the pipeline once; it never travels. A worker that dies costs the units it
-    was at, which dask gives to another. Only the caller writes anything down.
+    Every worker loads the pipeline once; it is never sent. If a worker dies, dask passes its
+    unfinished units to another. Only the caller writes to the store.
 
     Parameters
     ----------
     client : distributed.Client
     pipe : diffusers.DiffusionPipeline
-        As loaded from a folder or hub that workers reach by the same name.
+        Loaded from a folder or hub that workers can reach by the same name.
     make : callable
-        Of a module's top level; ``make(pipe, *given)`` gives, once a worker, what computes a unit.
+        Defined at a module's top level; ``make(pipe, *given)``, called once per worker, returns the
+        function that computes a unit.
     given : tuple
         Hashable.
     units : mapping of int to tuple
-        Arguments of each unit.
+        Arguments of that function for each unit.
 
     Yields
     ------
     number : int
     result
-        As the unit's computation gave it.
+        What the function returns for the unit.
 
     Raises
     ------
     ModelError
         If workers cannot load the same pipeline.
     ClusterError
-        If the scheduler goes, or a unit loses worker after worker.
+        If the scheduler is lost, or several workers die while they compute the same unit.
     """
     source = Source.of(pipe)
     numbers = {
@@ -162,12 +164,12 @@ def spread(
                 result = future.result()
             except KilledWorker as error:
                 raise ClusterError(
-                    f"every worker that was at unit {number} died, {error.last_worker.address} "
-                    "last; its log tells why, most often a want of memory"
+                    f"every worker that computed unit {number} died, the last one at "
+                    f"{error.last_worker.address}; see its log, they most often run out of memory"
                 ) from error
             except CancelledError as error:
                 raise ClusterError(
-                    "the scheduler went away; start one, and run the same command again"
+                    "the scheduler was lost; start it and run the same command again"
                 ) from error
             yield number, result
     finally:
@@ -190,6 +192,7 @@ def _work(
 
 @lru_cache(maxsize=1)
 def _pipeline(source: Source) -> DiffusionPipeline:
+    """Load the pipeline once per worker."""
     return source.load()
 
 
@@ -197,4 +200,5 @@ def _pipeline(source: Source) -> DiffusionPipeline:
 def _made(
     source: Source, make: Callable[..., Callable[..., Any]], given: tuple[Any, ...]
 ) -> Callable[..., Any]:
+    """Make the function that computes units, once per worker."""
     return make(_pipeline(source), *given)

@@ -1,4 +1,4 @@
-"""What a run will take, before it is run: bytes, hours, and where to cut it into pieces."""
+"""Forecasts of the bytes and hours that a run will take, and of its chunk size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hrvlab.models.heads import Layer
 
 FLOAT = COUNT = 4
 SUM = 8
-# Large enough to be read at once, small enough to be held many times over.
+# Large enough to be read efficiently, small enough for many to fit into memory.
 CHUNK_BYTES = 16 * 1024**2
 
 
@@ -24,23 +24,24 @@ def capture_bytes(
     words: int = 0,
     map_sizes: Sequence[tuple[int, int] | None] = (),
 ) -> dict[str, int]:
-    """Forecast what each variable of a capture takes.
+    """Forecast the size of each variable of a capture.
 
     Parameters
     ----------
     layers : sequence of Layer
     prompts, calls, tokens : int
     image_size : tuple of int
-        Height and width of the pictures, in pixels.
+        Height and width of the images, in pixels.
     words : int
-        How many words' spatial maps are kept.
+        Number of words whose spatial maps are kept.
     map_sizes : sequence of tuple of int or None
         For each layer, height and width of its maps; None: its maps are not kept.
 
     Returns
     -------
     dict of str to int
-        Bytes of ``attention``, ``image`` and ``maps``. Every layer takes the room of the widest.
+        Bytes of ``attention``, ``image`` and ``maps``, all layers padded to the largest number of
+        heads.
     """
     widest = max(layer.heads for layer in layers)
     positions = sum(math.prod(size) for size in map_sizes if size)
@@ -52,18 +53,18 @@ def capture_bytes(
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a run of `hrvlab.collect_votes` takes.
+class Forecast:
+    """The time and space that a run of `hrvlab.collect_votes` takes.
 
     Parameters
     ----------
     hours : float
     read : int
-        Bytes of weights that the workers read, and of finished batches when they are put together.
+        Bytes of weights that the workers read, and of finished batches when they are combined.
     written : int
         Bytes of finished batches and of the result, before compression.
     memory : int
-        Bytes that a worker keeps beside what a UNet call itself needs: weights and counts.
+        Bytes of weights and counts that a worker holds, besides what a denoiser call needs.
     chunk : int
         Prompts in one chunk of the result.
     """
@@ -81,40 +82,42 @@ def forecast_votes(
     weights: int,
     prompts: int,
     seconds_per_call: float,
-    reading: float = 0.0,
+    overhead: float = 0.0,
     workers: int = 1,
     calls: int = 51,
     concepts: int = 34,
     batch_size: int = 8,
-) -> Run:
-    """Forecast what `hrvlab.collect_votes` takes.
+) -> Forecast:
+    """Forecast the time and space that `hrvlab.collect_votes` takes.
 
     Parameters
     ----------
     head_positions : int
-        The model's heads.
+        Number of the model's heads.
     weights : int
         Bytes of the model's weights.
     prompts : int
     seconds_per_call : float
-        What one guided UNet call takes for one picture.
-    reading : float
-        What the hooks add to it, as a share.
+        Duration of one guided denoiser call for one image.
+    overhead : float
+        Time that the hooks add to it, as a share.
     workers : int
-        Devices that draw at the same time.
-    calls, concepts, batch_size : int
+        Devices that generate at the same time.
+    calls : int
+        Denoiser calls per image.
+    concepts, batch_size : int
 
     Returns
     -------
-    Run
+    Forecast
     """
     row = COUNT * head_positions * concepts
     batches = math.ceil(prompts / batch_size)
     # Each finished batch has its prompts' votes, and its own sums by call.
     finished = prompts * row + batches * calls * row
     result = prompts * row + SUM // COUNT * calls * row
-    return Run(
-        hours=prompts * calls * seconds_per_call * (1 + reading) / workers / 3600,
+    return Forecast(
+        hours=prompts * calls * seconds_per_call * (1 + overhead) / workers / 3600,
         read=workers * weights + finished,
         written=finished + result,
         memory=weights + batch_size * row + 2 * SUM // COUNT * calls * row,

@@ -1,8 +1,9 @@
-"""The one place where a pipeline runs: seeds, batches, taps and edits, progress."""
+"""Run pipelines: seeds, batches, taps and edits, progress."""
 
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,13 +20,13 @@ from hrvlab.attention import Attachment, Part, Rescale, attach
 from hrvlab.errors import ParameterError
 from hrvlab.typing import Images
 
-# Hooks of one generation would act on another that ran at the same time on the same model.
+# Hooks of one generation would act on another that runs at the same time on the same model.
 ONE_AT_A_TIME = RLock()
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images that go through the model together.
+    """A batch of images that go through the model together.
 
     Parameters
     ----------
@@ -42,6 +43,16 @@ class Batch:
 
 def plan_batches(prompts: Sequence[str], seeds: Sequence[int], batch_size: int) -> list[Batch]:
     """Split prompts × seeds into batches, prompt by prompt.
+
+    Parameters
+    ----------
+    prompts : sequence of str
+    seeds : sequence of int
+    batch_size : int
+
+    Returns
+    -------
+    list of Batch
 
     Raises
     ------
@@ -66,43 +77,67 @@ def plan_batches(prompts: Sequence[str], seeds: Sequence[int], batch_size: int) 
 
 
 def image_generator(seed: int, prompt_index: int, image: int = 0) -> torch.Generator:
-    """Make the generator of one image's noise, the same in any batch and on any device."""
+    """Return the random generator of one image's noise, the same in any batch and on any device.
+
+    Prompts are numbered, and so are the images of one prompt and seed.
+    """
     sequence = np.random.SeedSequence([seed, prompt_index, image])
     state = int(sequence.generate_state(1, np.uint64)[0])
     return torch.Generator("cpu").manual_seed(state >> 1)
 
 
 def refuse(call: Mapping[str, Any], keywords: Collection[str], why: str) -> None:
-    """Refuse keywords of the pipeline's own call.
+    """Check that keywords of the pipeline's own call are not given.
+
+    Parameters
+    ----------
+    call : mapping of str to object
+        The keywords that are given.
+    keywords : collection of str
+        The ones that are not allowed.
+    why : str
+        The reason, for the error.
 
     Raises
     ------
     ParameterError
-        Giving the reason, and the keywords to leave out.
+        With the reason, and the keywords to leave out.
     """
     if taken := sorted({*keywords} & call.keys()):
         raise ParameterError(f"{why}; leave out {', '.join(taken)}")
 
 
+def default_guidance(pipe: DiffusionPipeline) -> float:
+    """Return a pipeline's default guidance scale, as defined by diffusers."""
+    return float(inspect.signature(type(pipe).__call__).parameters["guidance_scale"].default)
+
+
 def count_calls(pipe: DiffusionPipeline, steps: int) -> int:
-    """Say how often the UNet is called in so many steps; some schedulers call once more."""
+    """Count the denoiser calls of a number of steps; some schedulers add a call."""
     scheduler = copy.deepcopy(pipe.scheduler)
     scheduler.set_timesteps(steps)
     return len(scheduler.timesteps)
 
 
 def initial_noise(pipe: DiffusionPipeline, seeds: Sequence[int], prompt_index: int) -> torch.Tensor:
-    """Draw the noise that a prompt's pictures begin with, at the model's own size.
+    """Draw the initial noise of a prompt's images, at the model's own size.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    seeds : sequence of int
+    prompt_index : int
+        The prompt's number among all prompts.
 
     Returns
     -------
     Tensor, shape (seed, channel, height, width)
-        For ``latents=``; what the seeds themselves would give.
+        For ``latents=``; equal to the noise that the pipeline draws for these seeds.
     """
     side = pipe.unet.config.sample_size
     shape = (1, pipe.vae.config.latent_channels, side, side)
     generators = [image_generator(seed, prompt_index) for seed in seeds]
-    # Half precision draws other numbers, and so does a pipeline of that type.
+    # Other numbers are drawn in half precision, here and by a pipeline of that type.
     dtype = pipe.unet.dtype
     return torch.cat([torch.randn(shape, generator=one, dtype=dtype) for one in generators])
 
@@ -115,21 +150,20 @@ def run_pipeline(pipe: DiffusionPipeline, batch: Batch, **call: Any) -> Any:
     pipe : diffusers.DiffusionPipeline
     batch : Batch
     **call
-        Keywords of the pipeline's own call; with ``prompt_embeds``, it reads these instead of the
-        prompts.
+        Keywords of the pipeline's own call; ``prompt_embeds`` replace the prompts.
 
     Returns
     -------
     images
-        As the pipeline gives them for its ``output_type``.
+        As returned by the pipeline for its ``output_type``.
 
     Raises
     ------
     ParameterError
-        If the second text encoder were to read another prompt.
+        If the second text encoder is given another prompt.
     """
     if "prompt_2" in call:
-        raise ParameterError("words are found in one prompt for both encoders; leave out prompt_2")
+        raise ParameterError("both text encoders take the same prompt; leave out prompt_2")
     copies = call.get("num_images_per_prompt", 1)
     generators = [
         image_generator(seed, index, copy)
@@ -137,12 +171,12 @@ def run_pipeline(pipe: DiffusionPipeline, batch: Batch, **call: Any) -> Any:
         for copy in range(copies)
     ]
     if call.get("latents") is not None:
-        # A scheduler that draws noise too then draws what it would after the seeded latents.
+        # A scheduler's own noise is then what it would be after seeded latents.
         for generator in generators:
             torch.randn(call["latents"].shape[1:], dtype=call["latents"].dtype, generator=generator)
-    read = None if "prompt_embeds" in call else list(batch.prompts)
+    prompts = None if "prompt_embeds" in call else list(batch.prompts)
     with ONE_AT_A_TIME, _silent(pipe):
-        return pipe(read, generator=generators, **call).images
+        return pipe(prompts, generator=generators, **call).images
 
 
 def run_batch(
@@ -154,16 +188,16 @@ def run_batch(
     ----------
     pipe : diffusers.DiffusionPipeline
     batch : Batch
-    *parts : Tap, Rescale or Borrow
+    *parts : Tap, Rescale or Injection
     **call
-        As for `run_pipeline`.
+        See `run_pipeline`.
 
     Returns
     -------
     images
-        As the pipeline gives them for its ``output_type``.
+        As returned by the pipeline for its ``output_type``.
     attachment : Attachment
-        With the noise level of every UNet call.
+        With the scheduler timestep of every denoiser call.
     """
     with ONE_AT_A_TIME, attach(pipe, *parts, prompts=list(batch.prompts)) as attachment:
         images = run_pipeline(pipe, batch, **call)
@@ -172,7 +206,7 @@ def run_batch(
 
 @contextmanager
 def _silent(pipe: DiffusionPipeline) -> Iterator[None]:
-    """Hide the pipeline's own progress bar, and give it back as it was."""
+    """Hide the pipeline's own progress bar within a block, and restore its settings."""
     before = dict(pipe.__dict__)
     pipe.set_progress_bar_config(disable=True)
     try:
@@ -185,7 +219,7 @@ def _silent(pipe: DiffusionPipeline) -> Iterator[None]:
 
 
 def as_uint8(images: NDArray[np.floating[Any]]) -> Images:
-    """Turn images in [0, 1] into bytes."""
+    """Convert images in [0, 1] to uint8."""
     return np.round(np.asarray(images) * 255).astype(np.uint8)
 
 
@@ -200,7 +234,7 @@ def generate(
     progress: bool = True,
     **call: Any,
 ) -> Images:
-    """Generate images, optionally with an edit of the cross-attention.
+    """Generate images, optionally with edits of the cross-attention.
 
     Parameters
     ----------
@@ -208,7 +242,8 @@ def generate(
         Of a supported family.
     prompts : str or sequence of str
     seed : int or sequence of int
-        Each prompt is drawn once a seed; noise derives from (seed, prompt index) alone.
+        One image per prompt and seed is generated; its noise derives from the seed and the prompt's
+        number alone.
     edit : Rescale or sequence of Rescale
         Of the cross-attention; several act in the order given.
     batch_size : int
@@ -230,6 +265,12 @@ def generate(
     ------
     ParameterError, TokenError, ModelError
         Before anything is generated.
+
+    Examples
+    --------
+    >>> images = hl.generate(pipe, "a red car", num_inference_steps=2, progress=False)
+    >>> images.shape, images.dtype
+    ((1, 64, 64, 3), dtype('uint8'))
     """
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     seeds = [seed] if isinstance(seed, int) else list(seed)

@@ -1,11 +1,11 @@
-"""Where the shipped data lives, in an installed wheel and in a source checkout."""
+"""The location of the shipped data, in an installed wheel and in a source checkout."""
 
 from importlib.resources import files
 from pathlib import Path
 
 
 def data_path(*parts: str) -> Path:
-    """Give the path of a shipped data file or folder.
+    """Return the path of a shipped data file or folder.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Shapes used in signatures, named once.
+"""Array shapes used in signatures.
 
-``call`` is a UNet call, ``sample`` a conditional sample of the batch, ``position`` a query
+``call`` is a denoiser call, ``sample`` a conditional sample of the batch, ``position`` a query
 position of a layer's grid, ``token`` a text column and ``head_position`` a head of the whole model.
 """
 

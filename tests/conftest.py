@@ -1,7 +1,7 @@
 import pytest
 from diffusers import StableDiffusionPipeline
 
-from hrvlab.concepts import ConceptSet
+from hrvlab.inputs.concepts import ConceptSet
 from tests.pipelines import tiny_sd
 
 

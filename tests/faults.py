@@ -1,4 +1,4 @@
-"""Processes that can be made to die, by SIGKILL, at a point of our choice."""
+"""Processes that are killed, by SIGKILL, at a chosen point."""
 
 import asyncio
 import multiprocessing
@@ -11,15 +11,15 @@ import torch
 from diffusers import UNet2DConditionModel
 from distributed import Worker
 
-# A server that has imported all this once forks a process in a blink.
+# A server that has imported these modules forks a process quickly.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["pytest", "hrvlab", "hrvlab.cluster", "tests.faults"])
 
-TOUCHES = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"}
+FILE_EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"}
 
 
 def die_at(point: int, store: Path | None = None) -> None:
-    """Kill this process at its n-th point: a call of a UNet, or a touch of a file in a store."""
+    """Kill this process at its n-th point: a denoiser call, or an access to a file in a store."""
     passed = 0
 
     def count() -> None:
@@ -32,18 +32,18 @@ def die_at(point: int, store: Path | None = None) -> None:
         if isinstance(module, UNet2DConditionModel):
             count()
 
-    def at_touch(event, arguments) -> None:
-        if event in TOUCHES and str(arguments[0]).startswith(str(store)):
+    def at_access(event, arguments) -> None:
+        if event in FILE_EVENTS and str(arguments[0]).startswith(str(store)):
             count()
 
     torch.nn.modules.module.register_module_forward_pre_hook(at_call)
     if store:
-        sys.addaudithook(at_touch)
+        sys.addaudithook(at_access)
 
 
 def run_and_die(work, store: Path, point: int) -> int:
-    """Let a process do work on a store and die at a point; gives its exit code, 0 if it lived."""
-    # Rounding may depend on the number of threads: it works with as many as this process.
+    """Run work on a store in a process that dies at a point; return its exit code, 0 if it ends."""
+    # Rounding may depend on the number of threads, so both processes use the same.
     arguments = (work, store, point, torch.get_num_threads())
     process = FORKS.Process(target=_work, args=arguments)
     process.start()
@@ -59,7 +59,7 @@ def _work(work, store: Path, point: int, threads: int) -> None:
 
 
 def start_worker(scheduler: str, point: int = 0):
-    """Start a dask worker that dies at its n-th call of a UNet, or lives."""
+    """Start a dask worker that dies at its n-th denoiser call, or never if the point is 0."""
     process = FORKS.Process(target=_serve, args=(scheduler, point), daemon=True)
     process.start()
     return process
@@ -69,7 +69,7 @@ def _serve(scheduler: str, point: int) -> None:
     die_at(point)
 
     async def serve() -> None:
-        # Two threads, which have one pipeline between them.
+        # Two threads, which share one pipeline.
         async with Worker(scheduler, nthreads=2) as worker:
             await worker.finished()
 

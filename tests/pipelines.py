@@ -1,4 +1,4 @@
-"""Tiny, randomly initialised pipelines of the real classes, built in memory."""
+"""Tiny, randomly initialized pipelines of the real classes, built in memory."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ WORDS = "a photo of red blue green car cat dog tree rose vase and style painting
 
 
 def tiny_tokenizer(length: int = 20, **special: str) -> CLIPTokenizer:
-    """CLIP's tokenizer with one token for each known word and bytes for the rest."""
+    """Build CLIP's tokenizer with one token for each known word and bytes for the rest."""
     alphabet = sorted(ByteLevel.alphabet())
     merges: list[tuple[str, str]] = []
     for word in WORDS.split():
@@ -50,7 +50,7 @@ BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_line
 
 
 def tiny_sd(seed: int = 0, heads: int | tuple[int, ...] = 2) -> StableDiffusionPipeline:
-    """A Stable Diffusion 1.x pipeline small enough to run in a blink: 4 layers of 2 heads."""
+    """Build a small Stable Diffusion 1.x pipeline: 4 layers of 2 heads."""
     torch.manual_seed(seed)
     tokenizer = tiny_tokenizer()
     text_encoder = CLIPTextModel(_text_config(tokenizer))
@@ -61,7 +61,7 @@ def tiny_sd(seed: int = 0, heads: int | tuple[int, ...] = 2) -> StableDiffusionP
 
 
 def tiny_sd2(seed: int = 0) -> StableDiffusionPipeline:
-    """A Stable Diffusion 2.1 pipeline: v-prediction, OpenCLIP's encoder, uneven head counts."""
+    """Build a Stable Diffusion 2.1 pipeline: v-prediction, OpenCLIP's encoder, uneven heads."""
     torch.manual_seed(seed)
     tokenizer = tiny_tokenizer(pad_token="!")
     text_encoder = CLIPTextModel(_text_config(tokenizer, hidden_act="gelu"))
@@ -79,7 +79,7 @@ def tiny_sd2(seed: int = 0) -> StableDiffusionPipeline:
 
 
 def tiny_sdxl(seed: int = 0) -> StableDiffusionXLPipeline:
-    """An SDXL pipeline: two encoders, no attention in the first block, then 2 and 3 in a row."""
+    """Build an SDXL pipeline: two encoders, blocks of 0, 2 and 3 transformer layers."""
     torch.manual_seed(seed)
     tokenizer, tokenizer_2 = tiny_tokenizer(), tiny_tokenizer(pad_token="!")
     wide = {"hidden_size": 24, "projection_dim": 24, "hidden_act": "gelu"}
@@ -110,14 +110,14 @@ def tiny_sdxl(seed: int = 0) -> StableDiffusionXLPipeline:
 
 
 def tiny_turbo(seed: int = 0) -> StableDiffusionXLPipeline:
-    """An SDXL Turbo pipeline, to be called without guidance, in a step or a few."""
+    """Build an SDXL Turbo pipeline, to be called without guidance, in one or a few steps."""
     pipe = tiny_sdxl(seed)
     pipe.scheduler = EulerAncestralDiscreteScheduler(**BETAS, timestep_spacing="trailing")
     return pipe
 
 
 def tiny_lora(seed: int = 0) -> StableDiffusionXLPipeline:
-    """An SDXL pipeline whose attention projections are wrapped by a loaded LoRA."""
+    """Build an SDXL pipeline whose attention projections are wrapped by a loaded LoRA."""
     from peft import LoraConfig  # slow to import, and only this needs it
 
     pipe = tiny_sdxl(seed)
@@ -128,7 +128,7 @@ def tiny_lora(seed: int = 0) -> StableDiffusionXLPipeline:
 
 @dataclass(frozen=True)
 class Tiny:
-    """A tiny pipeline, and how one of its kind is called."""
+    """A tiny pipeline, and the keywords that one of its kind is called with."""
 
     build: Callable[[], DiffusionPipeline]
     call: dict[str, Any] = field(default_factory=dict)
@@ -146,7 +146,7 @@ ARCHITECTURES = ("sd1", "sd2", "sdxl")
 
 
 def tiny_unet(**config: Any) -> UNet2DConditionModel:
-    """A UNet of the Stable Diffusion 1.x kind, unless the configuration says otherwise."""
+    """Build a UNet of the Stable Diffusion 1.x kind, with other settings if given."""
     sd1 = {
         "sample_size": 8,
         "in_channels": 4,
@@ -207,7 +207,7 @@ def _stable_diffusion(tokenizer, text_encoder, unet, scheduler) -> StableDiffusi
 
 
 def save_tiny_clip(folder) -> None:
-    """Save a randomly initialised CLIP with its processor, for pictures of 8 × 8."""
+    """Save a randomly initialized CLIP with its processor, for images of 8 × 8."""
     torch.manual_seed(0)
     tokenizer = tiny_tokenizer()
     tower = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}

@@ -1,4 +1,6 @@
 import ast
+from graphlib import TopologicalSorter
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -7,11 +9,13 @@ PACKAGE = Path(__file__).parent.parent / "hrvlab"
 # Bottom to top; a room may import what stands before it, and itself.
 FLOORS = [
     ["errors", "paths", "typing"],
-    ["models"],
-    ["attention", "forecast", "store"],
-    ["generation", "ledger"],
-    ["capture", "cluster", "concepts", "prompts"],
+    ["statistics", "models"],
+    ["attention", "forecast", "storage"],
+    ["inputs", "generation"],
+    ["provenance"],
+    ["capture", "cluster"],
     ["relevance"],
+    ["replication", "methods", "scorers"],
     ["experiments"],
     ["results", "figures"],
     ["widgets", "publish"],
@@ -20,13 +24,23 @@ FLOORS = [
 ]
 HEIGHT = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE or p.name[0] != "_")
+LIKE_LINES = 10
 
 
 def room_of(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported_rooms(path):
+def name_of(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+NAMES = {name_of(path) for path in MODULES}
+
+
+def imported_modules(path):
+    """Name the modules of the package that a file imports, anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text())):
         names = []
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -34,19 +48,25 @@ def imported_rooms(path):
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         for name in names:
-            parts = name.split(".")
-            if parts[0] == "hrvlab" and len(parts) > 1:
-                yield parts[1]
+            if name.startswith("hrvlab."):
+                yield name if name in NAMES else name.rpartition(".")[0]
+
+
+def imported_rooms(path):
+    return {name.split(".")[1] for name in imported_modules(path) if "." in name}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_run_downwards_only(path):
     own = room_of(path)
-    for room in imported_rooms(path):
-        if room == own:
-            continue
+    for room in imported_rooms(path) - {own}:
         assert room in HEIGHT, f"{room} is not a room"
         assert HEIGHT[room] < HEIGHT[own], f"{path.name} imports {room}, which stands above it"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {name_of(path): {*imported_modules(path)} - {name_of(path)} for path in MODULES}
+    TopologicalSorter(graph).prepare()
 
 
 def test_only_the_command_line_knows_the_miniature():
@@ -54,6 +74,39 @@ def test_only_the_command_line_knows_the_miniature():
     assert users <= {"miniature", "cli"}
 
 
+def test_experiments_do_not_plot():
+    assert not any("plotly" in path.read_text() for path in (PACKAGE / "experiments").rglob("*.py"))
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_no_module_outgrows_three_hundred_lines(path):
     assert len(path.read_text().splitlines()) <= 300
+
+
+def runs_of_lines(path):
+    """List every run of so many lines of code: no imports, docstrings, comments or blanks."""
+    tree = ast.parse(path.read_text())
+    skipped = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            skipped |= set(range(node.lineno, node.end_lineno + 1))
+        body = getattr(node, "body", None)
+        first = body[0] if isinstance(body, list) and body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            skipped |= set(range(first.lineno, first.end_lineno + 1))
+    lines = [
+        line.strip()
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if number not in skipped and line.strip() and not line.strip().startswith("#")
+    ]
+    return {tuple(lines[at : at + LIKE_LINES]) for at in range(len(lines) - LIKE_LINES + 1)}
+
+
+def test_no_run_of_ten_lines_stands_twice():
+    runs = {path: runs_of_lines(path) for path in MODULES}
+    twice = [
+        f"{one.relative_to(PACKAGE)} and {other.relative_to(PACKAGE)}:\n" + "\n".join(shared)
+        for one, other in combinations(MODULES, 2)
+        for shared in list(runs[one] & runs[other])[:1]
+    ]
+    assert not twice, "\n\n".join(twice)

@@ -6,26 +6,26 @@ import xarray as xr
 import hrvlab as hl
 from hrvlab.errors import ParameterError, TokenError
 from hrvlab.generation import initial_noise
-from hrvlab.store import read_dataset, write_dataset
+from hrvlab.storage.datasets import read_dataset, write_dataset
 from tests.pipelines import tiny_sd
 
 PROMPTS = ["a red car", "a red cat on a tree", "a red vase"]
 STEPS = {"num_inference_steps": 3, "progress": False}
 
 
-def test_the_dataset_is_labelled_as_its_contract_says(tiny_pipe):
+def test_the_dataset_has_the_documented_dims_and_coordinates(tiny_pipe):
     ds = hl.capture(tiny_pipe, PROMPTS, **STEPS)
     assert dict(ds.sizes) == {
         "prompt": 3, "timestep": 4, "layer": 4, "head": 2, "token": 20, "y": 16, "x": 16,
         "channel": 3,
     }  # fmt: skip
     assert ds["attention"].dtype == np.float32
-    assert ds["place"].values.tolist() == ["down", "mid", "up", "up"]
+    assert ds["block"].values.tolist() == ["down", "mid", "up", "up"]
     assert ds["token_kind"].values[0, :6].tolist() == [
         "start", "content", "content", "content", "end", "padding",
     ]  # fmt: skip
     assert ds["word"].values[1, 3] == "cat"
-    assert ds["noise_level"].values.tolist() == [667, 334, 334, 1]
+    assert ds["scheduler_timestep"].values.tolist() == [667, 334, 334, 1]
     assert ds.attrs["schema"] == "capture"
     assert {"model_fingerprint", "scheduler", "seed", "libraries", "created"} <= set(ds.attrs)
 
@@ -62,20 +62,20 @@ def test_maps_average_to_the_token_means(tiny_pipe, size):
                 )
 
 
-def test_layers_with_fewer_heads_hold_nan(tmp_path):
+def test_layers_with_fewer_heads_are_padded_with_nan():
     ds = hl.capture(tiny_sd(heads=(2, 4)), PROMPTS, **STEPS)
     heads = ds["heads"].values
     present = np.isfinite(ds["attention"]).all(("prompt", "timestep", "token"))
     assert present.sum("head").values.tolist() == heads.tolist()
 
 
-def test_it_survives_the_disk(tiny_pipe, tmp_path):
+def test_a_capture_survives_the_disk(tiny_pipe, tmp_path):
     ds = hl.capture(tiny_pipe, PROMPTS, **STEPS)
     write_dataset(ds, tmp_path / "capture.zarr")
     xr.testing.assert_identical(read_dataset(tmp_path / "capture.zarr"), ds)
 
 
-def test_only_the_maps_of_the_grids_asked_for_are_kept(tiny_pipe):
+def test_only_the_maps_of_the_given_grids_are_kept(tiny_pipe):
     every = hl.capture(tiny_pipe, PROMPTS, maps=["red"], **STEPS)
     some = hl.capture(tiny_pipe, PROMPTS, maps=["red"], grids=[4], **STEPS)
     assert list(some.children) == ["grid_4"]
@@ -99,7 +99,7 @@ def test_a_grid_that_no_layer_has_is_refused(tiny_pipe, grids):
     ],
     ids=str,
 )
-def test_the_forecast_is_within_a_tenth_and_the_budget_is_honoured(settings):
+def test_the_forecast_is_within_a_tenth_and_the_budget_is_respected(settings):
     pipe = tiny_sd(heads=(2, 4))
     calls = []
     pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
@@ -122,7 +122,7 @@ def test_no_prompts_are_refused(tiny_pipe):
         hl.capture(tiny_pipe, [], **STEPS)
 
 
-def test_given_noise_replaces_that_of_the_seed(tiny_pipe):
+def test_given_latents_replace_the_seeded_noise(tiny_pipe):
     call = {"num_inference_steps": 2, "progress": False}
     noise = torch.cat([initial_noise(tiny_pipe, [5], index) for index in (0, 1)])
     prompts = ["a red car", "a dog"]

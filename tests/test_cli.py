@@ -1,15 +1,23 @@
 import sys
+import tomllib
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
+import yaml
 
 import hrvlab as hl
 from hrvlab import cli
-from hrvlab.relevance.published import write_published
-from hrvlab.relevance.verify import collect_as_published
-from hrvlab.store import read_dataset
+from hrvlab.cli.model import StageName
+from hrvlab.miniature.recipe import STAGES
+from hrvlab.relevance.io import write_published
+from hrvlab.replication.verify import collect_as_published
+from hrvlab.storage.datasets import read_dataset
 from tests.pipelines import tiny_sd
 from tests.publish.chapters import checkout
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +28,13 @@ def model(tmp_path_factory):
 
 
 def run(monkeypatch, capsys, *arguments):
-    """Run the command line in this process; gives the exit code and what was said."""
+    """Run the command line in this process; return the exit code and both outputs."""
     monkeypatch.setattr(sys, "argv", ["hrvlab", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
         cli.main()
         sys.exit(0)
-    said = capsys.readouterr()
-    return ended.value.code, said.out, said.err
+    printed = capsys.readouterr()
+    return ended.value.code, printed.out, printed.err
 
 
 @pytest.fixture
@@ -35,16 +43,22 @@ def hrvlab(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "book", "capture", "votes", "verify", "results", "check-results"]
+    "command", ["run", "book", "capture", "votes", "verify", "results", "check-results", "model"]
 )
-def test_every_command_explains_itself(hrvlab, command):
+def test_every_command_has_a_help_text(hrvlab, command):
     code, out, _ = hrvlab(command, "--help")
     assert code == 0
     assert "Usage: hrvlab" in out
 
 
-def test_the_version_is_the_package_s(hrvlab):
-    assert hrvlab("--version")[1].strip() == "0.1.0"
+def test_the_help_on_training_lists_every_stage_in_order():
+    assert get_args(StageName) == STAGES
+
+
+def test_the_version_is_that_of_the_project_and_of_its_citation(hrvlab):
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert hrvlab("--version")[1].strip() == declared
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == declared
 
 
 def test_a_capture_is_written_as_a_dataset(hrvlab, model, tmp_path):
@@ -57,7 +71,7 @@ def test_a_capture_is_written_as_a_dataset(hrvlab, model, tmp_path):
     np.testing.assert_array_equal(read_dataset(tmp_path / "c")["image"], expected["image"])
 
 
-def test_votes_are_kept_with_their_vectors(hrvlab, model, tmp_path):
+def test_vectors_are_stored_beside_their_votes(hrvlab, model, tmp_path):
     (tmp_path / "c.yaml").write_text("concepts: {Color: [red, blue], Animals: [cat, dog]}")
     (tmp_path / "p.txt").write_text("a red car\na cat\n")
     options = ["-m", model, "--prompts", tmp_path / "p.txt", "--concepts", tmp_path / "c.yaml"]
@@ -73,13 +87,13 @@ def test_votes_are_kept_with_their_vectors(hrvlab, model, tmp_path):
     [
         (["--prompt", "a", "-m", "nothing"], "unknown model 'nothing'; give 'miniature'"),
         ([], "give either --prompt, once or more, or --prompts"),
-        (["--prompts", "nowhere.txt"], "there is no list of prompts 'nowhere.txt'"),
+        (["--prompts", "nowhere.txt"], "there are no prompts 'nowhere.txt'"),
         (["--prompt", "a", "--scheduler", "nowhere"], "there is no dask scheduler at 'nowhere'"),
         (["--prompt", "a", "--scheduler", "h:1", "--device", "cpu"], "leave out --device"),
         (["--prompt", " "], "prompt 0 is ' '; give a text with words"),
     ],
 )
-def test_bad_input_is_one_line_that_says_what_would_be_right(
+def test_bad_input_gives_one_line_that_says_what_would_be_right(
     hrvlab, model, tmp_path, arguments, message
 ):
     named = [] if "-m" in arguments else ["-m", model]
@@ -96,10 +110,10 @@ def test_a_model_is_verified_against_published_vectors(hrvlab, tmp_path):
     many_heads.save_pretrained(tmp_path / "model")
     concepts = hl.ConceptSet.read("published")
     published = tmp_path / "category_vectors_mine.npy"
-    prompts = [f"a {color} {thing}" for color in ("red", "blue") for thing in ("car", "cat", "dog")]
+    prompts = [f"a {color} {noun}" for color in ("red", "blue") for noun in ("car", "cat", "dog")]
     (tmp_path / "p.txt").write_text("\n".join([*prompts, "a tree", "a rose vase"]))
-    vectors = collect_as_published(many_heads, concepts, prompts, seed=1, progress=False)
-    write_published(vectors.hrv.relevance(), tmp_path, "mine")
+    votes = collect_as_published(many_heads, concepts, prompts, seed=1, progress=False).data
+    write_published(votes.hrv.relevance(), tmp_path, "mine")
     options = ["--prompts", tmp_path / "p.txt", "-o", tmp_path / "v", "--published", published]
     code, out, _ = hrvlab("verify", tmp_path / "model", *options, "--batch-size", 8)
     assert code == 0, out
@@ -118,13 +132,13 @@ def test_too_few_prompts_to_verify_are_refused_before_the_model_is_loaded(hrvlab
     (tmp_path / "p.txt").write_text("a red car")
     code, _, err = hrvlab("verify", "no/model", "--prompts", tmp_path / "p.txt")
     assert code == 1
-    assert "1 prompts are too few to part; give 8 or more" in err
+    assert "1 prompts are too few to split; give 8 or more" in err
 
 
-def test_a_capture_never_overwrites(hrvlab, model, tmp_path):
+def test_a_capture_overwrites_nothing(hrvlab, model, tmp_path):
     code, _, err = hrvlab("capture", "-o", tmp_path, "--prompt", "a cat", "-m", model)
     assert code == 1
-    assert "is there already" in err
+    assert "already exists; remove it" in err
 
 
 def test_the_parameters_of_a_chapter_are_listed(hrvlab, tmp_path, monkeypatch):
@@ -143,7 +157,9 @@ def test_the_parameters_of_a_chapter_are_listed(hrvlab, tmp_path, monkeypatch):
         (["story", "-f", "none.yml"], "cannot read the parameter file none.yml"),
     ],
 )
-def test_a_bad_run_stops_before_it_begins(hrvlab, tmp_path, monkeypatch, arguments, message):
+def test_a_run_with_bad_arguments_creates_nothing(
+    hrvlab, tmp_path, monkeypatch, arguments, message
+):
     monkeypatch.chdir(checkout(tmp_path))
     code, _, err = hrvlab("run", *arguments)
     assert code == 1
@@ -151,7 +167,7 @@ def test_a_bad_run_stops_before_it_begins(hrvlab, tmp_path, monkeypatch, argumen
     assert not (tmp_path / "book").exists()
 
 
-def test_a_book_with_warnings_is_an_error(hrvlab, tmp_path, monkeypatch):
+def test_warnings_of_the_book_are_an_error(hrvlab, tmp_path, monkeypatch):
     monkeypatch.chdir(checkout(tmp_path))
     (tmp_path / "book").mkdir()
     (tmp_path / "book" / "_toc.yml").write_text("format: jb-book\nroot: index\n")
@@ -162,7 +178,7 @@ def test_a_book_with_warnings_is_an_error(hrvlab, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("command", ["results", "check-results"])
-def test_an_unknown_study_is_refused_with_those_there_are(hrvlab, command):
+def test_an_unknown_study_is_refused_with_a_list_of_studies(hrvlab, command):
     code, _, err = hrvlab(command, "astrology")
     assert code == 1
     assert "there is no study astrology; give some of: votes" in err

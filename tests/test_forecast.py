@@ -9,7 +9,7 @@ def test_time_is_prompts_times_calls_over_devices():
     one = forecast_votes(**RUN)
     assert one.hours == pytest.approx(2100 * 51 * 0.1 / 3600)
     assert forecast_votes(**RUN, workers=8).hours == pytest.approx(one.hours / 8)
-    assert forecast_votes(**RUN, reading=0.5).hours == pytest.approx(1.5 * one.hours)
+    assert forecast_votes(**RUN, overhead=0.5).hours == pytest.approx(1.5 * one.hours)
 
 
 def test_memory_does_not_depend_on_the_number_of_prompts():

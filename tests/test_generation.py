@@ -26,12 +26,12 @@ def test_the_batch_size_does_not_change_an_image(tiny_pipe):
     assert (np.abs(one.astype(int) - three) <= 1).all()
 
 
-def test_the_same_plan_gives_the_same_bits(tiny_pipe):
+def test_repeating_a_generation_yields_the_same_bits(tiny_pipe):
     first = hl.generate(tiny_pipe, PROMPTS, **STEPS)
     assert (first == hl.generate(tiny_pipe, PROMPTS, **STEPS)).all()
 
 
-def test_seeds_and_prompts_give_different_noise(tiny_pipe):
+def test_different_seeds_and_prompts_have_different_noise(tiny_pipe):
     images = hl.generate(tiny_pipe, ["a red car"] * 2, seed=[0, 1], **STEPS)
     pairs = [(a, b) for a in range(4) for b in range(a)]
     assert all((images[a] != images[b]).any() for a, b in pairs)
@@ -44,13 +44,13 @@ def test_given_latents_replace_the_seeded_ones(tiny_pipe):
     assert (ours == np.round(plain.images * 255)).all()
 
 
-def test_several_images_a_prompt_differ(tiny_pipe):
+def test_several_images_of_a_prompt_differ(tiny_pipe):
     images = hl.generate(tiny_pipe, PROMPTS, num_images_per_prompt=2, **STEPS)
     assert len(images) == 6
     assert (images[0] != images[1]).any()
 
 
-def test_an_edit_reaches_the_images_of_every_batch(tiny_pipe):
+def test_an_edit_acts_on_the_images_of_every_batch(tiny_pipe):
     edit = hl.Rescale(np.full((3, 8), [[-2.0], [1.0], [-2.0]]))
     plain = hl.generate(tiny_pipe, PROMPTS, batch_size=2, **STEPS)
     edited = hl.generate(tiny_pipe, PROMPTS, batch_size=2, edit=edit, **STEPS)
@@ -89,7 +89,7 @@ def test_an_edit_with_factors_for_more_or_fewer_prompts_is_refused(tiny_pipe, ro
         hl.generate(tiny_pipe, PROMPTS[:2], edit=edit, **STEPS)
 
 
-def test_noise_is_of_the_model_s_own_type(tiny_pipe):
+def test_initial_noise_has_the_model_s_dtype(tiny_pipe):
     assert initial_noise(tiny_pipe.to(torch.bfloat16), [0], 0).dtype == torch.bfloat16
 
 

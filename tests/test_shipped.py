@@ -1,4 +1,4 @@
-"""The shipped miniature is what the book says it is."""
+"""The shipped miniature has the properties that the book claims."""
 
 import json
 
@@ -9,12 +9,12 @@ from diffusers import StableDiffusionPipeline
 from transformers import CLIPModel
 
 import hrvlab as hl
-from hrvlab.experiments.judge import load_judge
 from hrvlab.paths import data_path
+from hrvlab.scorers.judge import load_judge
 
 FOLDER = data_path("miniature")
 COLORS = ["red", "blue", "green", "yellow"]
-THINGS = ["car", "chair", "cup", "guitar"]
+OBJECTS = ["car", "chair", "cup", "guitar"]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_it_loads_with_diffusers_alone():
     assert {part.dtype for part in parts} == {torch.float32}
 
 
-def test_it_is_small_and_holds_nothing_that_could_run():
+def test_it_is_small_and_has_no_executable_files():
     files = [path for path in FOLDER.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 60e6
     assert {path.suffix for path in files} <= {".json", ".safetensors", ".txt"}
@@ -47,24 +47,24 @@ def test_its_text_encoder_is_that_of_its_clip(pipe):
     assert all(torch.equal(own[name], clip[name]) for name in own)
 
 
-def test_it_draws_colours_as_often_as_the_book_says(pipe):
-    prompts = [f"a {color} {thing}" for thing in THINGS for color in COLORS]
+def test_it_generates_colors_as_often_as_the_book_says(pipe):
+    prompts = [f"a {color} {name}" for name in OBJECTS for color in COLORS]
     images = hl.generate(pipe, prompts, seed=1, num_inference_steps=25, batch_size=16)
     rates = json.loads((FOLDER / "quality.json").read_text())["rates"]
     claimed = {
-        row["witness"]: row["low"]
+        row["evaluator"]: row["low"]
         for row in rates
-        if (row["question"], row["pictures"]) == ("color", "generated")
+        if (row["question"], row["images"]) == ("color", "generated")
     }
     score = hl.clip_score()
     scores = np.stack([score(images, [color] * len(images)) for color in COLORS])
     right = scores.argmax(0) == np.arange(len(images)) % len(COLORS)
     assert right.mean() >= claimed["CLIP"] - 0.15
     judged = np.array(load_judge().answers(images)["color"])
-    assert (judged == COLORS * len(THINGS)).mean() >= claimed["judge"] - 0.15
+    assert (judged == COLORS * len(OBJECTS)).mean() >= claimed["judge"] - 0.15
 
 
-def test_the_first_lines_of_the_readme_work(pipe, tmp_path):
+def test_the_quickstart_of_the_readme_works(pipe, tmp_path):
     ds = hl.capture(pipe, ["a red car"], num_inference_steps=4, seed=0)
     assert ds["attention"].dims == ("prompt", "timestep", "layer", "head", "token")
     assert ds["image"].shape == (1, 64, 64, 3)

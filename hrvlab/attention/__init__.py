@@ -1,20 +1,20 @@
-"""Inside the forward pass: observers (taps) and interventions (edits) on cross-attention."""
+"""Observers (taps) of and interventions (edits) on cross-attention within the forward pass."""
 
-from hrvlab.attention.ballots import PUBLISHED_BALLOT, Ballot, ConceptVotes
-from hrvlab.attention.borrow import Borrow
 from hrvlab.attention.edits import Rescale
 from hrvlab.attention.hooks import Attachment, Part, attach
+from hrvlab.attention.injection import Injection
 from hrvlab.attention.taps import SpatialMaps, TokenMeans
+from hrvlab.attention.voting import PUBLISHED_RULE, ConceptVotes, VotingRule
 
 __all__ = [
-    "PUBLISHED_BALLOT",
+    "PUBLISHED_RULE",
     "Attachment",
-    "Ballot",
-    "Borrow",
     "ConceptVotes",
+    "Injection",
     "Part",
     "Rescale",
     "SpatialMaps",
     "TokenMeans",
+    "VotingRule",
     "attach",
 ]

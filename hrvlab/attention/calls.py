@@ -1,4 +1,4 @@
-"""What a hook knows about the UNet call it runs in, and what a tap must offer."""
+"""The context of a hook, a denoiser call, and the interfaces of taps and edits."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from hrvlab.typing import Key, Query
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the UNet.
+    """One call of the denoiser.
 
     Parameters
     ----------
     index : int
         Its number within the generation, from 0.
-    noise_level : float
-        The scheduler's timestep; some schedulers call twice at one level.
+    scheduler_timestep : float
+        The scheduler's timestep; with some schedulers, two calls share one timestep.
     conditional : slice
-        The rows of the UNet's batch that saw the prompts.
+        The rows of the denoiser's batch that are conditioned on the prompts.
     samples : int
-        How many rows that is.
+        Number of those rows.
     latent_size : tuple of int
         Height and width of the latents.
     """
 
     index: int
-    noise_level: float
+    scheduler_timestep: float
     conditional: slice
     samples: int
     latent_size: tuple[int, int]
 
 
-# What a bound edit does with the states of one projection in one call; it gives new ones.
+# Maps the states of one projection in one call to the states that replace them.
 Hook = Callable[[Call, Tensor], Tensor]
 
 
 class BoundEdit(Protocol):
-    """An intervention that knows the prompts and the model it acts on."""
+    """An intervention bound to the prompts and the model that it acts on."""
 
     def hooks(self, layer: Layer) -> Mapping[str, Hook]:
-        """Give what to do in a layer's transformer block.
+        """Return the hooks of a layer's transformer block.
 
         Keys name projections of its self- and cross-attention: ``"attn1.to_q"``, ``"attn2.to_v"``
-        and so on, whose outputs are changed, or ``"attn2.to_out.0"``, whose input is.
+        and so on, whose output is changed, or ``"attn2.to_out.0"``, whose input is changed.
         """
 
 

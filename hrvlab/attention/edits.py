@@ -1,8 +1,8 @@
-"""Interventions on attention maps, carried out on the values, where they cost nothing.
+"""Rescaling of attention maps, carried out on the values, where it costs nothing.
 
 A head computes ``O = A V``. Multiplying token column n of the map by f, after the softmax and
-without renormalising, is the same as multiplying row n of the values: ``(A diag(f)) V =
-A (diag(f) V)``. So no map is materialised and the fused attention kernel stays in place.
+without renormalizing, is the same as multiplying row n of the values: ``(A diag(f)) V =
+A (diag(f) V)``. So no map is materialized and the fused attention kernel stays in place.
 """
 
 from __future__ import annotations
@@ -27,23 +27,32 @@ CONTENT = "content"
 
 @dataclass(frozen=True)
 class Rescale:
-    """Multiply token columns of every head's conditional attention map by that head's factor.
+    """An edit that multiplies token columns of each head's conditional map by the head's factor.
 
     Parameters
     ----------
     factors : ndarray of float, shape (head_position,) or (prompt, head_position)
-        One factor a head, in the published order; with a leading dim, one row a prompt.
-    words : str or sequence of str, or a sequence of those for every prompt
+        One factor per head, in the published order; with a leading dim, one row per prompt.
+    words : str or sequence of str, or a sequence of those, one per prompt
         A word or phrase, or several; ``"content"`` means every word of the prompt.
     window : tuple of int or None
-        First UNet call and past-the-last UNet call in which the edit acts; None: to the end.
+        First denoiser call, and the call after the last, in which the edit acts; None: to the end.
     model : str, optional
-        Fingerprint of the only model that the factors are for; None: any.
+        Fingerprint of the only model that the factors are valid for; None: any model.
 
     Raises
     ------
     ParameterError
         If a factor is not finite, the shape is wrong, or the window is empty.
+
+    Examples
+    --------
+    Weaken every head's attention to "red" in all calls but the first:
+
+    >>> heads = hl.head_table(pipe.unet).sizes["head_position"]
+    >>> edit = hl.Rescale(np.full(heads, -2.0), "red", window=(1, None))
+    >>> np.flatnonzero(edit.columns(pipe.tokenizer, ["a red car"])).tolist()
+    [2]
     """
 
     factors: HeadFactors
@@ -63,12 +72,12 @@ class Rescale:
         start, stop = self.window
         if start < 0 or (stop is not None and stop <= start):
             raise ParameterError(
-                f"the window {self.window} holds no call; give (first, past the last) call numbers"
+                f"the window {self.window} contains no denoiser call; give (first, last + 1)"
             )
         object.__setattr__(self, "factors", factors)
 
     def for_prompts(self, indices: Sequence[int]) -> Rescale:
-        """Give the edit for some of the prompts only."""
+        """Return the edit for some of the prompts only."""
         factors = self.factors if self.factors.ndim == 1 else self.factors[list(indices)]
         words = [self.words[index] for index in indices] if self._each else self.words
         return replace(self, factors=factors, words=words)
@@ -81,10 +90,19 @@ class Rescale:
     def columns(self, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> TokenMask:
         """Mark the token columns that the edit acts on in each prompt.
 
+        Parameters
+        ----------
+        tokenizer : transformers.PreTrainedTokenizerBase
+        prompts : sequence of str
+
+        Returns
+        -------
+        ndarray of bool, shape (prompt, token)
+
         Raises
         ------
         TokenError
-            If a word is not in a prompt.
+            If a word does not occur in a prompt.
         """
         mask = np.zeros((len(prompts), tokenizer.model_max_length), bool)
         of_prompts = self.words if self._each else [self.words] * len(prompts)
@@ -98,7 +116,20 @@ class Rescale:
 
 
 class BoundRescale:
-    """A `Rescale` with its prompts' token columns found, ready for a model's value projections."""
+    """A `Rescale` bound to its prompts' token columns and to a model's layers.
+
+    Parameters
+    ----------
+    edit : Rescale
+    mask : ndarray of bool, shape (prompt, token)
+        The columns that it acts on.
+    layers : sequence of Layer
+
+    Raises
+    ------
+    ParameterError
+        If the factors do not match the model's heads or the prompts.
+    """
 
     def __init__(self, edit: Rescale, mask: TokenMask, layers: Sequence[Layer]) -> None:
         positions = sum(layer.heads for layer in layers)
@@ -117,7 +148,7 @@ class BoundRescale:
         self._scales: dict[int, Tensor] = {}
 
     def hooks(self, layer: Layer) -> dict[str, Hook]:
-        """Give what to do with the outputs of a transformer block's projections."""
+        """Return the hook of the value projection of a layer's transformer block."""
         return {"attn2.to_v": partial(self._rescale, layer)}
 
     def _rescale(self, layer: Layer, call: Call, value: Tensor) -> Tensor:
@@ -131,7 +162,7 @@ class BoundRescale:
         return (value.unflatten(-1, (layer.heads, -1)) * self._scales[layer.index]).flatten(-2)
 
     def _lay_out(self, layer: Layer, call: Call, value: Tensor) -> Tensor:
-        """Give a factor to every row, token and head, shape (batch, token, head, 1)."""
+        """Lay the factors out by row, token and head, shape (batch, token, head, 1)."""
         repeats, rest = divmod(call.samples, len(self.mask))
         if rest:
             raise ParameterError(

@@ -1,6 +1,6 @@
-"""Cross-attention maps that gradients flow through, read from queries and keys by hooks.
+"""Cross-attention maps that gradients flow through, computed from queries and keys that hooks keep.
 
-Only the maps asked for are written out; the model itself keeps its fused kernel.
+Only the maps that are needed are materialized; the model itself keeps its fused kernel.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from hrvlab.errors import ParameterError
 from hrvlab.models.heads import Layer
 from hrvlab.typing import Key, Query
 
-Attended = dict[int, tuple[Query, Key]]
+QueriesAndKeys = dict[int, tuple[Query, Key]]
 
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Let no parameter of a module need a gradient, and give each its flag back."""
+    """Turn off the gradients of a module's parameters within a block, and restore them after it."""
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     try:
         for parameter in parameters:
@@ -35,15 +35,21 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def attended(unet: nn.Module, layers: Sequence[Layer]) -> Iterator[Attended]:
-    """Keep the queries and keys of one pass, with their gradients.
+def queries_and_keys(unet: nn.Module, layers: Sequence[Layer]) -> Iterator[QueriesAndKeys]:
+    """Keep the queries and keys of one pass within a block, with their gradients.
+
+    Parameters
+    ----------
+    unet : torch.nn.Module
+    layers : sequence of Layer
+        The layers whose queries and keys are kept.
 
     Yields
     ------
     dict of int to tuple of Tensor, shapes (sample, head, position or token, dim)
-        Filled by the pass; keyed by the layer's index.
+        Keyed by the layer's index; filled when the block ends.
     """
-    found: Attended = {}
+    found: QueriesAndKeys = {}
     projected: dict[str, Tensor] = {}
 
     def keep(name: str, _: nn.Module, __: object, output: Tensor) -> None:
@@ -64,7 +70,7 @@ def attended(unet: nn.Module, layers: Sequence[Layer]) -> Iterator[Attended]:
 
 
 def blended_maps(
-    read: Attended,
+    found: QueriesAndKeys,
     layers: Sequence[Layer],
     scales: Sequence[float],
     grids: Sequence[tuple[int, int]],
@@ -75,11 +81,11 @@ def blended_maps(
 
     Parameters
     ----------
-    read : dict
-        From `attended`.
+    found : dict
+        From `queries_and_keys`.
     layers : sequence of Layer
     scales : sequence of float
-        Of each layer's scores.
+        Each layer's scale of attention scores.
     grids : sequence of tuple of int
         Height and width of each layer's grid.
     factors : Tensor, shape (word, head_position)
@@ -89,11 +95,11 @@ def blended_maps(
     Returns
     -------
     Tensor of float32, shape (sample, word, token, y, x)
-        Divided by the number of heads, so that factors of 1 give the mean.
+        Divided by the number of heads, so that factors of 1 yield the mean.
     """
     total: Tensor | int = 0
     for layer, scale, grid in zip(layers, scales, grids, strict=True):
-        maps = attention_map(*read[layer.index], scale)
+        maps = attention_map(*found[layer.index], scale)
         own = factors[:, layer.head_positions].to(maps)
         # Resizing is linear, so that it may come after the sum over heads.
         summed = torch.einsum("shpt,wh->swtp", maps, own).unflatten(-1, grid)
@@ -103,34 +109,61 @@ def blended_maps(
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring maps (..., y, x) to another size: bicubic, blurred first where they shrink.
+    """Resize maps by bicubic interpolation; blur them first if they shrink.
 
-    Where they shrink by a factor n the kernel has n + 1 places and the standard deviation
+    If they shrink by a factor n, the blur's kernel size is n + 1 and its standard deviation
     0.3 (n / 2 − 1) + 0.8, as in the code of arXiv 2412.02237.
+
+    Parameters
+    ----------
+    maps : Tensor, shape (..., y, x)
+    size : tuple of int
+        Height and width of the result.
+
+    Returns
+    -------
+    Tensor, shape (..., y, x)
+
+    Raises
+    ------
+    ParameterError
+        If the maps are too small to be blurred.
     """
     flat = maps.flatten(0, -3)[:, None]
     shrink = maps.shape[-2] / size[0]
     if shrink > 1:
-        places = 2 * max(round(shrink / 2), 1) + 1
-        flat = blur(flat, places, 0.3 * ((places - 1) / 2 - 1) + 0.8)
+        kernel_size = 2 * max(round(shrink / 2), 1) + 1
+        flat = blur(flat, kernel_size, 0.3 * ((kernel_size - 1) / 2 - 1) + 0.8)
     if flat.shape[-2:] != size:
         flat = interpolate(flat, size, mode="bicubic", align_corners=False)
     return flat.reshape(*maps.shape[:-2], *size)
 
 
-def blur(maps: Tensor, places: int, deviation: float) -> Tensor:
-    """Blur maps (n, 1, y, x) by a Gaussian kernel of so many places a side, edges reflected.
+def blur(maps: Tensor, kernel_size: int, deviation: float) -> Tensor:
+    """Blur maps by a Gaussian kernel, with reflected edges.
+
+    Parameters
+    ----------
+    maps : Tensor, shape (n, 1, y, x)
+    kernel_size : int
+        Side of the kernel, in positions; odd.
+    deviation : float
+        Standard deviation of the Gaussian, in positions.
+
+    Returns
+    -------
+    Tensor, shape (n, 1, y, x)
 
     Raises
     ------
     ParameterError
-        If the maps are too small to be reflected.
+        If the maps are too small for their edges to be reflected.
     """
-    edge = places // 2
+    edge = kernel_size // 2
     if min(maps.shape[-2:]) <= edge:
         raise ParameterError(
-            f"maps of {maps.shape[-2]} × {maps.shape[-1]} are too small to be smoothed over "
-            f"{places} × {places} places; read them at a larger share of the latents' side"
+            f"maps of {maps.shape[-2]} × {maps.shape[-1]} are too small for a blur with a kernel "
+            f"of {kernel_size} × {kernel_size}; use maps with a larger share of the latents' side"
         )
     steps = torch.arange(-edge, edge + 1, dtype=maps.dtype, device=maps.device) / deviation
     kernel = torch.exp(-(steps**2) / 2)
@@ -139,7 +172,7 @@ def blur(maps: Tensor, places: int, deviation: float) -> Tensor:
 
 
 def word_shares(maps: Tensor, words: Tensor, *, sharpness: float, leave_out_last: bool) -> Tensor:
-    """Say at every place which share of the sharpened attention a word's tokens have.
+    """Compute the share of the sharpened attention that each word's tokens have at every position.
 
     Parameters
     ----------
@@ -148,9 +181,9 @@ def word_shares(maps: Tensor, words: Tensor, *, sharpness: float, leave_out_last
     words : Tensor of bool, shape (word, token)
         The columns of each word.
     sharpness : float
-        What attention is multiplied with before the softmax over columns.
+        Multiplies the attention before the softmax over columns.
     leave_out_last : bool
-        The last column takes no part, and neither does the start token in any case.
+        Exclude the last column from the softmax; the start token is always excluded.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Attach taps and edits to a pipeline's cross-attention by PyTorch's own forward hooks.
 
-No attention processor is replaced and no forward is patched: hooks on the projections read and
-change what passes, and removing them restores the model exactly.
+No attention processor is replaced and no forward method is patched: hooks on the projections read
+and change their inputs and outputs, and removing the hooks restores the model exactly.
 """
 
 from __future__ import annotations
@@ -18,26 +18,38 @@ from diffusers.utils.torch_utils import unwrap_module
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from hrvlab.attention.borrow import Borrow, BoundBorrow
 from hrvlab.attention.calls import BoundEdit, Call, Hook, Tap
 from hrvlab.attention.edits import BoundRescale, Rescale
+from hrvlab.attention.injection import BoundInjection, Injection
 from hrvlab.errors import CoverageError, ModelError, ParameterError
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import Layer, cross_attention_layers
 from hrvlab.models.load import fingerprint
 
-Edit = Rescale | Borrow
+Edit = Rescale | Injection
 Part = Tap | Edit
 
 
 class Attachment:
-    """The hooks of one `attach`, and the clock that counts UNet calls.
+    """The hooks of one `attach`, which also count the denoiser's calls.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    parts : sequence of Tap, Rescale or Injection
+    prompts : sequence of str, optional
+        Required by edits.
 
     Attributes
     ----------
     layers : list of Layer
-    noise_levels : list of float
-        The scheduler's timestep of every finished UNet call.
+    scheduler_timesteps : list of float
+        The scheduler's timestep of every finished denoiser call.
+
+    Raises
+    ------
+    ModelError, ParameterError, TokenError
+        See `attach`.
     """
 
     def __init__(
@@ -50,8 +62,8 @@ class Attachment:
         self.pipe = pipe
         self.unet = unwrap_module(pipe.unet)
         self.layers = cross_attention_layers(self.unet)
-        self.modules = [readable(self.unet, layer) for layer in self.layers]
-        self.noise_levels: list[float] = []
+        self.modules = [attention_module(self.unet, layer) for layer in self.layers]
+        self.scheduler_timesteps: list[float] = []
         edits = [part for part in parts if isinstance(part, Edit)]
         self.taps = [part for part in parts if not isinstance(part, Edit)]
         if edits and not prompts:
@@ -70,17 +82,17 @@ class Attachment:
         self._handles: list[RemovableHandle] = []
 
     def _bind(self, edit: Edit, prompts: Sequence[str]) -> BoundEdit:
-        if isinstance(edit, Borrow):
+        if isinstance(edit, Injection):
             if any(hasattr(module.processor, "to_k_ip") for module in self.modules):
                 raise ModelError(
-                    "with an IP-Adapter, borrowed queries would look at its picture too; call "
+                    "with an IP-Adapter, injected queries would attend to its image too; call "
                     "pipe.unload_ip_adapter() first"
                 )
-            return BoundBorrow(edit, len(prompts), self.layers)
+            return BoundInjection(edit, len(prompts), self.layers)
         return BoundRescale(edit, edit.columns(self.pipe.tokenizer, prompts), self.layers)
 
     def install(self) -> None:
-        """Put every hook in place: edits in the order given, then taps, which see their work."""
+        """Register all hooks: edits in the order given, then taps, which see the edited states."""
         for tap in self.taps:
             tap.begin(self.layers, self.modules)
         before, after = self.unet.register_forward_pre_hook, self.unet.register_forward_hook
@@ -94,7 +106,7 @@ class Attachment:
                 self._hook(f"{layer.module.removesuffix('attn2')}{projection}", hook)
 
     def _hook(self, name: str, hook: Hook) -> None:
-        """Let a hook change a projection's output, or the input of an output projection."""
+        """Register a hook on a projection's output, or on the input of an output projection."""
         self._expected.add(name)
 
         def before(_: nn.Module, given: tuple[Tensor]) -> tuple[Tensor]:
@@ -116,7 +128,7 @@ class Attachment:
         return hook(self._call, states)
 
     def remove(self) -> None:
-        """Take every hook away again."""
+        """Remove all hooks."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -126,24 +138,26 @@ class Attachment:
         given = dict(zip(("sample", "timestep"), args, strict=False)) | kwargs
         if given.get("encoder_attention_mask") is not None:
             raise ModelError("an encoder_attention_mask is not supported; leave it out")
-        noise_level = float(
+        scheduler_timestep = float(
             given["timestep"].max() if isinstance(given["timestep"], Tensor) else given["timestep"]
         )
         if self._latest >= self.pipe.num_timesteps:
             raise ParameterError(
-                f"an edit begins at UNet call {self._latest}, and there are only "
+                f"an edit begins at denoiser call {self._latest}, and there are only "
                 f"{self.pipe.num_timesteps}; give an earlier window, or more steps"
             )
-        ended = len(self.noise_levels) == self.pipe.num_timesteps
-        if ended or (self.noise_levels and noise_level > self.noise_levels[-1]):
+        ended = len(self.scheduler_timesteps) == self.pipe.num_timesteps
+        if ended or (
+            self.scheduler_timesteps and scheduler_timestep > self.scheduler_timesteps[-1]
+        ):
             raise ParameterError(
-                "a second generation began inside one attach; attach anew for every pipeline call"
+                "a second generation began within one attach; attach anew for every pipeline call"
             )
         batch, _, *size = given["sample"].shape
         rows = self.family.conditional_samples(self.pipe, batch)
         self._call = Call(
-            index=len(self.noise_levels),
-            noise_level=noise_level,
+            index=len(self.scheduler_timesteps),
+            scheduler_timestep=scheduler_timestep,
             conditional=rows,
             samples=rows.stop - rows.start,
             latent_size=(size[0], size[1]),
@@ -154,13 +168,13 @@ class Attachment:
         missing = sorted(self._expected - self._fired)
         if missing:
             raise CoverageError(
-                f"{len(missing)} of {len(self._expected)} attention projections were not read in "
-                f"UNet call {len(self.noise_levels)}, first {missing[0]}: they were fused or "
-                "replaced after attach, or the model's attention processor does not use them; "
-                "attach last, and with pipe.unet.set_default_attn_processor() if need be"
+                f"{len(missing)} of {len(self._expected)} attention projections were not used in "
+                f"denoiser call {len(self.scheduler_timesteps)}, first {missing[0]}: they were "
+                "fused or replaced after attach, or the model's attention processor bypasses them; "
+                "attach last, and call pipe.unet.set_default_attn_processor() if necessary"
             )
         assert self._call is not None
-        self.noise_levels.append(self._call.noise_level)
+        self.scheduler_timesteps.append(self._call.scheduler_timestep)
 
     def _keep_query(self, call: Call, output: Tensor) -> Tensor:
         self._query = output
@@ -181,12 +195,18 @@ def _check_fingerprint(pipe: DiffusionPipeline, model: str) -> None:
     if fingerprint(pipe) != model:
         raise ModelError(
             f"the edit was made for model {model}, this one is {fingerprint(pipe)}; build the "
-            "relevance vectors anew on this model, or say allow_other_model=True"
+            "relevance vectors anew on this model, or pass allow_other_model=True"
         )
 
 
-def readable(unet: nn.Module, layer: Layer) -> Attention:
-    """Give a layer's module, or say why its heads cannot be read."""
+def attention_module(unet: nn.Module, layer: Layer) -> Attention:
+    """Return a layer's attention module, after checking that its heads can be read.
+
+    Raises
+    ------
+    ModelError
+        If its projections are fused, or it normalizes queries and keys.
+    """
     module = unet.get_submodule(layer.module)
     assert isinstance(module, Attention)
     if isinstance(module.processor, FusedAttnProcessor2_0):
@@ -194,7 +214,7 @@ def readable(unet: nn.Module, layer: Layer) -> Attention:
             "the model's attention projections are fused; call pipe.unfuse_qkv_projections() first"
         )
     if module.norm_q is not None or module.norm_k is not None:
-        raise ModelError(f"{layer.module} normalises queries and keys, which is not supported")
+        raise ModelError(f"{layer.module} normalizes queries and keys, which is not supported")
     return module
 
 
@@ -204,22 +224,24 @@ def attach(
 ) -> Iterator[Attachment]:
     """Observe and edit the cross-attention of one plain pipeline call.
 
-    With taps only, the pipeline's output is bit for bit what it would be without. On leaving, by
-    an exception too, the pipeline is exactly what it was. A compiled model runs uncompiled inside:
-    compiled code would not call the hooks.
+    With taps only, the pipeline's output is bit for bit the same as without them. When the block
+    ends, even by an exception, the pipeline is restored exactly. A compiled model runs uncompiled
+    within the block, as compiled code would not call the hooks.
 
     Parameters
     ----------
     pipe : diffusers.DiffusionPipeline
         Of a supported family.
-    *parts : Tap, Rescale or Borrow
+    *parts : Tap, Rescale or Injection
         Any number of observers and edits; edits act in the order given.
     prompts : sequence of str, optional
-        The prompts of the call, one a batch row before ``num_images_per_prompt``; needed by edits.
+        The prompts of the pipeline call, one for each row of the batch before
+        ``num_images_per_prompt``; required by edits.
 
     Yields
     ------
     Attachment
+        Its ``scheduler_timesteps`` lists the scheduler's timestep of every finished denoiser call.
 
     Raises
     ------
@@ -227,23 +249,27 @@ def attach(
         If the pipeline's family is not supported, its projections are fused, or an edit was made
         for another model.
     ParameterError
-        If an edit does not fit the model or the prompts, or a second generation begins.
+        If an edit does not match the model or the prompts, or a second generation begins.
     TokenError
-        If an edit's word is not in a prompt.
+        If an edit's word does not occur in a prompt.
     CoverageError
         If a cross-attention layer is not called, or the pipeline is never run.
 
     Examples
     --------
-    >>> with attach(pipe, Rescale(factors, "red"), prompts=["a red car"]):
-    ...     image = pipe("a red car").images[0]
+    >>> heads = hl.head_table(pipe.unet).sizes["head_position"]
+    >>> edit = hl.Rescale(np.full(heads, -2.0), "red")
+    >>> with hl.attach(pipe, edit, prompts=["a red car"]) as attachment:
+    ...     image = pipe("a red car", num_inference_steps=2).images[0]
+    >>> len(attachment.scheduler_timesteps)
+    2
     """
     attachment = Attachment(pipe, parts, prompts)
     try:
         attachment.install()
         with torch.compiler.set_stance("force_eager"):
             yield attachment
-        if not attachment.noise_levels:
-            raise CoverageError("the pipeline was not run inside attach; call it within the block")
+        if not attachment.scheduler_timesteps:
+            raise CoverageError("the pipeline was not run within attach; call it inside the block")
     finally:
         attachment.remove()

@@ -1,4 +1,4 @@
-"""Observers that read queries and keys and reduce them at once: sums are kept, not maps."""
+"""Observers that read queries and keys, and reduce their attention maps at once."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from hrvlab.typing import Key, Probabilities, Query, TokenMass
 
 
 def attention_map(query: Query, key: Key, scale: float) -> Probabilities:
-    """Recompute the attention map of every head in float32.
+    """Compute the attention map of every head in float32.
 
     Parameters
     ----------
     query : Tensor, shape (sample, head, position, dim)
     key : Tensor, shape (sample, head, token, dim)
     scale : float
+        Of the attention scores, before the softmax.
 
     Returns
     -------
@@ -35,7 +36,7 @@ def attention_map(query: Query, key: Key, scale: float) -> Probabilities:
 
 
 class TokenMeans:
-    """Spatial mean of the conditional attention map, for every call, layer, head and token."""
+    """The spatial mean of the conditional attention map, by call, layer, head and token."""
 
     def begin(self, layers: Sequence[Layer], modules: Sequence[Attention]) -> None:
         """Start an empty record."""
@@ -43,13 +44,13 @@ class TokenMeans:
         self._calls: list[list[Tensor]] = []
 
     def observe(self, call: Call, layer: Layer, query: Query, key: Key, scale: float) -> None:
-        """Keep the mean over positions."""
+        """Compute and keep the mean over positions."""
         if call.index == len(self._calls):
             self._calls.append([])
         self._calls[call.index].append(attention_map(query, key, scale).mean(dim=2).cpu())
 
     def result(self) -> TokenMass:
-        """Give what was read.
+        """Return the means.
 
         Returns
         -------
@@ -59,10 +60,10 @@ class TokenMeans:
         Raises
         ------
         CoverageError
-            If nothing was read, or the model produced numbers that are not finite.
+            If nothing was read, or the attention is not finite.
         """
         if not self._calls:
-            raise CoverageError("no attention was read; run the pipeline inside attach")
+            raise CoverageError("no attention was read; run the pipeline within attach")
         samples, _, tokens = self._calls[0][0].shape
         widest = max(layer.heads for layer in self._layers)
         shape = (samples, len(self._calls), len(self._layers), widest, tokens)
@@ -76,7 +77,7 @@ class TokenMeans:
 
 
 def map_size(latent_size: tuple[int, int], downscale: int) -> tuple[int, int]:
-    """Give the size of a layer's grid; halving rounds up."""
+    """Return height and width of a layer's grid; halving rounds up."""
     y, x = (-(-side // downscale) for side in latent_size)
     return y, x
 
@@ -87,9 +88,10 @@ class SpatialMaps:
     Parameters
     ----------
     columns : sequence of sequence of list of int, shape (sample, word)
-        The token columns of each word in each sample's prompt; as many words in each.
+        The token columns of each word in each sample's prompt; every sample has as many words.
     downscale : mapping of int to int
-        For each layer to be read, by its index, how much smaller its grid is than the latents.
+        For each layer to be read, by its index, the factor by which its grid is smaller than the
+        latents.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class SpatialMaps:
         self._select: Tensor | None = None
 
     def observe(self, call: Call, layer: Layer, query: Query, key: Key, scale: float) -> None:
-        """Keep the chosen columns."""
+        """Compute and keep the chosen columns."""
         if layer.index not in self._downscale:
             return
         if self._select is None:
@@ -114,6 +116,7 @@ class SpatialMaps:
         self._maps[call.index, layer.index] = maps.unflatten(-1, size).cpu().numpy()
 
     def _selection(self, tokens: int) -> Tensor:
+        """Mark the columns of each word, shape (sample, word, token)."""
         select = torch.zeros(len(self._columns), len(self._columns[0]), tokens)
         for sample, words in enumerate(self._columns):
             for word, columns in enumerate(words):
@@ -121,7 +124,7 @@ class SpatialMaps:
         return select
 
     def result(self) -> dict[tuple[int, int], NDArray[np.float32]]:
-        """Give the maps, keyed by (call, layer).
+        """Return the maps, keyed by (call, layer).
 
         Returns
         -------
@@ -130,17 +133,17 @@ class SpatialMaps:
         Raises
         ------
         CoverageError
-            If nothing was read, or the model produced numbers that are not finite.
+            If nothing was read, or the attention is not finite.
         """
         if not self._maps:
-            raise CoverageError("no attention was read; run the pipeline inside attach")
+            raise CoverageError("no attention was read; run the pipeline within attach")
         for maps in self._maps.values():
             _check_finite(maps)
         return self._maps
 
 
 NOT_FINITE = (
-    "the attention holds NaN or infinity; load the model in float32 or bfloat16 instead of float16"
+    "the attention is NaN or infinite; load the model in float32 or bfloat16 instead of float16"
 )
 
 

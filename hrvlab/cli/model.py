@@ -1,4 +1,4 @@
-"""``hrvlab model``: the making of the miniature."""
+"""``hrvlab model``: train the miniature."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ StageName = Literal[
     "autoencoder",
     "judge",
     "denoiser",
-    "reading",
-    "refining",
-    "composing",
-    "beginning",
-    "revising",
-    "rehearsing",
+    "word-conditioning",
+    "word-conditioning-longer",
+    "noisy-steps",
+    "from-pure-noise",
+    "forgotten-attributes",
+    "forgotten-attributes-again",
     "assemble",
     "measure",
 ]
@@ -25,24 +25,24 @@ StageName = Literal[
 
 def train(
     stage: Annotated[
-        StageName | None, typer.Argument(help="One stage; default: all, in this order.")
+        StageName | None, typer.Argument(help="A single stage; default: all, in this order.")
     ] = None,
     folder: Annotated[
-        Path, typer.Option(help="Working folder; a killed training goes on from it.")
+        Path, typer.Option(help="Working folder; an interrupted training resumes from it.")
     ] = Path("runs/miniature"),
     target: Annotated[
         Path | None, typer.Option(help="Pipeline folder to write; default: FOLDER/pipeline.")
     ] = None,
     start_from: Annotated[
         Path | None,
-        typer.Option("--from", help="Assembled miniature whose trained stages to start from."),
+        typer.Option("--from", help="An assembled miniature, whose trained stages to start from."),
     ] = None,
     smoke: Annotated[
-        bool, typer.Option("--smoke", help="A few steps of every stage, to see that it works.")
+        bool, typer.Option("--smoke", help="Train every stage for a few steps only, as a test.")
     ] = False,
 ) -> None:
-    """Train the miniature from nothing: hours on two CPU cores, resumable."""
-    # Here, because what training imports takes seconds that no other command should wait.
+    """Train the miniature from scratch: takes hours on two CPU cores, and can be resumed."""
+    # Imported here because it takes seconds, which other commands need not wait.
     from hrvlab.miniature.assembly import unpack
     from hrvlab.miniature.recipe import SHIPPED, SMOKE, STAGES, run_stages
 

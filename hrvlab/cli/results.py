@@ -1,4 +1,4 @@
-"""``hrvlab results`` and ``check-results``."""
+"""``hrvlab results`` and ``check-results``: make and check the shipped results."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from rich.table import Table
 
 from hrvlab.cli.options import Device, out, say
 from hrvlab.errors import ParameterError
+from hrvlab.experiments.study import Study
 from hrvlab.models.load import MINIATURE, load
 from hrvlab.results.check import check_result
-from hrvlab.results.studies import STUDIES
-from hrvlab.results.study import Study, make_result, read_result, results_path
+from hrvlab.results.make import make_result, read_result, results_path
+from hrvlab.results.registry import STUDIES
 
 
 def results(
     study: Annotated[
-        list[str] | None, typer.Argument(help="Studies; default: all, in this order.")
+        list[str] | None, typer.Argument(help="Names of studies; default: all of them.")
     ] = None,
     work: Annotated[
-        Path, typer.Option(help="Keeps finished units; a killed run goes on from there.")
+        Path, typer.Option(help="Folder of finished units; an interrupted run resumes.")
     ] = Path("runs/results"),
     device: Device = None,
 ) -> None:
-    """Make the finished results of the miniature anew: hours on two CPU cores."""
+    """Recompute the shipped results of the miniature: takes hours on two CPU cores."""
     studies = _studies(study)
     pipe = load(MINIATURE, device=device)
     for one in studies:
@@ -33,17 +34,19 @@ def results(
 
 
 def check_results(
-    study: Annotated[list[str] | None, typer.Argument(help="Studies; default: all.")] = None,
-    share: Annotated[float, typer.Option(help="Share of the units to compute anew.")] = 0.02,
-    seed: Annotated[int, typer.Option(help="Chooses the units.")] = 0,
+    study: Annotated[
+        list[str] | None, typer.Argument(help="Names of studies; default: all of them.")
+    ] = None,
+    share: Annotated[float, typer.Option(help="Share of the units to recompute.")] = 0.02,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of units.")] = 0,
     device: Device = None,
 ) -> None:
-    """Compute a few units of the finished results anew and compare them with what ships."""
+    """Recompute a random sample of the shipped results and compare it with what ships."""
     studies = _studies(study)
     for one in studies:
         read_result(one.name)
     pipe = load(MINIATURE, device=device)
-    table = Table("result", "units", "numbers", "largest difference", "", box=None)
+    table = Table("result", "units", "arrays", "largest difference", "", box=None)
     agree = True
     for one in studies:
         compared = check_result(one, pipe, results_path(), share=share, seed=seed)
@@ -59,6 +62,7 @@ def check_results(
 
 
 def _studies(names: list[str] | None) -> list[Study]:
+    """Return the named studies, or all of them, in the order in which they need each other."""
     unknown = sorted(set(names or ()) - STUDIES.keys())
     if unknown:
         raise ParameterError(

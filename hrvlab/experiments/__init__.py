@@ -1,1 +1,1 @@
-"""What Head Relevance Vectors are tested by and used for."""
+"""Experiments that test and apply Head Relevance Vectors."""

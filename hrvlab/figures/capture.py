@@ -1,4 +1,4 @@
-"""What heads look at while a picture is made."""
+"""Attention of heads to the words of a prompt while an image is generated."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ from itertools import cycle
 
 import plotly.graph_objects as go
 import xarray as xr
-from plotly.colors import qualitative
 from plotly.subplots import make_subplots
 
-from hrvlab.figures.style import ATTENTION, GREYS, menu, slider, styled
+from hrvlab.figures.style import (
+    ATTENTION_SCALE,
+    SPECIAL_TOKEN_COLORS,
+    WORD_COLORS,
+    menu,
+    slider,
+    styled,
+)
 
-WORDS = qualitative.Vivid
 COLUMNS = 4
 
 
 def attention_parts(by_word: xr.DataArray) -> go.Figure:
-    """Show how the mean head shares out its attention over the calls.
+    """Plot how attention, averaged over heads, is distributed at every denoiser call.
 
     Parameters
     ----------
@@ -25,32 +30,32 @@ def attention_parts(by_word: xr.DataArray) -> go.Figure:
     """
     means = by_word.mean(("layer", "head"))
     figure = go.Figure()
-    greys, colors = cycle(GREYS), cycle(WORDS)
+    grays, colors = cycle(SPECIAL_TOKEN_COLORS), cycle(WORD_COLORS)
     for part in means["part"].values:
         figure.add_scatter(
             y=means.sel(part=part).values,
             name=str(part),
             stackgroup="parts",
-            line={"width": 0.5, "color": next(greys if _is_special(part) else colors)},
-            hovertemplate="call %{x}: %{y:.3f}",
+            line={"width": 0.5, "color": next(grays if _is_special(part) else colors)},
+            hovertemplate="denoiser call %{x}: %{y:.3f}",
         )
-    figure.update_xaxes(title="UNet call").update_yaxes(title="share of attention", range=[0, 1])
-    return styled(figure, title="Where the attention goes, mean over heads", height=420)
+    figure.update_xaxes(title="denoiser call")
+    figure.update_yaxes(title="share of attention", range=[0, 1])
+    return styled(figure, title="Where attention goes, averaged over heads", height=420)
 
 
 def head_timeline(by_word: xr.DataArray) -> go.Figure:
-    """Show each head's attention on a word over the calls, a word chosen from a menu.
+    """Plot each head's attention to a word over the denoiser calls, the word chosen from a menu.
 
     Parameters
     ----------
     by_word : xarray.DataArray, dims (timestep, layer, head, part)
         From `hrvlab.capture.attention_by_word`.
     """
-    flat = by_word.stack(position=("layer", "head")).dropna("position", how="all")
-    places = by_word["place"].values
-    numbers = by_word["place_layer"].values
+    flat = by_word.stack(head_position=("layer", "head")).dropna("head_position", how="all")
+    blocks, numbers = by_word["block"].values, by_word["block_layer"].values
     labels = [
-        f"{places[layer]} {numbers[layer]} · head {head}"
+        f"{blocks[layer]} {numbers[layer]} · head {head}"
         for layer, head in zip(flat["layer"].values, flat["head"].values, strict=True)
     ]
     parts = [str(part) for part in flat["part"].values]
@@ -58,49 +63,50 @@ def head_timeline(by_word: xr.DataArray) -> go.Figure:
     figure = go.Figure()
     for index, part in enumerate(parts):
         figure.add_heatmap(
-            z=flat.isel(part=index).transpose("position", "timestep").values,
+            z=flat.isel(part=index).transpose("head_position", "timestep").values,
             y=labels,
-            colorscale=ATTENTION,
+            colorscale=ATTENTION_SCALE,
             zmin=0,
             visible=index == first,
             name=part,
             colorbar={"title": "attention"},
-            hovertemplate="%{y}<br>call %{x}<br>%{z:.3f}<extra></extra>",
+            hovertemplate="%{y}<br>denoiser call %{x}<br>%{z:.3f}<extra></extra>",
         )
-    figure.update_xaxes(title="UNet call")
+    figure.update_xaxes(title="denoiser call")
     figure.update_yaxes(autorange="reversed", nticks=18)
     figure.update_layout(updatemenus=[menu(parts, first)])
-    return styled(figure, title="Attention of every head on one word", height=620)
+    return styled(figure, title="Attention of every head to one word", height=620)
 
 
 def word_overlays(tree: xr.DataTree, prompt: int = 0) -> go.Figure:
-    """Lay the maps of the captured words over the picture, with a slider over the calls.
+    """Overlay the attention maps of the captured words on the image, with a slider over calls.
 
-    Each map is the mean over heads and layers of the finest grid.
+    Each map is the mean over the heads and layers of the finest grid.
 
     Parameters
     ----------
     tree : xarray.DataTree
         From `hrvlab.capture` with ``maps``.
     prompt : int
+        Number of the prompt.
     """
     finest = max(tree.children, key=lambda name: tree[name].sizes["map_y"])
     maps = tree[finest].to_dataset()["maps"].isel(prompt=prompt).mean(("map_layer", "head"))
     words = [str(word) for word in maps["map_word"].values]
-    picture = tree.to_dataset()["image"].isel(prompt=prompt).values
-    stretch = [picture.shape[0] / maps.sizes["map_y"], picture.shape[1] / maps.sizes["map_x"]]
+    image = tree.to_dataset()["image"].isel(prompt=prompt).values
+    stretch = [image.shape[0] / maps.sizes["map_y"], image.shape[1] / maps.sizes["map_x"]]
     columns = min(COLUMNS, len(words) + 1)
     rows = -(-(len(words) + 1) // columns)
     figure = make_subplots(
         rows,
         columns,
-        subplot_titles=["picture", *words],
+        subplot_titles=["image", *words],
         horizontal_spacing=0.02,
         vertical_spacing=0.12,
     )
     cells = [(index // columns + 1, index % columns + 1) for index in range(len(words) + 1)]
     for cell in cells:
-        figure.add_trace(go.Image(z=picture, hoverinfo="skip"), *cell)
+        figure.add_trace(go.Image(z=image, hoverinfo="skip"), *cell)
 
     def overlay(call: int, word: int) -> go.Heatmap:
         return go.Heatmap(
@@ -111,7 +117,7 @@ def word_overlays(tree: xr.DataTree, prompt: int = 0) -> go.Figure:
             dy=stretch[0],
             zsmooth="best",
             opacity=0.65,
-            colorscale=ATTENTION,
+            colorscale=ATTENTION_SCALE,
             showscale=False,
             hovertemplate="%{z:.3f}<extra></extra>",
         )
@@ -125,12 +131,13 @@ def word_overlays(tree: xr.DataTree, prompt: int = 0) -> go.Figure:
         go.Frame(name=name, traces=own, data=[overlay(call, word) for word in range(len(words))])
         for call, name in enumerate(names)
     ]
-    figure.update_xaxes(visible=False, range=[0, picture.shape[1]], constrain="domain")
-    figure.update_yaxes(visible=False, range=[picture.shape[0], 0], constrain="domain")
-    figure.update_layout(sliders=[slider(names, "UNet call ", last)])
-    return styled(figure, title="Where each word is drawn", height=190 + 190 * rows)
+    figure.update_xaxes(visible=False, range=[0, image.shape[1]], constrain="domain")
+    figure.update_yaxes(visible=False, range=[image.shape[0], 0], constrain="domain")
+    figure.update_layout(sliders=[slider(names, "denoiser call ", last)])
+    title = "How strongly each part of the image attends to each word"
+    return styled(figure, title=title, height=190 + 190 * rows)
 
 
 def _is_special(part: str) -> bool:
-    """Tell the start token, the end token and the padding from words."""
+    """Whether a part is the start token, the end token or the padding, not a word."""
     return part.startswith("⟨")

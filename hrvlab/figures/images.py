@@ -1,4 +1,4 @@
-"""Pictures side by side."""
+"""Images side by side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from plotly.subplots import make_subplots
 
-from hrvlab.figures.style import harmless, styled
+from hrvlab.figures.style import escaped, styled
 from hrvlab.typing import Images
 
 
@@ -28,6 +28,7 @@ def image_grid(
         One for each image.
     title : str
     columns : int
+        At most so many images are side by side.
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
@@ -51,21 +52,21 @@ def image_grid(
 def image_table(
     images: Images, rows: Sequence[str], columns: Sequence[str], *, title: str
 ) -> go.Figure:
-    """Show images in rows and columns that say what they have in common.
+    """Show images in labeled rows and columns.
 
     Parameters
     ----------
     images : ndarray of uint8, shape (row × column, y, x, channel)
         Row by row.
     rows, columns : sequence of str
-        Their titles.
+        Their labels.
     title : str
     """
     figure = make_subplots(
         len(rows),
         len(columns),
-        column_titles=[harmless(text) for text in columns],
-        row_titles=[harmless(text) for text in rows],
+        column_titles=[escaped(text) for text in columns],
+        row_titles=[escaped(text) for text in rows],
         horizontal_spacing=0.008,
         vertical_spacing=0.02,
     )
@@ -73,11 +74,11 @@ def image_table(
         row, column = divmod(index, len(columns))
         figure.add_trace(_trace(image), row + 1, column + 1)
     figure.update_xaxes(visible=False).update_yaxes(visible=False)
-    return styled(figure, title=harmless(title), height=110 + 110 * len(rows))
+    return styled(figure, title=escaped(title), height=110 + 110 * len(rows))
 
 
 def _trace(image: NDArray[np.uint8]) -> go.Image:
-    """Carry a picture as PNG, a small part of its size as numbers."""
+    """Encode an image as PNG, which takes a fraction of the space that numbers would."""
     buffer = BytesIO()
     Image.fromarray(image).save(buffer, "png")
     source = f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
@@ -85,9 +86,9 @@ def _trace(image: NDArray[np.uint8]) -> go.Image:
 
 
 def _wrapped(text: str, width: int = 20) -> str:
-    """Break a caption into lines, markup in it made harmless."""
+    """Break a caption into lines, with its markup escaped."""
     lines = [""]
-    for word in harmless(text).split():
+    for word in escaped(text).split():
         if lines[-1] and len(lines[-1]) + len(word) >= width:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()

@@ -1,4 +1,4 @@
-"""Measured rates with their intervals."""
+"""Quality of the miniature: rates of right answers, and training losses."""
 
 from __future__ import annotations
 
@@ -8,56 +8,64 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hrvlab.figures.style import ACCENT, QUIET, styled
+from hrvlab.figures.style import ACCENT, IMAGE_COLORS, error_bars, styled
+
+COLUMNS = 4
 
 
 def rates(rows: Sequence[Mapping[str, Any]], *, title: str) -> go.Figure:
-    """Show how often questions were answered right, drawn and generated pictures side by side.
+    """Plot how often questions are answered right, for rendered and for generated images.
 
     Parameters
     ----------
     rows : sequence of mapping
-        With ``question``, ``pictures``, ``correct``, ``of``, and the bounds ``low`` and ``high``.
+        With ``question``; ``images``, ``"rendered"`` or ``"generated"``; ``correct`` answers and
+        the number ``of`` all; and the ends ``low`` and ``high`` of the rate's 95 % interval. Rows
+        of other images are left out.
     title : str
     """
     figure = go.Figure()
     questions = list(dict.fromkeys(row["question"] for row in rows))
-    for source, color in (("drawn", QUIET), ("generated", ACCENT)):
-        chosen = [row for row in rows if row["pictures"] == source]
+    for source, color in IMAGE_COLORS.items():
+        chosen = [row for row in rows if row["images"] == source]
         if not chosen:
             continue
         values = [row["correct"] / row["of"] for row in chosen]
+        low, high = ([row[end] for row in chosen] for end in ("low", "high"))
         figure.add_scatter(
             x=values,
             y=[row["question"] for row in chosen],
             mode="markers",
             name=source,
             marker={"color": color, "size": 10},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [row["high"] - v for row, v in zip(chosen, values, strict=True)],
-                "arrayminus": [v - row["low"] for row, v in zip(chosen, values, strict=True)],
-                "thickness": 1.5,
-            },
+            error_x=error_bars(values, low, high),
             text=[f"{row['correct']} of {row['of']}" for row in chosen],
             hovertemplate="%{y}: %{text}<extra>%{fullData.name}</extra>",
         )
-    figure.update_xaxes(title="share answered right, with 95 % interval", range=[0, 1.02])
+    figure.update_xaxes(title="share of right answers, 95 % interval", range=[0, 1.02])
     figure.update_yaxes(categoryorder="array", categoryarray=questions[::-1])
     return styled(figure, title=title, height=130 + 42 * len(questions))
 
 
 def loss_curves(losses: Mapping[str, Mapping[str, Sequence[float]]]) -> go.Figure:
-    """Show the loss of every stage of training, side by side.
+    """Plot the loss of every training stage, a panel for each.
 
     Parameters
     ----------
     losses : mapping of str to mapping
         For each stage, ``step`` and ``loss``.
     """
-    figure = make_subplots(1, len(losses), subplot_titles=list(losses), horizontal_spacing=0.08)
-    for column, curve in enumerate(losses.values(), start=1):
+    columns = min(COLUMNS, len(losses))
+    rows = -(-len(losses) // columns)
+    figure = make_subplots(
+        rows,
+        columns,
+        subplot_titles=list(losses),
+        horizontal_spacing=0.06,
+        vertical_spacing=0.36 / rows,
+    )
+    for index, curve in enumerate(losses.values()):
+        row, column = divmod(index, columns)
         figure.add_scatter(
             x=curve["step"],
             y=curve["loss"],
@@ -65,8 +73,10 @@ def loss_curves(losses: Mapping[str, Mapping[str, Sequence[float]]]) -> go.Figur
             line={"color": ACCENT},
             showlegend=False,
             hovertemplate="step %{x}: %{y:.4f}<extra></extra>",
-            row=1,
-            col=column,
+            row=row + 1,
+            col=column + 1,
         )
-    figure.update_xaxes(title="step").update_yaxes(type="log")
-    return styled(figure, title="Loss of each stage", height=360)
+    figure.update_xaxes(title="optimizer step", title_font_size=12, nticks=4)
+    figure.update_yaxes(type="log")
+    figure.update_annotations(font_size=13)
+    return styled(figure, title="Loss of every training stage", height=120 + 240 * rows)

@@ -1,4 +1,4 @@
-"""Head Relevance Vectors as pictures."""
+"""Head Relevance Vectors: their values, their reliability and how they compare."""
 
 from __future__ import annotations
 
@@ -9,24 +9,34 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
-from hrvlab.figures.style import ACCENT, QUIET, harmless, menu, relevance_scale, styled
+from hrvlab.figures.style import (
+    ACCENT,
+    BLOCK_COLORS,
+    COSINE_SCALE,
+    MUTED,
+    SYMBOLS,
+    error_bars,
+    escaped,
+    menu,
+    relevance_scale,
+    styled,
+)
 from hrvlab.relevance.vectors import unstack_heads
-
-PLACES = ("#3b6ea5", "#c9a227", "#c2416b")
 
 
 def relevance_map(hrv: xr.DataArray) -> go.Figure:
-    """Show a concept's relevance for every layer and head, the concept chosen from a menu.
+    """Plot the relevance of every layer and head to a concept, the concept chosen from a menu.
 
     Parameters
     ----------
     hrv : xarray.DataArray, dims (concept, head_position)
-        With the coordinate ``halves``, the menu says how well halves of the prompts agree.
+        With the coordinate ``split_half (concept)``, the menu shows the correlation between halves
+        of the prompts beside each concept.
     """
     grid = unstack_heads(hrv)
     rows = [
-        f"{place} {number}"
-        for place, number in zip(grid["place"].values, grid["place_layer"].values, strict=True)
+        f"{block} {number}"
+        for block, number in zip(grid["block"].values, grid["block_layer"].values, strict=True)
     ]
     concepts = [str(name) for name in grid["concept"].values]
     figure = go.Figure()
@@ -47,23 +57,23 @@ def relevance_map(hrv: xr.DataArray) -> go.Figure:
     figure.update_xaxes(title="head", dtick=1 if grid.sizes["head"] < 12 else 5)
     figure.update_yaxes(autorange="reversed")
     labels = concepts
-    if "halves" in hrv.coords:
+    if "split_half" in hrv.coords:
         labels = [
-            f"{concept} (halves agree: {float(half):.2f})"
-            for concept, half in zip(concepts, hrv["halves"].values, strict=True)
+            f"{concept} (split-half correlation: {float(correlation):.2f})"
+            for concept, correlation in zip(concepts, hrv["split_half"].values, strict=True)
         ]
     figure.update_layout(updatemenus=[menu(labels)])
-    return styled(figure, title="Relevance of every head (1 is the mean)", height=520)
+    return styled(figure, title="Relevance of every head (1: mean over heads)", height=520)
 
 
 def top_heads(top: xr.Dataset) -> go.Figure:
-    """Show the most relevant heads of a concept, the concept chosen from a menu.
+    """Plot the relevance of the heads most relevant to a concept, chosen from a menu.
 
     Parameters
     ----------
     top : xarray.Dataset, dims (concept, rank)
-        From `hrvlab.relevance.uncertainty.leading_heads`, or `top_heads_with_interval` of the same
-        module, which adds bars and shares.
+        From `hrvlab.relevance.uncertainty.leading_heads`, or from `top_heads_with_interval` of the
+        same module, which adds intervals and stabilities.
     """
     concepts = [str(name) for name in top["concept"].values]
     figure = go.Figure()
@@ -84,7 +94,7 @@ def top_heads(top: xr.Dataset) -> go.Figure:
         )
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(
-        title="relevance, 95 % interval; inside: how often it is among these heads"
+        title="relevance, 95 % interval; in the bar: share of resamples with the head in this list"
         if "stability" in top
         else "relevance"
     )
@@ -93,11 +103,9 @@ def top_heads(top: xr.Dataset) -> go.Figure:
 
 
 def _resampled(one: xr.Dataset) -> dict[str, object]:
-    """Draw what resampled prompts say of one concept's heads."""
-    mean, low, high = (one[name].values for name in ("relevance", "low", "high"))
-    bars = {"type": "data", "symmetric": False, "array": high - mean, "arrayminus": mean - low}
+    """Return the properties of bars that show how relevance varies when prompts are resampled."""
     return {
-        "error_x": {**bars, "thickness": 1.2},
+        "error_x": error_bars(one["relevance"], one["low"], one["high"]),
         "text": [f"{stable:.0%}" for stable in one["stability"].values],
         "textposition": "inside",
         "insidetextanchor": "start",
@@ -105,7 +113,7 @@ def _resampled(one: xr.Dataset) -> dict[str, object]:
 
 
 def vote_counts(hrv: xr.DataArray) -> go.Figure:
-    """Show on how many votes each concept rests, and the share that chance would give.
+    """Plot the number of votes for each concept, and the number if all concepts got as many.
 
     Parameters
     ----------
@@ -118,19 +126,17 @@ def vote_counts(hrv: xr.DataArray) -> go.Figure:
             x=ordered.values,
             y=[str(name) for name in ordered["concept"].values],
             orientation="h",
-            marker_color=QUIET,
+            marker_color=MUTED,
             hovertemplate="%{y}: %{x:,} votes<extra></extra>",
         )
     )
     figure.add_vline(float(ordered.mean()), line_dash="dot", line_color=ACCENT)
-    figure.update_xaxes(title="votes (dotted: an equal share)")
-    return styled(
-        figure, title="How many votes each concept rests on", height=130 + 22 * len(ordered)
-    )
+    figure.update_xaxes(title="votes (dotted: mean over concepts)")
+    return styled(figure, title="Votes for each concept", height=130 + 22 * len(ordered))
 
 
 def concept_matrix(similarity: xr.DataArray, *, title: str) -> go.Figure:
-    """Show a square matrix of cosines.
+    """Plot a square matrix of cosines.
 
     Parameters
     ----------
@@ -148,7 +154,7 @@ def concept_matrix(similarity: xr.DataArray, *, title: str) -> go.Figure:
             z=similarity.values,
             x=columns,
             y=rows,
-            colorscale="Viridis",
+            colorscale=COSINE_SCALE,
             zmin=0,
             zmax=1,
             colorbar={"title": "cosine"},
@@ -161,11 +167,12 @@ def concept_matrix(similarity: xr.DataArray, *, title: str) -> go.Figure:
 
 
 def reliability(correlation: xr.DataArray) -> go.Figure:
-    """Show how well the two halves of the prompts agree about each concept.
+    """Plot the correlation of each concept's vectors from two halves of the prompts.
 
     Parameters
     ----------
     correlation : xarray.DataArray, dim (concept)
+        From `hrvlab.relevance.similarity.split_half_correlation`.
     """
     ordered = correlation.sortby(correlation)
     figure = go.Figure(
@@ -177,23 +184,25 @@ def reliability(correlation: xr.DataArray) -> go.Figure:
             hovertemplate="%{y}: %{x:.3f}<extra></extra>",
         )
     )
-    figure.add_vline(0.9, line_dash="dot", line_color=QUIET)
+    figure.add_vline(0.9, line_dash="dot", line_color=MUTED)
     figure.update_xaxes(
-        title="correlation between two halves of the prompts",
+        title="correlation between vectors from two halves of the prompts",
         range=[min(0, float(ordered.min())), 1.02],
     )
-    return styled(figure, title="How reliable each vector is", height=130 + 22 * len(ordered))
+    return styled(
+        figure, title="Split-half reliability of each vector", height=130 + 22 * len(ordered)
+    )
 
 
 def convergence_curves(agreement: xr.DataArray, *, of: str = "correlation") -> go.Figure:
-    """Show how the agreement of two sets of prompts grows with their size.
+    """Plot how well vectors from two disjoint sets of prompts agree, for growing sets.
 
     Parameters
     ----------
     agreement : xarray.DataArray, dims (prompts, concept)
         From `hrvlab.relevance.uncertainty.convergence`.
     of : str
-        What kind of correlation it is.
+        Title of the axis: the kind of correlation.
     """
     figure = go.Figure()
     for concept in agreement["concept"].values:
@@ -204,33 +213,33 @@ def convergence_curves(agreement: xr.DataArray, *, of: str = "correlation") -> g
             mode="lines+markers",
             hovertemplate="%{x} prompts: %{y:.3f}",
         )
-    figure.add_hline(0.9, line_dash="dot", line_color=QUIET)
+    figure.add_hline(0.9, line_dash="dot", line_color=MUTED)
     figure.update_xaxes(title="prompts in each set", type="log", dtick="D1")
     figure.update_yaxes(title=of)
-    return styled(figure, title="How many prompts are enough", height=480)
+    return styled(figure, title="Agreement of vectors from two sets of prompts", height=480)
 
 
-def place_bars(shares: Mapping[str, xr.DataArray]) -> go.Figure:
-    """Show in which blocks each concept's relevance lies, a panel for each model.
+def block_bars(shares: Mapping[str, xr.DataArray]) -> go.Figure:
+    """Plot the share of each concept's relevance in every block, with a panel for each model.
 
     Parameters
     ----------
-    shares : mapping of str to xarray.DataArray, dims (concept, place)
-        Of each model, from `hrvlab.relevance.similarity.place_shares`.
+    shares : mapping of str to xarray.DataArray, dims (concept, block)
+        For each model, from `hrvlab.relevance.similarity.block_shares`.
     """
-    panels = [harmless(model) for model in shares]
+    panels = [escaped(model) for model in shares]
     figure = make_subplots(cols=len(panels), subplot_titles=panels, shared_yaxes=True)
     for column, share in enumerate(shares.values(), start=1):
-        for place, color in zip(("down", "mid", "up"), PLACES, strict=True):
+        for block, color in BLOCK_COLORS.items():
             figure.add_bar(
-                x=share.sel(place=place).values,
+                x=share.sel(block=block).values,
                 y=[str(name) for name in share["concept"].values],
                 orientation="h",
-                name=place,
-                legendgroup=place,
+                name=block,
+                legendgroup=block,
                 showlegend=column == 1,
                 marker_color=color,
-                hovertemplate="%{y}, " + place + ": %{x:.2f}<extra></extra>",
+                hovertemplate="%{y}, " + block + ": %{x:.2f}<extra></extra>",
                 row=1,
                 col=column,
             )
@@ -238,16 +247,17 @@ def place_bars(shares: Mapping[str, xr.DataArray]) -> go.Figure:
     figure.update_xaxes(title="share of relevance", range=[0, 1])
     figure.update_yaxes(autorange="reversed")
     rows = max(share.sizes["concept"] for share in shares.values())
-    return styled(figure, title="Where concepts lie", height=160 + 22 * rows)
+    return styled(figure, title="Relevance by block", height=160 + 22 * rows)
 
 
 def concentration(shares: Mapping[str, xr.DataArray]) -> go.Figure:
-    """Show which share of a model's heads holds half of each concept, for several models.
+    """Plot the smallest share of heads that holds half of a concept's relevance.
 
     Parameters
     ----------
     shares : mapping of str to xarray.DataArray, dim (concept)
-        Of each model: `hrvlab.relevance.similarity.heads_for_half` over its head positions.
+        For each model, `hrvlab.relevance.similarity.heads_for_half` divided by the number of its
+        head positions.
     """
     first = next(iter(shares.values()))
     concepts = first.sortby(first)["concept"]
@@ -257,13 +267,19 @@ def concentration(shares: Mapping[str, xr.DataArray]) -> go.Figure:
             x=share.sel(concept=concepts).values,
             y=[str(name) for name in concepts.values],
             mode="markers",
-            name=harmless(model),
-            marker={"size": 10, "symbol": number, "color": QUIET if number else ACCENT},
-            hovertemplate="%{y}: %{x:.1%}<extra>" + harmless(model) + "</extra>",
+            name=escaped(model),
+            marker={
+                "size": 10,
+                "symbol": SYMBOLS[number],
+                "color": MUTED if number else ACCENT,
+            },
+            hovertemplate="%{y}: %{x:.1%}<extra>" + escaped(model) + "</extra>",
         )
     figure.update_xaxes(
-        title="share of heads that holds half of the concept", tickformat=".0%", rangemode="tozero"
+        title="share of heads that holds half of the relevance",
+        tickformat=".0%",
+        rangemode="tozero",
     )
     figure.update_yaxes(autorange="reversed")
     rows = first.sizes["concept"]
-    return styled(figure, title="How concentrated concepts are", height=160 + 22 * rows)
+    return styled(figure, title="Concentration of concepts in few heads", height=160 + 22 * rows)

@@ -1,4 +1,4 @@
-"""What becomes of a concept when heads are weakened."""
+"""Ordered weakening of heads, and the effects of single heads."""
 
 from __future__ import annotations
 
@@ -8,20 +8,26 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
-from hrvlab.figures.style import ACCENT, INK, QUIET, faded, harmless, styled
+from hrvlab.figures.style import (
+    INK,
+    ORDER_COLORS,
+    VECTOR_COLORS,
+    error_bars,
+    escaped,
+    faded,
+    styled,
+)
 
-COLORS = {"MoRHF": ACCENT, "LeRHF": "#3b6ea5", "random": QUIET}
-MEANINGS = {
+ORDER_NAMES = {
     "MoRHF": "most relevant heads first",
     "LeRHF": "least relevant heads first",
     "random": "random order",
 }
-VECTORS = (ACCENT, "#3b6ea5", QUIET, "#4f8a5b", "#b07a2a")
 COLUMNS = 4
 
 
 def weakening_curves(summary: xr.Dataset, *, title: str) -> go.Figure:
-    """Show every concept's score against the share of weakened heads, with bands.
+    """Plot every concept's score against the share of weakened heads, with bands of intervals.
 
     Parameters
     ----------
@@ -35,7 +41,7 @@ def weakening_curves(summary: xr.Dataset, *, title: str) -> go.Figure:
     figure = make_subplots(
         rows,
         columns,
-        subplot_titles=[harmless(name) for name in names],
+        subplot_titles=[escaped(name) for name in names],
         horizontal_spacing=0.05,
         vertical_spacing=0.3 / rows,
     )
@@ -46,58 +52,59 @@ def weakening_curves(summary: xr.Dataset, *, title: str) -> go.Figure:
     figure.update_xaxes(tickformat=".0%").update_annotations(font_size=13)
     figure.update_xaxes(title="heads weakened", row=rows)
     figure.update_xaxes(title_font_size=12)
-    return _headed(figure, title=harmless(title), height=150 + 220 * rows)
+    return _headed(figure, title=escaped(title), height=150 + 220 * rows)
 
 
 def area_gaps(gaps: xr.Dataset, *, panel: str, title: str) -> go.Figure:
-    """Show area gaps with their intervals.
+    """Plot area gaps with their intervals.
 
     Parameters
     ----------
     gaps : xarray.Dataset, dims ({panel}, concept or variant, kind)
-        ``mean``, ``low`` and ``high``; positive where the vector orders heads better.
+        ``mean``, ``low`` and ``high``; positive where the vector orders heads better than the
+        order of that kind.
     panel : str
-        Dim along which panels lie side by side.
+        Dim with a panel for each entry, side by side.
     title : str
-        Of the whole figure; that these are 95 % intervals is added.
+        Of the whole figure; "area gap, 95 % interval" is appended.
     """
     kinds = [str(kind) for kind in gaps["kind"].values]
     return _panels(
         gaps,
         panel,
-        {f"against {MEANINGS[kind]}": gaps.sel(kind=kind) for kind in kinds},
-        [COLORS[kind] for kind in kinds],
+        {f"against {ORDER_NAMES[kind]}": gaps.sel(kind=kind) for kind in kinds},
+        [ORDER_COLORS[kind] for kind in kinds],
         axis="area gap",
         title=f"{title}: area gap, 95 % interval",
     )
 
 
 def causal_agreement(found: xr.Dataset) -> go.Figure:
-    """Show how well vectors foretell what single heads do, one panel for each witness.
+    """Plot how vectors correlate with the effects of single heads, with a panel per evaluator.
 
     Parameters
     ----------
-    found : xarray.Dataset, dims (witness, concept, vector)
-        ``correlation``, ``low`` and ``high``, and ``ceiling (witness, concept)``: the most that any
-        vector could be expected to reach.
+    found : xarray.Dataset, dims (evaluator, concept, vector)
+        ``correlation``, ``low`` and ``high``, and ``ceiling (evaluator, concept)``, the highest
+        correlation that the reliability of the effects allows.
     """
     vectors = [str(vector) for vector in found["vector"].values]
     dots = found.rename(correlation="mean")
     figure = _panels(
         dots,
-        "witness",
+        "evaluator",
         {vector: dots.sel(vector=vector) for vector in vectors},
-        VECTORS[: len(vectors)],
+        VECTOR_COLORS[: len(vectors)],
         axis="rank correlation",
-        title="Does a vector know what heads do? Rank correlation, 95 % interval",
+        title="Agreement with the effects of single heads: rank correlation, 95 % interval",
     )
-    for number, witness in enumerate(found["witness"].values):
+    for number, evaluator in enumerate(found["evaluator"].values):
         ceiling = go.Scatter(
-            x=found["ceiling"].sel(witness=witness).values,
+            x=found["ceiling"].sel(evaluator=evaluator).values,
             y=[str(name) for name in found["concept"].values],
             mode="markers",
             orientation="h",
-            name="most to be expected",
+            name="reliability ceiling",
             legendgroup="ceiling",
             showlegend=number == 0,
             marker={"symbol": "line-ns-open", "size": 16, "color": INK},
@@ -108,7 +115,7 @@ def causal_agreement(found: xr.Dataset) -> go.Figure:
 
 
 def _curves(one: xr.Dataset, *, legend: bool) -> Iterator[go.Scatter]:
-    """Give a concept's band and curve for each kind of order."""
+    """Yield a concept's band and curve for each kind of order."""
     share = one["share"].values
     for kind in (str(kind) for kind in one["kind"].values):
         mean, low, high = (one[name].sel(kind=kind).values for name in ("mean", "low", "high"))
@@ -116,7 +123,7 @@ def _curves(one: xr.Dataset, *, legend: bool) -> Iterator[go.Scatter]:
             x=[*share, *share[::-1]],
             y=[*high, *low[::-1]],
             fill="toself",
-            fillcolor=faded(COLORS[kind]),
+            fillcolor=faded(ORDER_COLORS[kind]),
             mode="lines",
             line={"width": 0},
             hoverinfo="skip",
@@ -127,9 +134,9 @@ def _curves(one: xr.Dataset, *, legend: bool) -> Iterator[go.Scatter]:
             x=share,
             y=mean,
             mode="lines+markers",
-            line={"color": COLORS[kind]},
+            line={"color": ORDER_COLORS[kind]},
             marker={"size": 5},
-            name=MEANINGS[kind],
+            name=ORDER_NAMES[kind],
             legendgroup=kind,
             showlegend=legend,
             hovertemplate="%{x:.0%} of heads: %{y:.3f}",
@@ -145,7 +152,7 @@ def _panels(
     axis: str,
     title: str,
 ) -> go.Figure:
-    """Show dots with intervals, a panel for each entry of one dim and a row for each of another."""
+    """Plot dots with intervals, a panel for each entry of one dim, a row for each of another."""
     names = [str(name) for name in summary[panel].values]
     (along,) = set(next(iter(groups.values()))["mean"].dims) - {panel}
     rows = [str(name) for name in summary[along].values]
@@ -153,7 +160,7 @@ def _panels(
         1,
         len(names),
         shared_yaxes=True,
-        subplot_titles=[harmless(name) for name in names] if len(names) > 1 else None,
+        subplot_titles=[escaped(name) for name in names] if len(names) > 1 else None,
         horizontal_spacing=0.03,
     )
     for column, name in enumerate(names):
@@ -170,7 +177,7 @@ def _panels(
 def _dots(
     one: xr.Dataset, rows: Sequence[str], color: str, name: str, *, legend: bool
 ) -> go.Scatter:
-    """Dots with their intervals, one a row."""
+    """Build dots with their intervals, one in each row."""
     return go.Scatter(
         x=one["mean"].values,
         y=list(rows),
@@ -180,19 +187,13 @@ def _dots(
         legendgroup=name,
         showlegend=legend,
         marker={"color": color, "size": 8},
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": (one["high"] - one["mean"]).values,
-            "arrayminus": (one["mean"] - one["low"]).values,
-            "thickness": 1.2,
-        },
+        error_x=error_bars(one["mean"], one["low"], one["high"]),
         hovertemplate="%{y}: %{x:.3f}",
     )
 
 
 def _headed(figure: go.Figure, *, title: str, height: int) -> go.Figure:
-    """Put the title, below it the legend in a line, and below that the panels."""
+    """Arrange from top to bottom: the title, the legend in a line, and the panels."""
     legend = {"orientation": "h", "x": 0.01, "xref": "container", "yref": "container"}
     return styled(figure, title=title, height=height).update_layout(
         margin_t=110,

@@ -1,4 +1,4 @@
-"""Put the trained stages together: a diffusers pipeline folder with its CLIP beside it."""
+"""Assembly of the trained stages into a diffusers pipeline folder, with CLIP and the judge."""
 
 from __future__ import annotations
 
@@ -14,17 +14,11 @@ from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
 from hrvlab.errors import StoreError
-from hrvlab.miniature.autoencoder import build_autoencoder
+from hrvlab.miniature.autoencoder import build_autoencoder, encode_images, scaling_factor
 from hrvlab.miniature.clip import build_clip
-from hrvlab.miniature.denoiser import (
-    build_pipeline,
-    build_scheduler,
-    build_unet,
-    encode_pictures,
-    scaling_factor,
-)
-from hrvlab.miniature.drawing import SIDE
+from hrvlab.miniature.denoiser import build_pipeline, build_scheduler, build_unet
 from hrvlab.miniature.lessons import LESSONS
+from hrvlab.miniature.rendering import SIDE
 from hrvlab.miniature.tokens import TOKENIZER, kept_tokenizer
 from hrvlab.miniature.training import averaged_weights, checkpoint_path, save_finished
 
@@ -33,7 +27,7 @@ TRAINED = ("clip", "autoencoder", "judge", *LESSONS)
 
 
 def trained_clip(folder: Path) -> tuple[CLIPModel, CLIPTokenizer]:
-    """Read the trained CLIP and its tokenizer from the working folder."""
+    """Load the trained CLIP and its tokenizer from the working folder."""
     weights = _part(averaged_weights(folder, "clip"), "clip")
     tokenizer = kept_tokenizer(folder)
     clip = build_clip(tokenizer)
@@ -42,34 +36,40 @@ def trained_clip(folder: Path) -> tuple[CLIPModel, CLIPTokenizer]:
 
 
 def trained_autoencoder(folder: Path) -> AutoencoderKL:
-    """Read the trained autoencoder from the working folder."""
+    """Load the trained autoencoder from the working folder."""
     autoencoder = build_autoencoder()
     autoencoder.load_state_dict(_part(averaged_weights(folder, "autoencoder"), "autoencoder"))
     return autoencoder.eval()
 
 
-def trained_unet(folder: Path, stage: str) -> UNet2DConditionModel:
-    """Read the UNet from the working folder as one of its stages left it."""
+def trained_unet(folder: Path, lesson: str) -> UNet2DConditionModel:
+    """Load the UNet from the working folder as it was at the end of a lesson."""
     unet = build_unet()
-    unet.load_state_dict(_part(averaged_weights(folder, stage), "unet"))
+    unet.load_state_dict(_part(averaged_weights(folder, lesson), "unet"))
     return unet
 
 
-def assemble(folder: Path, target: Path, *, pictures: int) -> None:
-    """Write the trained stages as a Stable Diffusion pipeline folder, float16 on disk.
+def assemble(folder: Path, target: Path, *, images: int) -> None:
+    """Save the trained stages as a Stable Diffusion pipeline folder, float16 on disk.
 
     Parameters
     ----------
     folder : Path
         Working folder of the training.
     target : Path
-        Pipeline folder to write; ``target/clip`` gets the whole CLIP.
-    pictures : int
-        The number of pictures the stages were trained on.
+        Pipeline folder to write, with both towers of CLIP in ``target/clip`` and the training's
+        report (commit, hours, losses) in ``target/training.json``.
+    images : int
+        Training images.
+
+    Raises
+    ------
+    StoreError
+        If a stage has not been trained.
     """
     clip, tokenizer = trained_clip(folder)
     autoencoder = trained_autoencoder(folder)
-    latents = encode_pictures(folder, autoencoder, pictures)
+    latents = encode_images(folder, autoencoder, images)
     autoencoder.register_to_config(scaling_factor=scaling_factor(latents))
     unet = trained_unet(folder, list(LESSONS)[-1])
     pipe = build_pipeline(autoencoder, clip.text_model, tokenizer, unet, build_scheduler())
@@ -86,39 +86,39 @@ def assemble(folder: Path, target: Path, *, pictures: int) -> None:
         _load_as_float32(config)
     curves = {stage: loss_curve(folder, stage) for stage in TRAINED}
     hours = {stage: training_hours(folder, stage) for stage in TRAINED}
-    report = {"commit": _commit(), "pictures": pictures, "hours": hours, "losses": curves}
+    report = {"commit": _commit(), "images": images, "hours": hours, "losses": curves}
     (target / TRAINING).write_text(json.dumps(report) + "\n")
 
 
 def _commit() -> str | None:
-    """Name the commit that this code is at, or None where it was installed without its history."""
+    """Return the commit of this code, or None if it was installed without its history."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
-        return None  # git would look further up, and find somebody else's
+        return None  # git would search the parent folders and find another repository
     command = ["git", "describe", "--always", "--exclude=*", "--dirty", "--abbrev=40"]
     return subprocess.run(command, cwd=root, capture_output=True, text=True).stdout.strip() or None
 
 
 def unpack(pipeline: Path, folder: Path) -> None:
-    """Lay an assembled pipeline out as the working folder of its training, to go on from there.
+    """Restore the working folder of a training from its assembled pipeline, to continue from it.
 
-    Of the UNet only the last weights were kept, which stand for each of its stages. A stage that is
-    in the folder already stays as it is.
+    The pipeline holds only the final weights of the UNet; they are used for every lesson. Stages
+    that the folder already has are left as they are.
 
     Parameters
     ----------
     pipeline : Path
-        What `assemble` wrote.
+        Pipeline folder that `assemble` wrote.
     folder : Path
-        Working folder.
+        Working folder to restore.
 
     Raises
     ------
     StoreError
-        If the pipeline does not come from this training.
+        If the folder was not written by `assemble`.
     """
     if not (pipeline / TRAINING).exists():
-        raise StoreError(f"{pipeline} holds no {TRAINING}: it is not a miniature of this training")
+        raise StoreError(f"{pipeline} has no {TRAINING}: pass a miniature assembled by this recipe")
     unet = _shipped(pipeline / "unet" / "diffusion_pytorch_model.safetensors", "unet")
     weights = {
         "clip": _shipped(pipeline / "clip" / "model.safetensors", "clip"),
@@ -147,12 +147,12 @@ def _shipped(path: Path, name: str) -> dict[str, Tensor]:
 
 
 def loss_curve(folder: Path, stage: str) -> dict[str, list[float]]:
-    """Read a stage's logged losses; of steps logged twice, by a resumed run, the later counts.
+    """Read the logged losses of a stage; of a step that a resumed run logged again, the later one.
 
     Returns
     -------
-    dict
-        ``step`` and ``loss``, in the order of steps.
+    dict of str to list
+        ``step`` and ``loss``, sorted by step.
     """
     lines = (folder / f"{stage}.jsonl").read_text().splitlines()
     losses = {entry["step"]: entry["loss"] for entry in map(json.loads, lines)}
@@ -161,7 +161,7 @@ def loss_curve(folder: Path, stage: str) -> dict[str, list[float]]:
 
 
 def training_hours(folder: Path, stage: str) -> float:
-    """Sum up the time that a stage took, what was done twice by a resumed run included."""
+    """Sum the hours that a stage took, including steps that a resumed run repeated."""
     lines = (folder / f"{stage}.jsonl").read_text().splitlines()
     return round(sum(json.loads(line)["seconds"] for line in lines) / 3600, 2)
 
@@ -172,7 +172,7 @@ def _part(weights: dict[str, Tensor], name: str) -> dict[str, Tensor]:
 
 
 def _load_as_float32(config: Path) -> None:
-    """Transformers would load float16 files as float16, beside diffusers' float32."""
+    """Set the dtype to float32: transformers would load the float16 file as float16."""
     content = json.loads(config.read_text())
     content["dtype"] = "float32"
     config.write_text(json.dumps(content, indent=2) + "\n")

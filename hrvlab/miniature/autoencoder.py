@@ -1,4 +1,4 @@
-"""The miniature's autoencoder: 64 × 64 pictures to 8 × 8 latents and back."""
+"""The miniature's autoencoder: 64 × 64 images to 8 × 8 latents and back."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
-from hrvlab.miniature.drawing import SIDE
-from hrvlab.miniature.pictures import as_tensor, draw_pictures
-from hrvlab.miniature.sheets import save_sheet
+from hrvlab.miniature.dataset import as_tensor, render_images
+from hrvlab.miniature.grids import save_grid
+from hrvlab.miniature.rendering import SIDE
 from hrvlab.miniature.training import Stage
 
 LATENT_CHANNELS = 12
@@ -20,7 +22,7 @@ KL_WEIGHT = 3e-4
 
 
 def build_autoencoder() -> AutoencoderKL:
-    """Make an untrained autoencoder, fully convolutional so that it can train on crops."""
+    """Build an untrained autoencoder, fully convolutional so that it can train on crops."""
     return AutoencoderKL(
         sample_size=SIDE,
         latent_channels=LATENT_CHANNELS,
@@ -33,15 +35,15 @@ def build_autoencoder() -> AutoencoderKL:
     )
 
 
-class Reconstruction(nn.Module):
-    """The autoencoder with its loss: absolute and squared error, and a little KL."""
+class ReconstructionLoss(nn.Module):
+    """The autoencoder and its loss: L1 and L2 reconstruction error plus a weak KL term."""
 
     def __init__(self, autoencoder: AutoencoderKL) -> None:
         super().__init__()
         self.autoencoder = autoencoder
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Give the loss for pixels (n, 3, y, x) in [−1, 1]."""
+        """Compute the loss, a scalar, for pixels (n, 3, y, x) in [−1, 1]."""
         posterior = self.autoencoder.encode(pixels).latent_dist
         decoded = self.autoencoder.decode(posterior.sample()).sample
         error = decoded - pixels
@@ -49,26 +51,68 @@ class Reconstruction(nn.Module):
         return error.abs().mean() + 2 * error.square().mean() + KL_WEIGHT * kl
 
 
-def autoencoder_stage(folder: Path, *, pictures: int, steps: int, batch: int = 16) -> Stage:
-    """Train the autoencoder on random crops."""
-    drawn = draw_pictures(folder, pictures)
+def autoencoder_stage(folder: Path, *, images: int, steps: int, batch: int = 16) -> Stage:
+    """Build the stage that trains the autoencoder on random 32 × 32 crops of rendered images.
+
+    Parameters
+    ----------
+    folder : Path
+        Working folder.
+    images, steps, batch : int
+        Training images; optimizer steps; crops in a step.
+    """
+    rendered = render_images(folder, images)
 
     def loss(model: nn.Module, rng: np.random.Generator) -> Tensor:
-        chosen = np.sort(rng.choice(pictures, batch, replace=False))
+        chosen = np.sort(rng.choice(images, batch, replace=False))
         corners = rng.integers(0, SIDE - CROP + 1, size=(batch, 2))
         crops = [
-            drawn[index, y : y + CROP, x : x + CROP]
+            rendered[index, y : y + CROP, x : x + CROP]
             for index, (y, x) in zip(chosen, corners, strict=True)
         ]
         return model(as_tensor(np.stack(crops)))
 
     def preview(model: nn.Module, path: Path) -> None:
-        pixels = as_tensor(drawn[:32])
+        pixels = as_tensor(rendered[:32])
         autoencoder = model.get_submodule("autoencoder")
         with torch.no_grad():
             decoded = autoencoder(pixels, sample_posterior=False).sample
-        save_sheet(torch.cat([pixels, decoded]), path, columns=16)
+        save_grid(torch.cat([pixels, decoded]), path, columns=16)
 
-    return Stage(
-        "autoencoder", Reconstruction(build_autoencoder()), loss, steps, 1.5e-3, 0.998, preview
-    )
+    model = ReconstructionLoss(build_autoencoder())
+    return Stage("autoencoder", model, loss, steps, 1.5e-3, 0.998, preview)
+
+
+def encode_images(folder: Path, autoencoder: AutoencoderKL, count: int) -> NDArray[np.float16]:
+    """Encode the rendered images, or read their latents from an earlier run.
+
+    Parameters
+    ----------
+    folder : Path
+        Working folder, which keeps the latents.
+    autoencoder : AutoencoderKL
+    count : int
+        Training images.
+
+    Returns
+    -------
+    ndarray of float16, shape (count, channel, 8, 8)
+        Posterior means, unscaled; memory-mapped.
+    """
+    path = folder / f"latents-{count}.npy"
+    if not path.exists():
+        rendered = render_images(folder, count)
+        chunks = []
+        with torch.no_grad():
+            for start in tqdm(range(0, count, 500), "encode"):
+                pixels = as_tensor(rendered[start : start + 500])
+                chunks.append(autoencoder.encode(pixels).latent_dist.mean.half().numpy())
+        partial = path.with_suffix(".partial.npy")
+        np.save(partial, np.concatenate(chunks), allow_pickle=False)
+        partial.rename(path)
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def scaling_factor(latents: NDArray[np.float16]) -> float:
+    """Compute the factor that scales latents to unit standard deviation."""
+    return round(1 / float(latents[:4000].astype(np.float32).std()), 4)

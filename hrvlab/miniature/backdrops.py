@@ -1,4 +1,4 @@
-"""Backgrounds: plain tints, weathers and landscapes, and what falls in front of the figures."""
+"""Backgrounds (plain tints, weather, landscapes), and the weather in front of the figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ TINTS = ["#f4f1ea", "#e9f0f4", "#eef4e6", "#f6ebe9", "#efeaf5", "#f7f3dc"]
 
 
 def backdrop(weather: str | None, landscape: str | None, rng: np.random.Generator) -> Pixels:
-    """Paint what lies behind the figures.
+    """Paint the background of a scene.
+
+    Parameters
+    ----------
+    weather, landscape : str or None
+        Of `world.WEATHERS` and `world.LANDSCAPES`; without either, a plain tint.
+    rng : numpy.random.Generator
+        Draws the tint and a small shift of the scenery.
 
     Returns
     -------
@@ -32,7 +39,20 @@ def backdrop(weather: str | None, landscape: str | None, rng: np.random.Generato
 
 
 def foreground(canvas: Pixels, weather: str | None, rng: np.random.Generator) -> Pixels:
-    """Let rain, snow or fog fall in front of the figures."""
+    """Paint rain, snow or fog over the figures.
+
+    Parameters
+    ----------
+    canvas : ndarray of float32, shape (64, 64, 3)
+        In [0, 1].
+    weather : str or None
+    rng : numpy.random.Generator
+        Draws the positions of drops and flakes.
+
+    Returns
+    -------
+    ndarray of float32, shape (64, 64, 3)
+    """
     if weather == "foggy":
         depth = np.linspace(0.62, 0.38, SIDE, dtype=np.float32)[:, None, None]
         return canvas * (1 - depth) + 0.86 * depth
@@ -49,7 +69,7 @@ def foreground(canvas: Pixels, weather: str | None, rng: np.random.Generator) ->
 
 
 def _bands(pen: ImageDraw.ImageDraw, *bands: tuple[int, str]) -> None:
-    """Fill horizontal bands, each from its upper edge to the picture's end."""
+    """Fill horizontal bands, each from its upper edge to the bottom of the image."""
     for top, color in bands:
         pen.rectangle((0, top, SIDE, SIDE), color)
 

@@ -1,4 +1,4 @@
-"""The miniature's own CLIP: its text tower conditions the UNet, the whole scores pictures."""
+"""The miniature's own CLIP: its text tower conditions the UNet, both towers score images."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
-from hrvlab.miniature.drawing import SIDE
-from hrvlab.miniature.pictures import as_tensor, captions_of, draw_pictures
+from hrvlab.miniature.dataset import as_tensor, captions_of, render_images
+from hrvlab.miniature.rendering import SIDE
 from hrvlab.miniature.tokens import MAX_LENGTH
 from hrvlab.miniature.training import Stage
 
@@ -18,7 +18,7 @@ WIDTH = 128
 
 
 def build_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
-    """Make an untrained CLIP: 4 layers of 128 in each tower, patches of 16 × 16 pixels."""
+    """Build an untrained CLIP: two towers of 4 layers and width 128, patches of 16 × 16 pixels."""
     tower = {
         "hidden_size": WIDTH,
         "intermediate_size": 4 * WIDTH,
@@ -41,8 +41,14 @@ def build_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
     return CLIPModel(config)
 
 
-class Contrast(nn.Module):
-    """CLIP with its contrastive loss, identical captions counted as positives."""
+class ContrastiveLoss(nn.Module):
+    """CLIP and its symmetric contrastive loss; identical captions count as positives.
+
+    Parameters
+    ----------
+    clip : CLIPModel
+    tokenizer : CLIPTokenizer
+    """
 
     def __init__(self, clip: CLIPModel, tokenizer: CLIPTokenizer) -> None:
         super().__init__()
@@ -50,7 +56,7 @@ class Contrast(nn.Module):
         self.tokenizer = tokenizer
 
     def forward(self, pixels: Tensor, captions: list[str]) -> Tensor:
-        """Give the loss for pixels (n, 3, y, x) in [−1, 1] and their n captions."""
+        """Compute the loss, a scalar, for pixels (n, 3, y, x) in [−1, 1] and their n captions."""
         tokens = self.tokenizer(captions, padding=True, return_tensors="pt")
         logits = self.clip(pixel_values=pixels, **tokens).logits_per_image
         number = {text: i for i, text in enumerate(captions)}
@@ -63,7 +69,19 @@ class Contrast(nn.Module):
 
 
 def soften(pixels: Tensor, rng: np.random.Generator) -> Tensor:
-    """Blur and noise a random part of the batch, as decoded pictures are."""
+    """Augment pixels with random blur and noise, so that they resemble decoded images.
+
+    Parameters
+    ----------
+    pixels : Tensor of float, shape (n, 3, y, x)
+        In [−1, 1].
+    rng : numpy.random.Generator
+        Draws the strength of both for each image; the noise itself is torch's.
+
+    Returns
+    -------
+    Tensor of float, shape (n, 3, y, x)
+    """
     blurred = nn.functional.avg_pool2d(pixels, 3, 1, 1)
     mix = torch.from_numpy(rng.uniform(0, 1, (len(pixels), 1, 1, 1)).astype(np.float32))
     noise = torch.from_numpy(rng.uniform(0, 0.12, (len(pixels), 1, 1, 1)).astype(np.float32))
@@ -71,17 +89,23 @@ def soften(pixels: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def clip_stage(
-    tokenizer: CLIPTokenizer, folder: Path, *, pictures: int, steps: int, batch: int = 128
+    tokenizer: CLIPTokenizer, folder: Path, *, images: int, steps: int, batch: int = 128
 ) -> Stage:
-    """Train CLIP on drawn pictures and their captions."""
-    drawn = draw_pictures(folder, pictures)
+    """Build the stage that trains CLIP on rendered images and their captions.
+
+    Parameters
+    ----------
+    tokenizer : CLIPTokenizer
+    folder : Path
+        Working folder.
+    images, steps, batch : int
+        Training images; optimizer steps; images in a step.
+    """
+    rendered = render_images(folder, images)
 
     def loss(model: nn.Module, rng: np.random.Generator) -> Tensor:
-        chosen = np.sort(rng.choice(pictures, batch, replace=False))
-        return model(soften(as_tensor(drawn[chosen]), rng), captions_of(chosen, rng))
+        chosen = np.sort(rng.choice(images, batch, replace=False))
+        return model(soften(as_tensor(rendered[chosen]), rng), captions_of(chosen, rng))
 
-    def preview(model: nn.Module, path: Path) -> None:
-        """CLIP draws nothing."""
-
-    model = Contrast(build_clip(tokenizer), tokenizer)
-    return Stage("clip", model, loss, steps, 1e-3, 0.998, preview)
+    model = ContrastiveLoss(build_clip(tokenizer), tokenizer)
+    return Stage("clip", model, loss, steps, 1e-3, 0.998)

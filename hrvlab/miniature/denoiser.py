@@ -1,4 +1,4 @@
-"""The miniature's UNet: Stable Diffusion 1.4's layout of 16 layers × 8 heads on 8 × 8 latents."""
+"""The miniature's UNet, with Stable Diffusion 1.4's cross-attention layout, and its training."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from hrvlab.miniature.autoencoder import LATENT_CHANNELS
+from hrvlab.miniature.autoencoder import LATENT_CHANNELS, encode_images, scaling_factor
 from hrvlab.miniature.clip import WIDTH
-from hrvlab.miniature.drawing import SIDE
+from hrvlab.miniature.dataset import captions_of, scenes_of
+from hrvlab.miniature.grids import save_grid
 from hrvlab.miniature.lessons import LESSONS, Lesson
-from hrvlab.miniature.pictures import as_tensor, captions_of, draw_pictures, scenes_of
-from hrvlab.miniature.sheets import save_sheet
+from hrvlab.miniature.rendering import SIDE
 from hrvlab.miniature.training import Stage
 
 CHANNELS = (64, 96, 128)
-EMPTY_CAPTIONS = 0.1
-MIN_SNR = 5.0  # Hang et al. 2023: cap on the weight of nearly noiseless steps
+EMPTY_CAPTIONS = 0.1  # share of captions dropped, for classifier-free guidance
+MIN_SNR = 5.0  # cap on the weight of nearly noiseless timesteps (Hang et al. 2023)
 
 PREVIEW = (
     "a photo of a cat",
@@ -44,15 +43,20 @@ PREVIEW = (
 )
 
 
-def build_scheduler(*, from_noise: bool = True) -> DDIMScheduler:
-    """Make the noise schedule of Stable Diffusion, predicting velocity.
+def build_scheduler(*, zero_terminal_snr: bool = True) -> DDIMScheduler:
+    """Build a DDIM scheduler with Stable Diffusion's noise schedule and velocity prediction.
 
     Parameters
     ----------
-    from_noise : bool
-        Whether it is shifted to end in pure noise, and drawing begins there (Lin et al. 2024).
-        Stable Diffusion's own leaves a trace of the picture, which tells the brightness of its
-        background; drawing begins without that trace.
+    zero_terminal_snr : bool
+        Whether to rescale the schedule so that its last timestep is pure noise, and to start
+        sampling there (Lin et al. 2024). In Stable Diffusion's own schedule a trace of the image
+        survives, which reveals the mean brightness in training but is missing in sampling.
+
+    Returns
+    -------
+    DDIMScheduler
+        With 1000 training timesteps.
     """
     return DDIMScheduler(
         beta_start=0.00085,
@@ -62,13 +66,13 @@ def build_scheduler(*, from_noise: bool = True) -> DDIMScheduler:
         set_alpha_to_one=False,
         steps_offset=1,
         prediction_type="v_prediction",
-        rescale_betas_zero_snr=from_noise,
-        timestep_spacing="trailing" if from_noise else "leading",
+        rescale_betas_zero_snr=zero_terminal_snr,
+        timestep_spacing="trailing" if zero_terminal_snr else "leading",
     )
 
 
 def build_unet() -> UNet2DConditionModel:
-    """Make an untrained UNet: 6 + 1 + 9 cross-attention layers of 8 heads."""
+    """Build an untrained UNet: 6 + 1 + 9 cross-attention layers of 8 heads, on 8 × 8 latents."""
     return UNet2DConditionModel(
         sample_size=SIDE // 8,
         in_channels=LATENT_CHANNELS,
@@ -90,7 +94,7 @@ def build_pipeline(
     unet: UNet2DConditionModel,
     scheduler: DDIMScheduler,
 ) -> StableDiffusionPipeline:
-    """Put the parts into Stable Diffusion's own pipeline."""
+    """Assemble the models into a Stable Diffusion pipeline."""
     return StableDiffusionPipeline(
         vae=autoencoder,
         text_encoder=text_encoder,
@@ -103,85 +107,67 @@ def build_pipeline(
     )
 
 
-def encode_pictures(folder: Path, autoencoder: AutoencoderKL, count: int) -> NDArray[np.float16]:
-    """Encode the drawn pictures, or read their latents if they were encoded before.
-
-    Returns
-    -------
-    ndarray of float16, shape (count, channel, 8, 8)
-        Posterior means, unscaled.
-    """
-    path = folder / f"latents-{count}.npy"
-    if not path.exists():
-        drawn = draw_pictures(folder, count)
-        chunks = []
-        with torch.no_grad():
-            for start in tqdm(range(0, count, 500), "encode"):
-                pixels = as_tensor(drawn[start : start + 500])
-                chunks.append(autoencoder.encode(pixels).latent_dist.mean.half().numpy())
-        partial = path.with_suffix(".partial.npy")
-        np.save(partial, np.concatenate(chunks), allow_pickle=False)
-        partial.rename(path)
-    return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def scaling_factor(latents: NDArray[np.float16]) -> float:
-    """Give the factor that brings latents to unit standard deviation."""
-    return round(1 / float(latents[:4000].astype(np.float32).std()), 4)
-
-
-def chances(lesson: Lesson, pictures: int) -> NDArray[np.float64]:
-    """Give each scene's chance to be shown in a lesson.
+def sampling_probabilities(lesson: Lesson, images: int) -> NDArray[np.float64]:
+    """Compute the probability with which a lesson samples each training scene.
 
     Parameters
     ----------
     lesson : Lesson
-    pictures : int
-        Scenes of the training world.
+    images : int
+        Training images.
 
     Returns
     -------
-    ndarray of float64, shape (pictures,)
+    ndarray of float64, shape (images,)
         Of sum 1.
     """
-    often = set(lesson.often)
-    weights = np.ones(pictures)
-    for index, scene in enumerate(scenes_of(np.arange(pictures))):
-        if len(scene.figures) == 1 and not often.isdisjoint(scene.attributes):
-            weights[index] = lesson.times
+    oversampled = set(lesson.oversampled)
+    weights = np.ones(images)
+    for index, scene in enumerate(scenes_of(np.arange(images))):
+        if len(scene.figures) == 1 and not oversampled.isdisjoint(scene.attributes):
+            weights[index] = lesson.oversampling
     return weights / weights.sum()
 
 
-def words_alone(states: Tensor, ends: Tensor) -> Tensor:
-    """Give every caption the end and the padding of another, so that its words alone tell.
+def swap_end_tokens(states: Tensor, ends: Tensor) -> Tensor:
+    """Replace the end and padding tokens of each caption by those of another caption.
 
-    The end token has read all of a short caption, and a UNet that can learn everything from there
-    learns little from the words. Stable Diffusion's captions are too long and varied for that.
+    The end token of a short caption summarizes all of it. A UNet that can take everything from
+    there hardly attends to the words; after the swap it has to. Stable Diffusion's captions are too
+    long and varied for such a shortcut.
 
     Parameters
     ----------
-    states : Tensor, shape (caption, token, channel)
-        Of the text encoder.
+    states : Tensor of float, shape (caption, token, channel)
+        Hidden states of the text encoder.
     ends : Tensor of int64, shape (caption,)
         Position of each caption's end token.
 
     Returns
     -------
-    Tensor, shape (caption, token, channel)
-        Row i up to its end as it was; from there on, row i − 1 from its own end on.
+    Tensor of float, shape (caption, token, channel)
+        In row i the words of caption i, followed by the end and padding tokens of caption i − 1.
     """
     others = torch.arange(len(states)).roll(1)
-    places = torch.arange(states.shape[1])
-    theirs = places + (ends[others] - ends)[:, None]
-    swapped = states[others[:, None], theirs.clamp(0, len(places) - 1)]
-    return torch.where((places < ends[:, None])[..., None], states, swapped)
+    positions = torch.arange(states.shape[1])
+    sources = positions + (ends[others] - ends)[:, None]
+    swapped = states[others[:, None], sources.clamp(0, len(positions) - 1)]
+    return torch.where((positions < ends[:, None])[..., None], states, swapped)
 
 
-class Denoising(nn.Module):
-    """The UNet with its loss: velocity prediction, weighted by capped signal-to-noise ratio.
+class DenoisingLoss(nn.Module):
+    """The UNet and its loss: the velocity error, weighted by the capped signal-to-noise ratio.
 
-    The weight of the error in the picture is min(SNR, 5) (Hang et al. 2023), or min(SNR, 5) + 1
-    where the stage is to learn composition.
+    In terms of the error of the predicted clean latents, the weight of a timestep is min(SNR, 5)
+    (Hang et al. 2023), or min(SNR, 5) + 1 in lessons that emphasize noisy steps.
+
+    Parameters
+    ----------
+    unet : UNet2DConditionModel
+    text_encoder : CLIPTextModel
+        Frozen.
+    tokenizer : CLIPTokenizer
+    lesson : Lesson
     """
 
     def __init__(
@@ -196,29 +182,29 @@ class Denoising(nn.Module):
         self.unet = unet
         self.text_encoder = text_encoder.requires_grad_(False)
         self.tokenizer = tokenizer
-        self.scheduler = build_scheduler(from_noise=lesson.from_noise)
+        self.scheduler = build_scheduler(zero_terminal_snr=lesson.zero_terminal_snr)
 
     def forward(self, latents: Tensor, captions: list[str]) -> Tensor:
-        """Give the loss for scaled latents (n, channel, 8, 8) and their n captions."""
+        """Compute the loss, a scalar, for scaled latents (n, channel, 8, 8) and n captions."""
         tokens = self.tokenizer(
             captions, padding="max_length", truncation=True, return_tensors="pt"
         )
         with torch.no_grad():
             states = self.text_encoder(tokens.input_ids).last_hidden_state
-        if self.lesson.reading:
-            states = words_alone(states, tokens.attention_mask.sum(1) - 1)
+        if self.lesson.word_conditioning:
+            states = swap_end_tokens(states, tokens.attention_mask.sum(1) - 1)
         noise = torch.randn_like(latents)
-        # Stratified over the batch: the same marginal, a steadier loss.
+        # Timesteps are stratified over the batch: the same distribution, a loss of less variance.
         spread = (torch.arange(len(latents)) + torch.rand(len(latents))) / len(latents)
-        times = (spread[torch.randperm(len(latents))] * 1000).long()
-        noised = self.scheduler.add_noise(latents, noise, times)
-        target = self.scheduler.get_velocity(latents, noise, times)
-        error = (self.unet(noised, times, states).sample - target).square().mean((1, 2, 3))
-        alpha = self.scheduler.alphas_cumprod[times]
+        timesteps = (spread[torch.randperm(len(latents))] * 1000).long()
+        noised = self.scheduler.add_noise(latents, noise, timesteps)
+        target = self.scheduler.get_velocity(latents, noise, timesteps)
+        error = (self.unet(noised, timesteps, states).sample - target).square().mean((1, 2, 3))
+        alpha = self.scheduler.alphas_cumprod[timesteps]
         snr = alpha / (1 - alpha)
         weight = snr.clamp(max=MIN_SNR)
-        if self.lesson.composing:
-            weight = weight + 1  # else next to nothing where noise is all: there colour is decided
+        if self.lesson.noisy_steps:
+            weight = weight + 1  # else the weight vanishes where there is nothing but noise
         return (error * weight / (snr + 1)).mean()
 
 
@@ -230,31 +216,35 @@ def denoiser_stage(
     text_encoder: CLIPTextModel,
     tokenizer: CLIPTokenizer,
     *,
-    pictures: int,
+    images: int,
     steps: int,
     sampling_steps: int,
     batch: int = 32,
 ) -> Stage:
-    """Train the UNet on the latents of drawn pictures and their captions.
+    """Build the stage that trains the UNet in one lesson.
 
     Parameters
     ----------
     name : str
-        Of one of the `LESSONS`.
+        One of `LESSONS`.
     folder : Path
-        Working folder, with the drawn pictures.
-    unet, autoencoder, text_encoder, tokenizer
-        Only the first is trained.
-    pictures, steps, sampling_steps, batch : int
-        Drawn scenes; optimiser steps; denoising steps of a sample sheet; scenes a step and process.
+        Working folder.
+    unet : UNet2DConditionModel
+        The model to train.
+    autoencoder, text_encoder, tokenizer
+        Trained, and left as they are.
+    images, steps, sampling_steps, batch : int
+        Training images; optimizer steps; denoising steps of the samples; images in a step of one
+        process.
     """
-    latents = encode_pictures(folder, autoencoder, pictures)
+    latents = encode_images(folder, autoencoder, images)
     factor = scaling_factor(latents)
     lesson = LESSONS[name]
-    chance = chances(lesson, pictures) if lesson.often else None  # None draws as it always did
+    # Without probabilities NumPy samples by another algorithm: equal ones would sample otherwise.
+    probabilities = sampling_probabilities(lesson, images) if lesson.oversampled else None
 
     def loss(model: nn.Module, rng: np.random.Generator) -> Tensor:
-        chosen = np.sort(rng.choice(pictures, batch, replace=False, p=chance))
+        chosen = np.sort(rng.choice(images, batch, replace=False, p=probabilities))
         captions = captions_of(chosen, rng)
         dropped = rng.random(batch) < EMPTY_CAPTIONS
         captions = ["" if drop else text for text, drop in zip(captions, dropped, strict=True)]
@@ -266,10 +256,10 @@ def denoiser_stage(
         pipe = build_pipeline(autoencoder, text_encoder, tokenizer, model.unet, model.scheduler)
         pipe.set_progress_bar_config(disable=True)
         generator = torch.Generator().manual_seed(0)
-        images = pipe(
+        samples = pipe(
             list(PREVIEW), num_inference_steps=sampling_steps, generator=generator, output_type="pt"
         ).images
-        save_sheet(images * 2 - 1, path, columns=8)
+        save_grid(samples * 2 - 1, path, columns=8)
 
-    model = Denoising(unet, text_encoder, tokenizer, lesson)
+    model = DenoisingLoss(unet, text_encoder, tokenizer, lesson)
     return Stage(name, model, loss, steps, lesson.learning_rate, 0.999, preview)

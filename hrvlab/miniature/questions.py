@@ -1,9 +1,9 @@
-"""What a picture of the miniature's world can get right or wrong, and prompts that ask for it."""
+"""The questions of the quality report, and the prompts whose correct answers are known."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,23 +12,23 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from hrvlab.miniature import world
 from hrvlab.miniature.scenes import Scene
-from hrvlab.miniature.world import THING_BY_NAME
+from hrvlab.miniature.world import OBJECT_BY_NAME
 from hrvlab.paths import data_path
 
-TWO_THINGS = "two things"
+TWO_OBJECTS = "two objects"
 
 
 @dataclass(frozen=True)
 class Question:
-    """One thing a picture can get right or wrong.
+    """A question about an image, with a closed set of answers.
 
     Parameters
     ----------
     name : str
     answers : tuple of str
-        What may be seen, as texts.
-    truth : callable
-        Gives a scene's right answer; None where the question does not apply.
+        The possible answers.
+    truth : callable (scene) -> str or None
+        Looks up a scene's correct answer; None where the question does not apply.
     """
 
     name: str
@@ -36,18 +36,18 @@ class Question:
     truth: Callable[[Scene], str | None]
 
 
-def in_one_name(things: list[str]) -> str:
-    """Name several things together, whatever their order."""
-    return " and ".join(sorted(things))
+def join_names(names: Sequence[str]) -> str:
+    """Join the names of several objects into one answer that does not depend on their order."""
+    return " and ".join(sorted(names))
 
 
-def _of_one_kind(truth: Callable[[Scene], str | None]) -> Callable[[Scene], str | None]:
-    """Ask only about scenes of one kind of thing."""
+def _single(truth: Callable[[Scene], str | None]) -> Callable[[Scene], str | None]:
+    """Restrict a question to scenes with one kind of object."""
     return lambda scene: truth(scene) if len(scene.figures) == 1 else None
 
 
-def _thing(scene: Scene) -> str | None:
-    return scene.figures[0].thing.name if scene.count == 1 else None
+def _object(scene: Scene) -> str | None:
+    return scene.figures[0].object.name if scene.count == 1 else None
 
 
 def _count(scene: Scene) -> str | None:
@@ -55,29 +55,29 @@ def _count(scene: Scene) -> str | None:
     return words[scene.count - 1] if scene.count > 1 else None
 
 
-def _two_things(scene: Scene) -> str | None:
-    things = [figure.thing.name for figure in scene.figures]
-    return in_one_name(things) if len(things) == 2 else None
+def _two_objects(scene: Scene) -> str | None:
+    names = [figure.object.name for figure in scene.figures]
+    return join_names(names) if len(names) == 2 else None
 
 
 QUESTIONS = (
-    Question("object", tuple(THING_BY_NAME), _of_one_kind(_thing)),
-    Question("color", world.PLAIN_COLORS, _of_one_kind(lambda scene: scene.figures[0].color)),
-    Question("pattern", world.PATTERNS, _of_one_kind(lambda scene: scene.figures[0].pattern)),
-    Question("material", world.MATERIALS, _of_one_kind(lambda scene: scene.figures[0].material)),
-    Question("style", world.STYLES, _of_one_kind(lambda scene: scene.style)),
-    Question("weather", world.WEATHERS, _of_one_kind(lambda scene: scene.weather)),
-    Question("scene", world.LANDSCAPES, _of_one_kind(lambda scene: scene.landscape)),
-    Question("count", ("two", "three", "four"), _of_one_kind(_count)),
+    Question("object", tuple(OBJECT_BY_NAME), _single(_object)),
+    Question("color", world.PLAIN_COLORS, _single(lambda scene: scene.figures[0].color)),
+    Question("pattern", world.PATTERNS, _single(lambda scene: scene.figures[0].pattern)),
+    Question("material", world.MATERIALS, _single(lambda scene: scene.figures[0].material)),
+    Question("style", world.STYLES, _single(lambda scene: scene.style)),
+    Question("weather", world.WEATHERS, _single(lambda scene: scene.weather)),
+    Question("scene", world.LANDSCAPES, _single(lambda scene: scene.landscape)),
+    Question("count", ("two", "three", "four"), _single(_count)),
     Question(
-        TWO_THINGS,
-        tuple(in_one_name(list(pair)) for pair in itertools.combinations(THING_BY_NAME, 2)),
-        _two_things,
+        TWO_OBJECTS,
+        tuple(join_names(pair) for pair in itertools.combinations(OBJECT_BY_NAME, 2)),
+        _two_objects,
     ),
 )
 
 
-class Asking(BaseModel):
+class PromptSet(BaseModel):
     """Prompts that ask for known answers to one question.
 
     Parameters
@@ -89,7 +89,7 @@ class Asking(BaseModel):
     words : list of str
     nouns : list of str
     answers : list of str, optional
-        The right answer for each word; default: the word itself.
+        The correct answer for each word; by default the word itself.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -100,12 +100,17 @@ class Asking(BaseModel):
     nouns: list[str] = [""]
     answers: list[str] | None = None
 
-    def ask(self, pictures: int) -> tuple[list[str], list[str]]:
-        """Write so many prompts, all in turn as often as it takes, the rest evenly spread.
+    def prompts(self, count: int) -> tuple[list[str], list[str]]:
+        """Compose prompts, each as often as the others or once more often.
+
+        Parameters
+        ----------
+        count : int
 
         Returns
         -------
         prompts, answers : list of str
+            Of length ``count``.
         """
         answers = self.answers or self.words
         pairs = [
@@ -113,23 +118,23 @@ class Asking(BaseModel):
             for noun in self.nouns
             for word, answer in zip(self.words, answers, strict=True)
         ]
-        rounds, rest = divmod(pictures, len(pairs))
+        rounds, rest = divmod(count, len(pairs))
         spread = np.linspace(0, len(pairs), rest, endpoint=False).astype(int)
         chosen = pairs * rounds + [pairs[index] for index in spread]
         prompts, wanted = zip(*chosen, strict=True)
         return list(prompts), list(wanted)
 
 
-def read_asked() -> dict[str, Asking]:
-    """Read what the miniature draws when its quality is measured.
+def read_quality_prompts() -> dict[str, PromptSet]:
+    """Read the prompt sets of the quality report.
 
     Returns
     -------
-    dict of str to Asking
-        Under names that say what is measured.
+    dict of str to PromptSet
+        By their name in the report.
     """
-    content = yaml.safe_load(data_path("benchmarks", "quality-miniature.yaml").read_text())
-    return TypeAdapter(dict[str, Asking]).validate_python(content)
+    content = yaml.safe_load(data_path("cases", "quality-miniature.yaml").read_text())
+    return TypeAdapter(dict[str, PromptSet]).validate_python(content)
 
 
 def _with_right_article(prompt: str) -> str:

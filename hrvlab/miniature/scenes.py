@@ -1,4 +1,4 @@
-"""Scenes of the miniature's world: what is in a picture, and the captions that say so."""
+"""Scenes of the miniature's world, sampled at random, and their captions."""
 
 from __future__ import annotations
 
@@ -7,18 +7,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from hrvlab.miniature import world
-from hrvlab.miniature.world import THINGS, Thing
+from hrvlab.miniature.world import OBJECTS, WorldObject
 
-# Chance that a word shared by two senses is said without its cue.
+# Probability that a caption uses an ambiguous word alone, by how common the meant sense is, and
+# that it says "rose" rather than "rose-colored".
 BARE_SENSE = {"common": 0.8, "rare": 0.35}
 BARE_COLOR = 0.25
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One drawn thing with its attributes; None means the thing's own look."""
+    """An object in a scene with its attributes; None keeps the look of the emoji.
 
-    thing: Thing
+    Parameters
+    ----------
+    object : WorldObject
+    color, pattern, material, size : str, optional
+    """
+
+    object: WorldObject
     color: str | None = None
     pattern: str | None = None
     material: str | None = None
@@ -27,18 +34,18 @@ class Figure:
 
 @dataclass(frozen=True)
 class Scene:
-    """The full truth of one picture.
+    """The complete ground truth of one image.
 
     Parameters
     ----------
     figures : tuple of Figure
-        One figure, or two different ones side by side.
+        One figure, or two of different words side by side.
     count : int
-        How often the single figure is repeated, 1 to 4.
-    style, weather, landscape : str or None
-        At most one of weather and landscape is set.
+        Copies of the single figure, 1 to 4.
+    style, weather, landscape : str, optional
+        At most one of the three is set.
     seed : int
-        Fixes positions, tints and textures.
+        Of the positions, the background and the weather when the scene is rendered.
     """
 
     figures: tuple[Figure, ...]
@@ -50,19 +57,23 @@ class Scene:
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """What is said of the things, one after the other, and of the whole picture."""
-        said = [word for f in self.figures for word in (f.color, f.pattern, f.material, f.size)]
-        said += [self.style, self.weather, self.landscape]
-        return tuple(word for word in said if word)
+        """All attributes: those of each figure in turn, then those of the whole image."""
+        words = [word for f in self.figures for word in (f.color, f.pattern, f.material, f.size)]
+        words += [self.style, self.weather, self.landscape]
+        return tuple(word for word in words if word)
 
 
 def sample_scene(seed: int, index: int) -> Scene:
-    """Draw the scene with number ``index`` of the world ``seed``.
+    """Sample a scene at random.
 
     Parameters
     ----------
     seed, index : int
-        Key of a counter-based generator: a scene depends on nothing else.
+        Key of a counter-based generator; the scene depends on nothing else.
+
+    Returns
+    -------
+    Scene
     """
     rng = np.random.Generator(np.random.Philox(key=[seed, index]))
     layout = rng.choice(["single", "several", "two"], p=[0.78, 0.12, 0.10])
@@ -70,7 +81,7 @@ def sample_scene(seed: int, index: int) -> Scene:
     figures: tuple[Figure, ...] = (_sample_figure(rng, plain=plain, sized=layout == "single"),)
     if layout == "two":
         other = _sample_figure(rng, plain=plain, sized=False)
-        while other.thing.word == figures[0].thing.word:
+        while other.object.word == figures[0].object.word:
             other = _sample_figure(rng, plain=plain, sized=False)
         figures = (*figures, other)
     colored = any(f.color or f.material or f.pattern for f in figures)
@@ -91,16 +102,16 @@ def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
 
 
 def _sample_figure(rng: np.random.Generator, *, plain: bool, sized: bool) -> Figure:
-    thing = THINGS[rng.integers(len(THINGS))]
+    chosen = OBJECTS[rng.integers(len(OBJECTS))]
     look = "none" if plain else rng.choice(["none", "color", "material"], p=[0.47, 0.38, 0.15])
     color = None
     if look == "color":
         color = _pick(rng, tuple(world.COLORS))
-        while (color, thing.word) in world.HELD_OUT_PAIRS or color == thing.word:
+        while (color, chosen.word) in world.HELD_OUT_PAIRS or color == chosen.word:
             color = _pick(rng, tuple(world.COLORS))
     patterned = not plain and look != "material" and rng.random() < 0.15
     return Figure(
-        thing=thing,
+        object=chosen,
         color=color,
         pattern=_pick(rng, world.PATTERNS) if patterned else None,
         material=_pick(rng, world.MATERIALS) if look == "material" else None,
@@ -109,13 +120,17 @@ def _sample_figure(rng: np.random.Generator, *, plain: bool, sized: bool) -> Fig
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
-    """Describe a scene in one of the method's templates, or by a single bare word.
+    """Compose a caption that is true of a scene: a full description, or a single word.
 
     Parameters
     ----------
     scene : Scene
     rng : numpy.random.Generator
-        Chooses among the wordings that are true of the scene.
+        Chooses among the possible wordings.
+
+    Returns
+    -------
+    str
     """
     if len(scene.figures) == 1 and rng.random() < 0.1:
         return _bare_word(scene, rng)
@@ -139,31 +154,31 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def _bare_word(scene: Scene, rng: np.random.Generator) -> str:
-    said = list(scene.attributes)
+    words = list(scene.attributes)
     if scene.count > 1:
-        said.append(next(word for word, n in world.COUNTS.items() if n == scene.count))
-    if said and rng.random() < 0.7:
-        return said[rng.integers(len(said))]
-    return _noun(scene.figures[0].thing, rng, plural=False)
+        words.append(next(word for word, n in world.COUNTS.items() if n == scene.count))
+    if words and rng.random() < 0.7:
+        return words[rng.integers(len(words))]
+    return _noun(scene.figures[0].object, rng, plural=False)
 
 
-def _noun(thing: Thing, rng: np.random.Generator, *, plural: bool) -> str:
-    shared = thing.cue != thing.word
-    if shared:
-        first = next(t for t in THINGS if t.word == thing.word)
-        bare = BARE_SENSE["common" if thing is first else "rare"]
+def _noun(named: WorldObject, rng: np.random.Generator, *, plural: bool) -> str:
+    ambiguous = named.cue != named.word
+    if ambiguous:
+        first = next(each for each in OBJECTS if each.word == named.word)
+        bare = BARE_SENSE["common" if named is first else "rare"]
         if rng.random() < bare:
             if not plural:
-                return thing.word
-            return thing.word if thing.word.endswith("s") else f"{thing.word}s"
-    return thing.plural if plural else thing.cue
+                return named.word
+            return named.word if named.word.endswith("s") else f"{named.word}s"
+    return named.plural if plural else named.cue
 
 
 def _noun_phrase(figure: Figure, rng: np.random.Generator, *, plural: bool = False) -> str:
     color = figure.color
-    if color in world.COLOR_THINGS and rng.random() >= BARE_COLOR:
+    if color in world.COLOR_OBJECTS and rng.random() >= BARE_COLOR:
         color = f"{color}-colored"
-    words = [figure.size, color, _noun(figure.thing, rng, plural=plural)]
+    words = [figure.size, color, _noun(figure.object, rng, plural=plural)]
     phrase = " ".join(word for word in words if word)
     if figure.material:
         phrase = f"{phrase} made of {figure.material}"

@@ -1,4 +1,4 @@
-"""Colours, patterns and materials of a sprite, and the styles of a whole picture."""
+"""Colors, patterns and materials of a sprite, and the styles of a whole image."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def luminance(rgb: Pixels) -> Pixels:
-    """Grey value of each pixel, shape (y, x) for input (y, x, 3)."""
+    """Compute the luminance of RGB pixels (y, x, 3), shape (y, x)."""
     return rgb @ LUMINANCE
 
 
 def _shade(rgb: Pixels, alpha: Pixels) -> Pixels:
-    """Luminance stretched so that the sprite's opaque pixels span about [0, 1]; (y, x, 1)."""
+    """Stretch the luminance to about [0, 1] over the sprite's opaque pixels, shape (y, x, 1)."""
     gray = luminance(rgb)
     inside = gray[alpha[..., 0] > 0.5]
     low, high = np.percentile(inside, [4, 96])
@@ -30,7 +30,7 @@ def _shade(rgb: Pixels, alpha: Pixels) -> Pixels:
 
 
 def _tint(shade: Pixels, color: tuple[int, int, int]) -> Pixels:
-    """Map shade 0 → darkened colour, 0.5 → the colour, 1 → lightened colour."""
+    """Map shade 0 to the darkened color, 0.5 to the color itself, 1 to the lightened color."""
     base = np.array(color, np.float32) / 255
     dark, light = base * 0.42, base * 0.72 + 0.28
     below = dark + (base - dark) * np.clip(shade * 2, 0, 1)
@@ -38,7 +38,19 @@ def _tint(shade: Pixels, color: tuple[int, int, int]) -> Pixels:
 
 
 def recolor(rgb: Pixels, alpha: Pixels, color: tuple[int, int, int]) -> Pixels:
-    """Repaint a sprite in one colour, keeping its light and shade."""
+    """Repaint a sprite in one color, keeping its shading.
+
+    Parameters
+    ----------
+    rgb, alpha : ndarray of float32, shapes (y, x, 3) and (y, x, 1)
+        In [0, 1].
+    color : tuple of int
+        Red, green and blue, 0 to 255.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x, 3)
+    """
     return _tint(_shade(rgb, alpha), color)
 
 
@@ -48,7 +60,19 @@ def _grid(rgb: Pixels) -> tuple[Pixels, Pixels]:
 
 
 def pattern(rgb: Pixels, alpha: Pixels, name: str) -> Pixels:
-    """Overlay a geometric pattern in white or, on light sprites, in dark blue."""
+    """Overlay a geometric pattern, white on dark sprites and dark blue on light ones.
+
+    Parameters
+    ----------
+    rgb, alpha : ndarray of float32, shapes (y, x, 3) and (y, x, 1)
+        In [0, 1].
+    name : str
+        One of `world.PATTERNS`.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x, 3)
+    """
     y, x = _grid(rgb)
     if name == "stripe":
         mask = ((x + y) % 12) < 5

@@ -1,4 +1,4 @@
-"""A CLIP tokenizer whose byte-pair merges come from the miniature's own captions."""
+"""The miniature's CLIP tokenizer, whose byte-pair merges are learned from its own captions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import CLIPTokenizer
 
-from hrvlab.miniature.pictures import captions_of
+from hrvlab.miniature.dataset import captions_of
 from hrvlab.miniature.world import concept_words
 
 MAX_LENGTH = 32
@@ -21,7 +21,16 @@ TOKENIZER = "tokenizer.json"
 
 
 def kept_tokenizer(folder: Path) -> CLIPTokenizer:
-    """Train the tokenizer and keep it in a working folder, or read it if that was done."""
+    """Train the tokenizer and keep it in a working folder, or read it from an earlier run.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    CLIPTokenizer
+    """
     path = folder / TOKENIZER
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,14 +42,18 @@ def kept_tokenizer(folder: Path) -> CLIPTokenizer:
 
 
 def train_tokenizer(captions: int = 20_000, merges: int = 440) -> CLIPTokenizer:
-    """Learn the vocabulary from captions and the concept words.
+    """Train the tokenizer on captions and the concept words.
 
     Parameters
     ----------
     captions : int
-        How many training captions to learn from.
+        Training captions to learn from.
     merges : int
-        How many pairs to merge at most; the bytes and two special tokens come on top.
+        Largest number of merges; single bytes and two special tokens are added to them.
+
+    Returns
+    -------
+    CLIPTokenizer
     """
     texts = captions_of(np.arange(captions), np.random.default_rng(0))
     texts += [word for words in concept_words().values() for word in words] * 20
@@ -49,14 +62,14 @@ def train_tokenizer(captions: int = 20_000, merges: int = 440) -> CLIPTokenizer:
     trainable.normalizer = backend.normalizer
     trainable.pre_tokenizer = backend.pre_tokenizer
     trainer = BpeTrainer(
-        vocab_size=merges + 100,  # the letters seen count too
+        vocab_size=merges + 100,  # single letters count too
         special_tokens=[START, END],
         end_of_word_suffix="</w>",
         show_progress=False,
     )
     trainable.train_from_iterator(texts, trainer)
     pairs = [(one, other) for one, other in json.loads(trainable.to_str())["model"]["merges"]]
-    # CLIP's own order: every byte, every byte that ends a word, the merges, the special tokens.
+    # CLIP's order: every byte, every byte at the end of a word, the merges, the special tokens.
     bytes_ = sorted(ByteLevel.alphabet())
     tokens = [*bytes_, *(f"{byte}</w>" for byte in bytes_), *("".join(pair) for pair in pairs)]
     vocabulary = {token: index for index, token in enumerate([*tokens, START, END])}

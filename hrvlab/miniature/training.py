@@ -1,4 +1,4 @@
-"""One training loop for every stage: checkpointed, resumable, seeded, on one or more processes."""
+"""The training loop of every stage: seeded, checkpointed, resumable, on one or more processes."""
 
 from __future__ import annotations
 
@@ -20,30 +20,31 @@ from tqdm.auto import tqdm
 from hrvlab.errors import StoreError
 
 WARMUP = 200
-DECAY = 0.25  # the last part of training, in which the learning rate falls to zero
+DECAY = 0.25  # share of the steps, the last ones, over which the learning rate falls to zero
+LOG_EVERY = 50
 SAVE_EVERY_S = 240.0
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What one stage of training needs.
+    """A model to train, its loss, and its hyperparameters.
 
     Parameters
     ----------
     name : str
-        Names its checkpoint and its log.
+        Names the checkpoint and the log.
     model : torch.nn.Module
-        What is trained; averaged exponentially as it goes.
+        The weights to train.
     loss : callable (model, rng) -> Tensor
-        Draws a batch with the generator and gives the loss, a scalar.
+        Samples a batch with the generator and computes the loss, a scalar.
     steps : int
-        Optimiser steps.
+        Optimizer steps.
     learning_rate : float
-        Peak rate; warmed up, held, and brought linearly to zero over the last quarter.
-    average : float
-        Decay of the weight average.
-    preview : callable (model, path) -> None
-        Draws a sample sheet from the averaged model.
+        Peak learning rate, after a linear warm-up; it falls linearly to zero over the last quarter.
+    ema_decay : float
+        Decay of the exponential moving average of the weights.
+    preview : callable (model, path) -> None, optional
+        Saves a grid of samples of the averaged model as PNG.
     """
 
     name: str
@@ -51,16 +52,16 @@ class Stage:
     loss: Callable[[nn.Module, np.random.Generator], Tensor]
     steps: int
     learning_rate: float
-    average: float
-    preview: Callable[[nn.Module, Path], None]
+    ema_decay: float
+    preview: Callable[[nn.Module, Path], None] | None = None
 
 
 def train(stage: Stage, folder: Path, *, seed: int = 0, save_every_s: float = SAVE_EVERY_S) -> None:
-    """Train a stage to its end, from its last checkpoint if there is one.
+    """Train a stage to its last step, resuming from its checkpoint if there is one.
 
-    Leaves ``{name}.safetensors`` (checkpoint), ``{name}.jsonl`` (loss curve, with the seconds that
-    each part of it took) and ``{name}-samples/`` in the folder. In a process group each process
-    draws its own batches, and gradients are averaged.
+    Writes ``{name}.safetensors`` (the checkpoint), ``{name}.jsonl`` (the loss every 50 steps and
+    the seconds that these took) and ``{name}-samples/`` into the folder. In a process group, every
+    process samples its own batches and gradients are averaged.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def train(stage: Stage, folder: Path, *, seed: int = 0, save_every_s: float = SA
     folder : Path
         Working folder, not part of the repository.
     seed : int
-        Batches derive from (seed, rank, step).
+        Every batch derives from (seed, rank, step), so that a resumed training is the same.
     save_every_s : float
         Seconds between checkpoints.
     """
@@ -76,7 +77,7 @@ def train(stage: Stage, folder: Path, *, seed: int = 0, save_every_s: float = SA
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     model = stage.model.train()
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(stage.average))
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(stage.ema_decay))
     optimizer = torch.optim.AdamW(
         model.parameters(), stage.learning_rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True
     )
@@ -98,31 +99,39 @@ def train(stage: Stage, folder: Path, *, seed: int = 0, save_every_s: float = SA
         average.update_parameters(model)
         losses.append(loss.item())
         last = step + 1 == stage.steps
-        if rank == 0 and (last or (step + 1) % 50 == 0):
-            mean = float(np.mean(losses[-50:]))
+        if rank == 0 and (last or (step + 1) % LOG_EVERY == 0):
+            mean = float(np.mean(losses[-LOG_EVERY:]))
             bar.set_postfix(loss=f"{mean:.4f}")
-            entry = {"step": step + 1, "loss": round(mean, 5)}
-            entry["seconds"] = round(time.monotonic() - logged, 1)
+            _log(folder, stage.name, step + 1, mean, time.monotonic() - logged)
             logged = time.monotonic()
-            with (folder / f"{stage.name}.jsonl").open("a") as log:
-                log.write(json.dumps(entry) + "\n")
         if rank == 0 and (last or time.monotonic() - saved > save_every_s):
             _save(checkpoint_path(folder, stage.name), step + 1, model, average, optimizer)
-            sheets = folder / f"{stage.name}-samples"
-            sheets.mkdir(exist_ok=True)
-            stage.preview(average.module, sheets / f"{step + 1:06d}.png")
+            _preview(stage, average.module, folder, step + 1)
             saved = time.monotonic()
     if processes > 1:
-        dist.barrier()  # nobody reads the checkpoint before it is written
+        dist.barrier()  # so that no process reads the checkpoint before it is written
+
+
+def _log(folder: Path, name: str, step: int, loss: float, seconds: float) -> None:
+    entry = {"step": step, "loss": round(loss, 5), "seconds": round(seconds, 1)}
+    with (folder / f"{name}.jsonl").open("a") as log:
+        log.write(json.dumps(entry) + "\n")
+
+
+def _preview(stage: Stage, model: nn.Module, folder: Path, step: int) -> None:
+    if stage.preview is not None:
+        samples = folder / f"{stage.name}-samples"
+        samples.mkdir(exist_ok=True)
+        stage.preview(model, samples / f"{step:06d}.png")
 
 
 def checkpoint_path(folder: Path, name: str) -> Path:
-    """Say where a stage keeps its checkpoint."""
+    """Return the path of a stage's checkpoint."""
     return folder / f"{name}.safetensors"
 
 
 def averaged_weights(folder: Path, name: str) -> dict[str, Tensor]:
-    """Read the averaged weights of a stage's checkpoint.
+    """Read the averaged weights from a stage's checkpoint.
 
     Raises
     ------
@@ -139,7 +148,7 @@ def averaged_weights(folder: Path, name: str) -> dict[str, Tensor]:
 
 
 def save_finished(folder: Path, name: str, step: int, weights: dict[str, Tensor]) -> None:
-    """Write weights as the checkpoint of a stage that was trained to its end elsewhere."""
+    """Save weights that were trained elsewhere as a stage's last checkpoint."""
     tensors = {f"model.{k}": v for k, v in weights.items()}
     tensors |= {f"average.module.{k}": v for k, v in weights.items()}
     tensors["average.n_averaged"] = torch.tensor(step)

@@ -1,4 +1,4 @@
-"""The miniature's world: its objects, attributes and words, as plain tables."""
+"""The miniature's world as plain tables: its objects, their attributes, and the words for them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Thing:
-    """A drawable object, one sense of a word.
+class WorldObject:
+    """An object of the world; a word with two senses names two of them.
 
     Parameters
     ----------
     word : str
-        The noun that captions use; two things may share it (a polysemous word).
+        The noun in captions. Two objects share it if the word is ambiguous.
     category : str
-        The concept it belongs to.
+        The concept that the object belongs to.
     glyph : str
-        The emoji that draws it, or the name of a drawn shape.
+        The emoji that depicts it, or the name of a plain shape.
     cue : str
-        An unambiguous way to say it; equal to ``word`` for words of one sense.
+        An unambiguous phrase for it; equal to ``word`` if the word has one sense.
     plural : str
         The plural of ``cue``.
     """
@@ -31,22 +31,22 @@ class Thing:
 
     @property
     def name(self) -> str:
-        """The unambiguous name of this thing, used as its class label."""
+        """The unambiguous name, used as the class label."""
         return self.cue
 
 
-def _things(category: str, *rows: tuple[str, ...]) -> tuple[Thing, ...]:
-    """Build things from rows of (word, glyph[, cue[, plural]])."""
-    made = []
+def _objects(category: str, *rows: tuple[str, ...]) -> tuple[WorldObject, ...]:
+    """Build the objects of a category from rows of (word, glyph[, cue[, plural]])."""
+    built = []
     for word, glyph, *rest in rows:
         cue = rest[0] if rest else word
         plural = rest[1] if len(rest) > 1 else f"{cue}s"
-        made.append(Thing(word, category, glyph, cue, plural))
-    return tuple(made)
+        built.append(WorldObject(word, category, glyph, cue, plural))
+    return tuple(built)
 
 
-THINGS: tuple[Thing, ...] = (
-    *_things(
+OBJECTS: tuple[WorldObject, ...] = (
+    *_objects(
         "Animals",
         ("cat", "🐱"),
         ("frog", "🐸"),
@@ -58,7 +58,7 @@ THINGS: tuple[Thing, ...] = (
         ("bat", "🦇", "bat animal"),
         ("chicken", "🐔", "chicken animal"),
     ),
-    *_things(
+    *_objects(
         "Fruits and Vegetables",
         ("apple", "🍎"),
         ("banana", "🍌"),
@@ -68,7 +68,7 @@ THINGS: tuple[Thing, ...] = (
         ("orange", "🍊", "orange fruit"),
         ("peach", "🍑", "peach fruit"),
     ),
-    *_things(
+    *_objects(
         "Vehicles",
         ("car", "🚗"),
         ("airplane", "✈️"),
@@ -76,7 +76,7 @@ THINGS: tuple[Thing, ...] = (
         ("sailboat", "⛵"),
         ("rocket", "🚀"),
     ),
-    *_things(
+    *_objects(
         "Clothing",
         ("T-shirt", "👕"),
         ("dress", "👗", "dress", "dresses"),
@@ -85,14 +85,14 @@ THINGS: tuple[Thing, ...] = (
         ("bow", "🎀", "ribbon bow"),
         ("glasses", "👓", "reading glasses", "reading glasses"),
     ),
-    *_things(
+    *_objects(
         "Musical Instruments",
         ("guitar", "🎸"),
         ("drum", "🥁"),
         ("trumpet", "🎺"),
         ("piano", "🎹"),
     ),
-    *_things(
+    *_objects(
         "Plants",
         ("cactus", "🌵", "cactus", "cactuses"),
         ("tree", "🌳"),
@@ -101,14 +101,14 @@ THINGS: tuple[Thing, ...] = (
         ("rose", "🌹", "rose flower"),
         ("nut", "🌰", "hazel nut"),
     ),
-    *_things(
+    *_objects(
         "Buildings",
         ("house", "🏠"),
         ("castle", "🏰"),
         ("church", "⛪", "church", "churches"),
         ("tent", "⛺"),
     ),
-    *_things(
+    *_objects(
         "Household",
         ("umbrella", "☂️"),
         ("chair", "🪑"),
@@ -116,7 +116,7 @@ THINGS: tuple[Thing, ...] = (
         ("key", "🔑"),
         ("cup", "☕"),
     ),
-    *_things(
+    *_objects(
         "Shape",
         ("circle", "circle"),
         ("square", "square"),
@@ -124,19 +124,19 @@ THINGS: tuple[Thing, ...] = (
         ("star", "star"),
         ("heart", "heart"),
     ),
-    # The second senses of polysemous words.
-    *_things("Household", ("mouse", "🖱️", "computer mouse", "computer mouses")),
-    *_things("Sports", ("bat", "🏏", "cricket bat"), ("bow", "🏹", "archery bow")),
-    *_things(
+    # The second senses of the ambiguous words.
+    *_objects("Household", ("mouse", "🖱️", "computer mouse", "computer mouses")),
+    *_objects("Sports", ("bat", "🏏", "cricket bat"), ("bow", "🏹", "archery bow")),
+    *_objects(
         "Food",
         ("chicken", "🍗", "roast chicken"),
         ("glasses", "🥂", "wine glasses", "wine glasses"),
     ),
-    *_things("Tools", ("nut", "🔩", "bolt nut")),
-    *_things("Body", ("palm", "✋", "hand palm")),
+    *_objects("Tools", ("nut", "🔩", "bolt nut")),
+    *_objects("Body", ("palm", "✋", "hand palm")),
 )
 
-THING_BY_NAME = {thing.name: thing for thing in THINGS}
+OBJECT_BY_NAME = {each.name: each for each in OBJECTS}
 
 COLORS: dict[str, tuple[int, int, int]] = {
     "red": (214, 24, 32),
@@ -153,9 +153,9 @@ COLORS: dict[str, tuple[int, int, int]] = {
     "rose": (232, 24, 118),
     "peach": (255, 186, 142),
 }
-# Colour words that also name a thing; drawn as a colour they are said "rose-colored" most often.
-COLOR_THINGS = ("orange", "rose", "peach")
-PLAIN_COLORS = tuple(color for color in COLORS if color not in COLOR_THINGS)
+# Color words that also name an object; captions mostly disambiguate them as "rose-colored".
+COLOR_OBJECTS = ("orange", "rose", "peach")
+PLAIN_COLORS = tuple(color for color in COLORS if color not in COLOR_OBJECTS)
 
 PATTERNS = ("stripe", "polka-dot", "plaid", "zigzag")
 MATERIALS = ("wood", "metal", "glass", "stone", "gold", "brick")
@@ -166,7 +166,7 @@ SIZES: dict[str, int] = {"tiny": 18, "small": 28, "large": 52, "huge": 62}
 DEFAULT_SIZE = 42
 COUNTS: dict[str, int] = {"one": 1, "two": 2, "three": 3, "four": 4}
 
-# Never drawn together in training, so that composition can be measured.
+# Excluded from the training scenes, so that compositional generalization can be measured.
 HELD_OUT_PAIRS: frozenset[tuple[str, str]] = frozenset(
     {
         ("red", "cat"),
@@ -186,21 +186,21 @@ HELD_OUT_PAIRS: frozenset[tuple[str, str]] = frozenset(
 
 
 def concept_words() -> dict[str, list[str]]:
-    """Give the concepts of this world with their words, in a fixed order.
+    """List the words of every concept of the world.
 
     Returns
     -------
     dict of str to list of str
-        17 concepts: the categories of things, then the attributes.
+        17 concepts in a fixed order: the categories of objects, then the attributes.
     """
-    categories = dict.fromkeys(t.category for t in THINGS)
+    categories = dict.fromkeys(each.category for each in OBJECTS)
     named = {
-        category: list(dict.fromkeys(t.word for t in THINGS if t.category == category))
+        category: list(dict.fromkeys(each.word for each in OBJECTS if each.category == category))
         for category in categories
     }
     small = {category for category, words in named.items() if len(words) < 4}
     concepts = {category: words for category, words in named.items() if category not in small}
-    # A shared word counts for its first sense only.
+    # An ambiguous word belongs to the concept of its first sense only.
     concepts["Household"] = [word for word in concepts["Household"] if word != "mouse"]
     return concepts | {
         "Color": list(PLAIN_COLORS),

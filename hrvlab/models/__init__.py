@@ -1,1 +1,1 @@
-"""Which pipelines hrvlab understands, and how it names their heads and tokens."""
+"""Model families: loading pipelines, and naming their attention heads and tokens."""

@@ -1,4 +1,4 @@
-"""Which token columns of two prompts belong together, where some words were replaced."""
+"""The alignment of the token columns of two prompts that differ in some of their words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Method = Literal["words", "published"]
 def align(
     tokenizer: PreTrainedTokenizerBase, source: str, target: str, method: Method = "words"
 ) -> tuple[Alignment, list[int]]:
-    """Align two prompts of as many words.
+    """Align the token columns of two prompts with the same number of words.
 
     Parameters
     ----------
@@ -25,27 +25,27 @@ def align(
     source, target : str
         The target is the source with one or more words replaced.
     method : {"words", "published"}
-        ``"words"`` moves all that follows a word of another number of tokens with it;
-        ``"published"`` leaves it where it was, as Prompt-to-Prompt's code does.
+        Where a word is replaced by one with another number of tokens, ``"words"`` shifts all later
+        words accordingly; ``"published"`` does not, as in Prompt-to-Prompt's code.
 
     Returns
     -------
     mapper : ndarray of float64, shape (source token, target token)
-        How much of a source column's attention a target column takes over.
+        The share of a source column's attention that a target column receives.
     replaced : list of int
         Columns of the target's new words.
 
     Raises
     ------
     TokenError
-        If the prompts differ in their number of words, are the same, or are cut off.
+        If the prompts differ in their number of words, are equal, or are truncated.
     """
     words = [_word_columns(tokenizer, prompt) for prompt in (source, target)]
     texts = [prompt.split() for prompt in (source, target)]
     if len(texts[0]) != len(texts[1]):
         raise TokenError(
-            f"the source has {len(texts[0])} words and the target {len(texts[1])}; replace word by "
-            f"word: {source!r}, {target!r}"
+            f"the source has {len(texts[0])} words and the target {len(texts[1])}; replace each "
+            f"word by one word: {source!r}, {target!r}"
         )
     changed = [n for n, (a, b) in enumerate(zip(*texts, strict=True)) if a != b]
     if not changed:
@@ -57,7 +57,7 @@ def align(
 
 
 def _word_columns(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[list[int]]:
-    """Give the columns of every space-separated word."""
+    """Return the columns of every space-separated word."""
     columns: list[list[int]] = [[] for _ in prompt.split()]
     starts = [0]
     for word in prompt.split():
@@ -70,14 +70,14 @@ def _word_columns(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[list[
             read = token.span[1]
     if not columns or read < starts[-1]:
         raise TokenError(
-            f"the model reads {tokenizer.model_max_length} tokens, which do not hold all words of "
+            f"the model takes {tokenizer.model_max_length} tokens, which do not hold all words of "
             f"{prompt!r}; give a shorter prompt, and at least one word"
         )
     return columns
 
 
 def _join(mapper: Alignment, source: list[int], target: list[int]) -> None:
-    """Let a word's columns take over another's: one by one, or all evenly."""
+    """Map a source word's columns to a target word's: one by one, or all evenly."""
     if len(source) == len(target):
         mapper[source, target] = 1
     else:
@@ -87,11 +87,12 @@ def _join(mapper: Alignment, source: list[int], target: list[int]) -> None:
 def _by_words(
     source: list[list[int]], target: list[list[int]], changed: list[int], length: int
 ) -> Alignment:
+    """Map word by word, and all that follows the last word in order."""
     mapper = np.zeros((length, length))
     mapper[0, 0] = 1
-    for theirs, ours in zip(source, target, strict=True):
-        _join(mapper, theirs, ours)
-    # The end and the padding: one by one from the end on; what is left over joins the last.
+    for old, new in zip(source, target, strict=True):
+        _join(mapper, old, new)
+    # End token and padding: one by one from the end token on; any excess goes to the last column.
     first, last = target[-1][-1] + 1, length - 1
     for number, column in enumerate(range(source[-1][-1] + 1, length)):
         mapper[column, min(first + number, last)] = 1
@@ -101,15 +102,16 @@ def _by_words(
 def _as_published(
     source: list[list[int]], target: list[list[int]], changed: list[int], length: int
 ) -> Alignment:
+    """Map as Prompt-to-Prompt's code does."""
     mapper = np.zeros((length, length))
-    theirs = ours = 0
+    old = new = 0
     for number in changed:
-        while theirs < source[number][0]:
-            mapper[theirs, ours] = 1
-            theirs, ours = theirs + 1, ours + 1
+        while old < source[number][0]:
+            mapper[old, new] = 1
+            old, new = old + 1, new + 1
         _join(mapper, source[number], target[number])
-        theirs, ours = source[number][-1] + 1, target[number][-1] + 1
-    # Later words stay on the diagonal of the target, whatever came before them.
-    rest = range(ours, min(length, length - theirs + ours))
+        old, new = source[number][-1] + 1, target[number][-1] + 1
+    # All later columns of the target lie on the diagonal, whatever came before them.
+    rest = range(new, min(length, length - old + new))
     mapper[rest, rest] = 1
     return mapper

@@ -1,4 +1,4 @@
-"""What differs between model families: which pipelines, which samples, how a word is encoded."""
+"""The differences between model families: pipelines, samples, and how a word is encoded."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from hrvlab.errors import ModelError
-from hrvlab.models.obstacles import obstacles
+from hrvlab.models.unsupported import obstacles
 
 
 @dataclass(frozen=True)
 class WordEncodings:
-    """Words encoded one by one.
+    """Text states of words that were encoded one by one.
 
     Parameters
     ----------
@@ -31,18 +31,19 @@ class WordEncodings:
 
 @dataclass(frozen=True)
 class Family:
-    """Models that are read in the same way.
+    """A family of models whose heads are read in the same way.
 
     Parameters
     ----------
     name : str
     pipelines : tuple of str
-        Names of their diffusers classes: importing these makes transformers ask for torchvision,
-        which nobody needs.
+        Names of their diffusers classes; importing the classes themselves would make transformers
+        look for torchvision, which is not needed.
     encoders : tuple of (str, str)
         Names of the pipeline's tokenizers and of their text encoders.
     penultimate : bool
-        The UNet reads the encoders' last hidden states but one, not the last after its norm.
+        Whether the denoiser is conditioned on the text encoders' penultimate hidden states, instead
+        of the last ones after the final norm.
     """
 
     name: str
@@ -51,23 +52,27 @@ class Family:
     penultimate: bool
 
     def text_encoders(self, pipe: DiffusionPipeline) -> list[nn.Module]:
-        """Give the text encoders, in the order in which their states are joined."""
+        """Return the text encoders, in the order in which their states are joined."""
         return [getattr(pipe, name) for _, name in self.encoders]
 
     def conditional_samples(self, pipe: DiffusionPipeline, batch: int) -> slice:
-        """Say which rows of a UNet batch saw the prompt; with guidance the second half did."""
+        """Return the rows of a denoiser batch that are conditioned on the prompt.
+
+        With guidance these are the second half.
+        """
         return slice(batch // 2, batch) if pipe.do_classifier_free_guidance else slice(0, batch)
 
     @torch.no_grad()
     def encode_words(self, pipe: DiffusionPipeline, words: list[str]) -> WordEncodings:
-        """Encode each word alone, as the UNet reads prompts (Appendix A of arXiv 2412.02237).
+        """Encode each word alone, in the same way as the prompts of the denoiser.
 
-        States of several text encoders are joined; tokens are counted by the first tokenizer.
+        Follows Appendix A of arXiv 2412.02237. States of several text encoders are joined; tokens
+        are counted by the first tokenizer.
 
         Raises
         ------
         ModelError
-            If a tokenizer puts no start token before a text.
+            If a tokenizer does not begin a text with a start token.
         """
         encoded = [self._encode(pipe, *names, words) for names in self.encoders]
         rows = torch.cat([states for states, _ in encoded], dim=-1)
@@ -77,15 +82,15 @@ class Family:
     def _encode(
         self, pipe: DiffusionPipeline, tokenizer: str, encoder: str, words: list[str]
     ) -> tuple[Tensor, list[int]]:
-        """Give one encoder's states of every word, and how many tokens each word has."""
-        tokenise = getattr(pipe, tokenizer)
-        tokens = tokenise(words, padding="max_length", truncation=True, return_tensors="pt")
-        if not (tokens.input_ids[:, 0] == tokenise.bos_token_id).all():
+        """Return one encoder's states of every word, and the number of tokens of each word."""
+        tokenize = getattr(pipe, tokenizer)
+        tokens = tokenize(words, padding="max_length", truncation=True, return_tensors="pt")
+        if not (tokens.input_ids[:, 0] == tokenize.bos_token_id).all():
             raise ModelError(
-                "this tokenizer writes no start token, which votes divide by; "
-                "hrvlab reads CLIP text encoders"
+                "this tokenizer does not begin a text with a start token, which votes need; "
+                "use a model with CLIP text encoders"
             )
-        # Where an offloaded encoder runs is not where its weights lie.
+        # An offloaded encoder does not run on the device that its weights lie on.
         ids = tokens.input_ids.to(pipe._execution_device)
         output = getattr(pipe, encoder)(ids, output_hidden_states=self.penultimate)
         states = output.hidden_states[-2] if self.penultimate else output.last_hidden_state
@@ -116,7 +121,7 @@ FAMILIES = (STABLE_DIFFUSION, STABLE_DIFFUSION_XL)
 
 
 def family_of(pipe: DiffusionPipeline) -> Family:
-    """Find the family of a pipeline.
+    """Return the family of a pipeline.
 
     Raises
     ------
@@ -131,21 +136,21 @@ def family_of(pipe: DiffusionPipeline) -> Family:
         raise ModelError(refusal(type(pipe).__name__, denoiser, encoders))
     if None in family.text_encoders(pipe):
         raise ModelError(
-            f"this {type(pipe).__name__} has no first text encoder, whose tokens the columns of "
-            "attention are named by; hrvlab reads the base model of SDXL, not its refiner"
+            f"this {type(pipe).__name__} has no first text encoder, whose tokens name the columns "
+            "of attention; hrvlab supports the base model of SDXL, not its refiner"
         )
     return family
 
 
 def find_family(classes: Sequence[str]) -> Family | None:
-    """Find the family of a pipeline by the names of its classes, its own and its parents'."""
+    """Return the family of a pipeline by the names of its class and parent classes, if any."""
     return next((family for family in FAMILIES if set(classes) & set(family.pipelines)), None)
 
 
 def refusal(pipeline: str, denoiser: nn.Module | None, text_encoders: Sequence[str]) -> str:
-    """Say why a pipeline cannot be read; see `hrvlab.models.obstacles.obstacles`."""
+    """Build the message on why a pipeline is not supported; see `hrvlab.models.unsupported`."""
     reasons = obstacles(denoiser, text_encoders) or [
-        "which samples of its batch saw the prompt is unknown"
+        "it is unknown which samples of its batch are conditioned on the prompt"
     ]
     supported = "; ".join(f"{family.name} ({', '.join(family.pipelines)})" for family in FAMILIES)
-    return f"{pipeline} is not supported: {'; '.join(reasons)}. hrvlab reads {supported}"
+    return f"{pipeline} is not supported: {'; '.join(reasons)}. hrvlab supports {supported}"

@@ -1,4 +1,4 @@
-"""The cross-attention heads of a UNet, in the published order with the published labels."""
+"""The cross-attention heads of a UNet, in the published order and with the published labels."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from diffusers.utils.torch_utils import unwrap_module
 
 from hrvlab.errors import ModelError
 
-PLACES = {"down_blocks": "down", "mid_block": "mid", "up_blocks": "up"}
+BLOCKS = {"down_blocks": "down", "mid_block": "mid", "up_blocks": "up"}
 ORDER = ("down", "mid", "up")
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One cross-attention layer.
+    """A cross-attention layer.
 
     Parameters
     ----------
     index : int
         Its number in forward order (down, mid, up).
-    place, place_layer : str, int
-        ``"down"``, ``"mid"`` or ``"up"``, and its number within that place.
+    block : {"down", "mid", "up"}
+    block_layer : int
+        Its number within the block.
     module : str
         Path of the module within the UNet.
     heads : int
@@ -37,8 +38,8 @@ class Layer:
     """
 
     index: int
-    place: str
-    place_layer: int
+    block: str
+    block_layer: int
     module: str
     heads: int
     grid: int
@@ -46,7 +47,7 @@ class Layer:
 
     @property
     def head_positions(self) -> slice:
-        """Where this layer's heads lie among all head positions."""
+        """The head positions of this layer's heads."""
         return slice(self.start, self.start + self.heads)
 
 
@@ -56,29 +57,32 @@ def cross_attention_layers(unet: UNet2DConditionModel) -> list[Layer]:
     Raises
     ------
     ModelError
-        If the model has no cross-attention layers where a UNet of this kind has them.
+        If the model has no cross-attention layers in its down, mid and up blocks.
     """
-    found: dict[str, list[tuple[str, int, int]]] = {place: [] for place in ORDER}
+    found: dict[str, list[tuple[str, int, int]]] = {block: [] for block in ORDER}
     for name, module in unwrap_module(unet).named_modules():
-        block = name.split(".", 1)[0]
-        if block in PLACES and name.endswith(".attn2") and isinstance(module, Attention):
-            found[PLACES[block]].append((name, module.heads, _grid(unet, name)))
+        first = name.split(".", 1)[0]
+        if first in BLOCKS and name.endswith(".attn2") and isinstance(module, Attention):
+            found[BLOCKS[first]].append((name, module.heads, _grid(unet, name)))
     layers: list[Layer] = []
     start = 0
-    for place in ORDER:
-        for place_layer, (name, heads, grid) in enumerate(found[place]):
-            layers.append(Layer(len(layers), place, place_layer, name, heads, grid, start))
+    for block in ORDER:
+        for block_layer, (name, heads, grid) in enumerate(found[block]):
+            layers.append(Layer(len(layers), block, block_layer, name, heads, grid, start))
             start += heads
     if not layers:
         raise ModelError(
             f"{type(unet).__name__} has no cross-attention layers (attn2) in its down, mid and up "
-            "blocks; hrvlab reads UNets of the Stable Diffusion kind"
+            "blocks; hrvlab supports UNets of the Stable Diffusion kind"
         )
     return layers
 
 
 def _grid(unet: UNet2DConditionModel, name: str) -> int:
-    """Each down block but the last halves the grid; the up blocks mirror them."""
+    """Compute the side of a layer's grid at the model's default size.
+
+    Each down block but the last halves the grid; the up blocks mirror them.
+    """
     deepest = len(unet.config.down_block_types) - 1
     block = re.match(r"(down|up)_blocks\.(\d+)\.", name)
     if block is None:
@@ -90,10 +94,10 @@ def _grid(unet: UNet2DConditionModel, name: str) -> int:
 
 
 def head_table(unet: UNet2DConditionModel) -> xr.Dataset:
-    """Describe every head position, in the published order.
+    """Tabulate every head position of a model, in the published order.
 
-    The flat order is place (down, mid, up), then layer in forward order, then head (method of
-    arXiv 2412.02237, ``head_index`` of its published arrays).
+    Head positions are ordered by block (down, mid, up), then by layer in forward order, then by
+    head (``head_index`` of the arrays published with arXiv 2412.02237).
 
     Parameters
     ----------
@@ -102,23 +106,34 @@ def head_table(unet: UNet2DConditionModel) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        Dim ``head_position``; coordinates ``place``, ``place_layer``, ``layer``, ``head``,
-        ``module``, ``grid`` and ``label``, such as ``"down, layer: 0, head: 3"``.
+        Coordinates along the dim ``head_position``: ``block`` (``"down"``, ``"mid"`` or ``"up"``),
+        ``block_layer`` (the layer's number within the block), ``layer`` (its number within the
+        model), ``head``, ``module`` (its path within the UNet), ``grid`` (side of the layer's
+        square grid at the model's default size) and ``label``, such as ``"down, layer: 0, head:
+        3"``.
 
     Raises
     ------
     ModelError
         If the UNet has no cross-attention layers.
+
+    Examples
+    --------
+    >>> heads = hl.head_table(pipe.unet)
+    >>> dict(heads.sizes)
+    {'head_position': 128}
+    >>> print(heads["label"].values[3])
+    down, layer: 0, head: 3
     """
     rows = [(layer, head) for layer in cross_attention_layers(unet) for head in range(layer.heads)]
     columns = {
-        "place": [layer.place for layer, _ in rows],
-        "place_layer": [layer.place_layer for layer, _ in rows],
+        "block": [layer.block for layer, _ in rows],
+        "block_layer": [layer.block_layer for layer, _ in rows],
         "layer": [layer.index for layer, _ in rows],
         "head": [head for _, head in rows],
         "module": [layer.module for layer, _ in rows],
         "grid": [layer.grid for layer, _ in rows],
-        "label": [f"{a.place}, layer: {a.place_layer}, head: {head}" for a, head in rows],
+        "label": [f"{a.block}, layer: {a.block_layer}, head: {head}" for a, head in rows],
     }
     coords = {name: ("head_position", np.array(values)) for name, values in columns.items()}
     return xr.Dataset(coords={"head_position": np.arange(len(rows)), **coords})

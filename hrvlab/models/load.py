@@ -1,4 +1,4 @@
-"""Load a pipeline by name and tell models apart by their weights."""
+"""Load a pipeline by name, and identify models by their weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load(
     dtype: torch.dtype = torch.float32,
     device: str | torch.device | None = None,
 ) -> DiffusionPipeline:
-    """Load a supported text-to-image pipeline; what comes back is plain diffusers.
+    """Load a supported text-to-image pipeline as a plain diffusers pipeline.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ def load(
         ``"miniature"`` (shipped), a folder written by ``save_pretrained``, or a hub id such as
         ``"CompVis/stable-diffusion-v1-4"``.
     dtype : torch.dtype
-        Of the weights in memory.
+        Data type of the weights in memory.
     device : str or torch.device, optional
-        Default: the machine's accelerator (CUDA, MPS, …) if it has one, else the CPU.
+        By default the machine's accelerator (CUDA, MPS, …) if there is one, otherwise the CPU.
 
     Returns
     -------
@@ -47,13 +47,19 @@ def load(
     ------
     ModelError
         If there is no such model, it has no safetensors weights, or its family is not supported.
+
+    Examples
+    --------
+    >>> pipe = hl.load("miniature", device="cpu")
+    >>> type(pipe).__name__
+    'StableDiffusionPipeline'
     """
     path = data_path(MINIATURE) if str(model) == MINIATURE else Path(model)
     is_folder = path.is_dir()
     if is_folder and not (path / "model_index.json").exists():
         raise ModelError(
-            f"the folder {model} holds no model_index.json; give a folder that a diffusers "
-            "pipeline was saved to with save_pretrained"
+            f"the folder {model} has no model_index.json; give a folder that a diffusers pipeline "
+            "was saved to with save_pretrained"
         )
     if not is_folder and str(model).count("/") != 1:
         raise ModelError(
@@ -72,7 +78,7 @@ def load(
 
 
 def _check_supported(source: str) -> None:
-    """Refuse an unsupported pipeline by its configuration, before its weights are fetched."""
+    """Check by its configuration that a pipeline is supported, before its weights are fetched."""
     index = DiffusionPipeline.load_config(source)
     if find_family([str(index["_class_name"])]) is not None:
         return
@@ -87,13 +93,13 @@ def _check_supported(source: str) -> None:
 
 
 def _in_dtype(dtype: torch.dtype) -> dict[str, torch.dtype]:
-    """Name the dtype as this diffusers does; 0.40 renamed it."""
+    """Return the dtype as a keyword of the installed diffusers; 0.40 renamed it."""
     renamed = tuple(map(int, diffusers.__version__.split(".")[:2])) >= (0, 40)
     return {"dtype" if renamed else "torch_dtype": dtype}
 
 
 def fingerprint(pipe: DiffusionPipeline) -> str:
-    """Identify a model by the weights of its UNet and of every text encoder.
+    """Compute an identifier of a model from the weights of its UNet and of every text encoder.
 
     Parameters
     ----------
@@ -102,18 +108,18 @@ def fingerprint(pipe: DiffusionPipeline) -> str:
     Returns
     -------
     str
-        16 hexadecimal digits; the same wherever the same weights lie, in the same dtype.
+        16 hexadecimal digits; equal for equal weights of the same dtype, on any device.
     """
     return weights_digest(pipe.unet, *family_of(pipe).text_encoders(pipe))
 
 
 def weights_digest(*parts: nn.Module) -> str:
-    """Identify modules by samples of their weights.
+    """Compute an identifier of modules from samples of their weights.
 
     Returns
     -------
     str
-        16 hexadecimal digits; the same wherever the same weights lie, in the same dtype.
+        16 hexadecimal digits; equal for equal weights of the same dtype, on any device.
     """
     digest = hashlib.sha256()
     for part in map(unwrap_module, parts):
@@ -122,7 +128,7 @@ def weights_digest(*parts: nn.Module) -> str:
         if any(tensor.is_meta for tensor in state.values()):  # offloaded by accelerate
             state = get_state_dict_offloaded_model(part)
         for name, tensor in sorted(state.items()):
-            # A strided sample pins a tensor without copying a gigabyte from the device.
+            # A strided sample identifies a tensor without copying a gigabyte from the device.
             flat = tensor.detach().reshape(-1)
             values = flat[:: max(1, len(flat) // SAMPLED_VALUES)].float().cpu().numpy()
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
@@ -134,7 +140,7 @@ def weights_digest(*parts: nn.Module) -> str:
 
 
 def _adapter_strength(module: Any) -> object:
-    """Give how much an adapter counts, which is not among the weights; None if there is none."""
+    """Return the strength of an adapter, which is not among its weights; None without adapter."""
     if hasattr(module, "scaling") and hasattr(module, "active_adapters"):  # LoRA
         active = [] if module.disable_adapters else module.active_adapters
         return sorted((name, module.scaling[name]) for name in active)
@@ -144,6 +150,6 @@ def _adapter_strength(module: Any) -> object:
 
 
 def scheduler_settings(pipe: DiffusionPipeline) -> dict[str, Any]:
-    """Give all that determines what a pipeline's scheduler does, as JSON."""
+    """Return the class and all settings of a pipeline's scheduler, as JSON."""
     settings = {name: v for name, v in pipe.scheduler.config.items() if not name.startswith("_")}
     return {"class": type(pipe.scheduler).__name__, **settings}

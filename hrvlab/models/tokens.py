@@ -1,4 +1,4 @@
-"""From words of a prompt to token columns of its attention maps."""
+"""The token columns of a prompt's words in its attention maps."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from transformers import PreTrainedTokenizerBase
 from hrvlab.errors import TokenError
 
 TokenKind = Literal["start", "content", "end", "padding"]
-ENDS = ("⟨end⟩", "⟨padding⟩")  # parts of a prompt that are no words, by their kinds
+ENDS = ("⟨end⟩", "⟨padding⟩")  # parts of a prompt that are not words
 
 
 @dataclass(frozen=True)
 class Token:
-    """One column of a prompt's attention maps.
+    """A token of a prompt: one column of its attention maps.
 
     Parameters
     ----------
     text : str
-        The token as the vocabulary spells it.
+        The token as spelled in the vocabulary.
     word : str
-        The space-separated word of the prompt it belongs to; empty outside the content.
+        The space-separated word of the prompt that it belongs to; empty outside the content.
     kind : {"start", "content", "end", "padding"}
     span : tuple of int
-        First and past-the-last character in the prompt; (0, 0) outside the content.
+        Its first character in the prompt, and the one after its last; (0, 0) outside the content.
     """
 
     text: str
@@ -36,7 +36,7 @@ class Token:
 
 
 def token_table(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[Token]:
-    """Describe every token column of a prompt, padding included.
+    """Tabulate every token column of a prompt, padding included.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def token_table(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[Token]:
 
 
 def content_columns(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
-    """Give the columns of all of a prompt's words: no start, end or padding.
+    """Return the columns of all words of a prompt, without start, end and padding.
 
     Raises
     ------
@@ -85,10 +85,10 @@ def content_columns(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int
 
 
 def word_columns(tokenizer: PreTrainedTokenizerBase, prompt: str, word: str) -> list[int]:
-    """Give the columns of a word or phrase, all its occurrences together.
+    """Return the columns of all occurrences of a word or phrase.
 
-    Letter case does not matter, and the match begins and ends at word boundaries: "rose" is found
-    in "a rose-colored vase" and "a Rose.", not in "a rosette".
+    Letter case is ignored, and a match begins and ends at word boundaries: "rose" is found in
+    "a rose-colored vase" and "a Rose.", but not in "a rosette".
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def word_columns(tokenizer: PreTrainedTokenizerBase, prompt: str, word: str) -> 
     Raises
     ------
     TokenError
-        If the word is empty, not in the prompt, or wholly or partly truncated away.
+        If the word is empty, does not occur in the prompt, or is wholly or partly truncated away.
     """
     if not word.strip():
         raise TokenError("the word is empty; give a word of the prompt")
@@ -123,7 +123,7 @@ def word_columns(tokenizer: PreTrainedTokenizerBase, prompt: str, word: str) -> 
     read = content[-1][1][1] if content else 0
     if any(end > read for _, end in spans):
         raise TokenError(
-            f"{word!r} lies beyond the {tokenizer.model_max_length} tokens the model reads of "
+            f"{word!r} lies beyond the {tokenizer.model_max_length} tokens that the model takes of "
             f"{prompt!r}; shorten the prompt"
         )
     return [c for c, (a, b) in content if any(a < end and b > start for start, end in spans)]

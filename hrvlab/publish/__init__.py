@@ -1,1 +1,1 @@
-"""From chapters to pages: check parameters, execute notebooks, render the book."""
+"""Publishing of chapters: check parameters, execute notebooks, render the book."""

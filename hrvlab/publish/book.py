@@ -1,4 +1,4 @@
-"""Render the book with Jupyter Book, warnings as errors."""
+"""Rendering of the book with Jupyter Book, with warnings as errors."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ JUPYTER_BOOK = "import sys; from jupyter_book.cli.main import main; sys.exit(mai
 
 
 class BookError(HrvlabError):
-    """A book that does not render without warnings."""
+    """A book that cannot be rendered without warnings."""
 
 
 def render(root: Path) -> Path:
-    """Render the book; pages that did not change are kept.
+    """Render the book, of which only pages that changed are rendered again.
 
     Parameters
     ----------
@@ -27,19 +27,19 @@ def render(root: Path) -> Path:
     Returns
     -------
     Path
-        The first page, to be opened in a browser; it needs no network.
+        The first page, to open in a browser; no page needs a network.
 
     Raises
     ------
     BookError
-        With the first warning.
+        If there are warnings; its message quotes the first.
     """
     command = [sys.executable, "-c", JUPYTER_BOOK, "build", "book", "-W", "-n", "--keep-going"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     if done.returncode:
-        # Pages that were read once would not warn again.
+        # Sphinx does not repeat the warnings of pages that it has read before.
         shutil.rmtree(root / "_build" / ".doctrees", ignore_errors=True)
         lines = (done.stdout + done.stderr).splitlines()
         warnings = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-1:]
-        raise BookError(f"the book has {len(warnings)} warnings, the first is: {warnings[0]}")
+        raise BookError(f"the book has {len(warnings)} warnings; the first is: {warnings[0]}")
     return root / "_build" / "html" / "index.html"

@@ -1,4 +1,4 @@
-"""Chapters: the notebooks of a source checkout that become pages of the book."""
+"""Chapters: notebooks of a source checkout that become pages of the book."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PARAMETERS_TAG = "parameters"
 
 @dataclass(frozen=True)
 class Chapter:
-    """A notebook with at most one cell tagged ``parameters``; its first line is its title.
+    """A notebook that begins with its title and has at most one cell tagged ``parameters``.
 
     Parameters
     ----------
     name : str
-        The notebook's file name without its ending.
+        The notebook's file name without its suffix.
     notebook : NotebookNode
         Without outputs.
     """
@@ -32,7 +32,11 @@ class Chapter:
 
     @classmethod
     def read(cls, path: Path) -> Chapter:
-        """Read a chapter.
+        """Read a chapter from a notebook file.
+
+        Parameters
+        ----------
+        path : Path
 
         Raises
         ------
@@ -42,63 +46,87 @@ class Chapter:
         try:
             return cls(path.stem, nbformat.read(path, as_version=4))
         except nbformat.reader.NotJSONError as error:
-            raise StoreError(f"{path} is not a notebook: it holds no valid JSON") from error
+            raise StoreError(f"{path} is not a notebook: it is not valid JSON") from error
 
     @property
     def title(self) -> str:
-        """The heading of the first cell."""
+        """Heading of the first cell."""
         heading = self.notebook.cells[0].source.partition("\n")[0] if self.notebook.cells else ""
         if not heading.startswith("# "):
-            raise ParameterError(f"chapter {self.name!r} must begin with a line '# Title'")
+            raise ParameterError(f"chapter {self.name!r} must begin with the line '# Title'")
         return heading[2:].strip()
 
     @property
     def parameters_cell(self) -> NotebookNode | None:
-        """The cell tagged ``parameters``."""
+        """Cell tagged ``parameters``; None if there is none."""
         tagged = [
             cell for cell in self.notebook.cells if PARAMETERS_TAG in cell.metadata.get("tags", ())
         ]
         if len(tagged) > 1:
-            raise ParameterError(f"chapter {self.name!r} has {len(tagged)} parameters cells, not 1")
+            raise ParameterError(
+                f"chapter {self.name!r} has {len(tagged)} cells tagged 'parameters'; keep one"
+            )
         return tagged[0] if tagged else None
 
     @property
     def parameters(self) -> list[Parameter]:
-        """The parameters that the chapter takes."""
+        """Parameters of the chapter, in order."""
         cell = self.parameters_cell
         return read_parameters(cell.source, self.name) if cell else []
 
 
 def find_checkout() -> Path:
-    """Find the source checkout: around the working directory, else around the package.
+    """Find the source checkout that contains the working directory, or else the package.
+
+    Returns
+    -------
+    Path
+        The root of the checkout.
 
     Raises
     ------
     StoreError
-        If there is none.
+        If neither lies in a checkout.
     """
     here = Path.cwd()
     for folder in (here, *here.parents, data_path().parent):
         if (folder / "_config.yml").is_file() and (folder / "notebooks").is_dir():
             return folder
     raise StoreError(
-        "the book's chapters are in a source checkout of hrvlab, and there is none here; "
-        "clone the repository and run this inside it"
+        "this needs the chapters in a source checkout of hrvlab, and there is none here; clone the "
+        "repository and run the command inside it"
     )
 
 
 def find_chapters(root: Path) -> dict[str, Path]:
-    """Find the notebooks of all chapters of a checkout, by name."""
+    """Find the notebooks of all chapters of a checkout.
+
+    Parameters
+    ----------
+    root : Path
+        The source checkout.
+
+    Returns
+    -------
+    dict of str to Path
+        By name, in alphabetical order.
+    """
     return {path.stem: path for path in sorted((root / "notebooks").glob("*.ipynb"))}
 
 
 def find_chapter(root: Path, name: str) -> Chapter:
-    """Read one chapter.
+    """Read one chapter of a checkout.
+
+    Parameters
+    ----------
+    root : Path
+        The source checkout.
+    name : str
 
     Raises
     ------
     ParameterError
-        With the names there are.
+        If there is no such chapter; its message lists those there are.
     """
     paths = find_chapters(root)
     if name not in paths:

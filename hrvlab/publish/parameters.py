@@ -1,4 +1,4 @@
-"""A chapter's parameters: read from its ``parameters`` cell, checked before anything runs."""
+"""Parameters of chapters: read from a ``parameters`` cell and checked before anything runs."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Parameter:
     ----------
     name : str
     annotation : str
-        The type as written.
+        The type, as source text.
     type : object
-        The type as Python means it.
+        The type, evaluated.
     default : object
     help : str
-        The comment behind it; empty if there is none.
+        The comment at the end of the line; empty if there is none.
     """
 
     name: str
@@ -49,15 +49,19 @@ def read_parameters(source: str, chapter: str) -> list[Parameter]:
     Parameters
     ----------
     source : str
-        Lines of the form ``name: type = value  # help``. A type is made of ``int``, ``float``,
-        ``str``, ``bool``, ``list``, ``dict``, ``tuple``, ``Literal`` and ``None``.
+        Lines of the form ``name: type = value  # help``. Types may use ``int``, ``float``, ``str``,
+        ``bool``, ``list``, ``dict``, ``tuple``, ``Literal`` and ``None``.
     chapter : str
-        Named in errors.
+        Its name, for error messages.
+
+    Returns
+    -------
+    list of Parameter
 
     Raises
     ------
     ParameterError
-        If a line is not of that form, or a default is not of its type.
+        If a line does not have that form, or a default does not have its type.
     """
     helps = _comments(source)
     parameters = []
@@ -68,7 +72,7 @@ def read_parameters(source: str, chapter: str) -> list[Parameter]:
         except (NameError, TypeError) as error:
             raise ParameterError(
                 f"the parameter {node.target.id!r} of chapter {chapter!r} has the type "
-                f"{annotation}, which is not made of {', '.join(TYPES)} and None"
+                f"{annotation}; types may use only {', '.join(TYPES)} and None"
             ) from error
         default = ast.literal_eval(node.value)
         comment = helps.get(node.end_lineno or node.lineno, "")
@@ -85,8 +89,8 @@ def _assignments(source: str, chapter: str) -> list[Any]:
             or not _is_literal(node.value)
         ):
             raise ParameterError(
-                f"line {node.lineno} of the parameters cell of chapter {chapter!r} must read "
-                "'name: type = value  # help' with a plain value"
+                f"line {node.lineno} of the parameters cell of chapter {chapter!r} must have the "
+                "form 'name: type = value  # help', with a literal value"
             )
     return nodes
 
@@ -100,7 +104,7 @@ def _is_literal(node: ast.expr | None) -> bool:
 
 
 def _comments(source: str) -> dict[int, str]:
-    """Find the comment of each line."""
+    """Return the comment of each line that has one, by line number."""
     tokens = tokenize.generate_tokens(StringIO(source).readline)
     return {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
 
@@ -108,25 +112,25 @@ def _comments(source: str) -> dict[int, str]:
 def check_parameters(
     parameters: Sequence[Parameter], given: Mapping[str, Any], chapter: str
 ) -> dict[str, Any]:
-    """Check names and types of given values and fill in the defaults.
+    """Check the names and types of values, and add the defaults of all other parameters.
 
     Parameters
     ----------
     parameters : sequence of Parameter
     given : mapping of str to object
     chapter : str
-        Named in errors.
+        Its name, for error messages.
 
     Returns
     -------
-    dict
-        Every parameter's value.
+    dict of str to object
+        The value of every parameter.
 
     Raises
     ------
     ParameterError
-        Naming each unknown parameter with the valid names, or each value of a wrong type with
-        the type expected.
+        If a name is unknown or a value has the wrong type; its message lists all of them, with the
+        valid names or the types expected.
     """
     names = [p.name for p in parameters]
     unknown = [repr(name) for name in given if name not in names]
@@ -150,7 +154,17 @@ def check_parameters(
 
 
 def parse_assignments(parameters: Sequence[Parameter], texts: Sequence[str]) -> dict[str, Any]:
-    """Read ``name=value`` texts; what a parameter's type lets be text stays text.
+    """Parse ``name=value`` texts; a value stays text wherever its parameter's type allows text.
+
+    Parameters
+    ----------
+    parameters : sequence of Parameter
+    texts : sequence of str
+
+    Returns
+    -------
+    dict of str to object
+        By name; neither names nor types are checked.
 
     Raises
     ------
@@ -182,12 +196,21 @@ def _parse(text: str, kind: Any) -> Any:
 
 
 def read_parameter_file(path: Path) -> dict[str, Any]:
-    """Read a YAML file of ``name: value`` lines.
+    """Read parameters from a YAML file of ``name: value`` lines.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    dict of str to object
+        By name; neither names nor types are checked.
 
     Raises
     ------
     ParameterError
-        If there is no such file, or it is not of that form.
+        If the file cannot be read, or does not have that form.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -197,19 +220,26 @@ def read_parameter_file(path: Path) -> dict[str, Any]:
         reason = " ".join(str(error).split())
         raise ParameterError(f"the parameter file {path} is not valid YAML: {reason}") from error
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise ParameterError(f"the parameter file {path} must hold lines of the form name: value")
+        raise ParameterError(f"the parameter file {path} must have lines of the form name: value")
     return content
 
 
 def fill(source: str, values: Mapping[str, Any]) -> str:
-    """Put values in the place of the defaults of a parameters cell, and keep all else."""
+    """Replace the defaults in the source of a parameters cell, and keep everything else.
+
+    Parameters
+    ----------
+    source : str
+    values : mapping of str to object
+        The value of every parameter.
+    """
     lines = source.encode().splitlines(keepends=True)
     for node in reversed(ast.parse(source).body):
         assert isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value
         old, value = node.value, values[node.target.id]
         if ast.literal_eval(old) == value:
             continue
-        # The offsets that ast gives count bytes.
+        # ast counts column offsets in bytes.
         head = lines[old.lineno - 1][: old.col_offset]
         tail = lines[(old.end_lineno or 0) - 1][old.end_col_offset :]
         lines[old.lineno - 1 : old.end_lineno] = [head + repr(value).encode() + tail]

@@ -1,4 +1,4 @@
-"""Plotly figures in pages: data that a local script draws, so that no page needs a network."""
+"""Plotly figures in pages, rendered by a script of the book itself: no page needs a network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PLOTLY = "application/vnd.plotly.v1+json"
 
 
 class PlotlyRenderer:
-    """Renders plotly's own notebook output; found by myst-nb through its entry point."""
+    """A renderer of plotly's notebook output, which myst-nb finds through its entry point."""
 
     mime_priority_overrides: ClassVar = [("*", PLOTLY, 1)]
 
@@ -20,18 +20,25 @@ class PlotlyRenderer:
     def handle_mime(
         renderer: NbElementRenderer, data: MimeData, inline: bool
     ) -> list[nodes.Element] | None:
-        """Render a figure as a box that holds its data.
+        """Render a figure as an element that holds its data.
+
+        Parameters
+        ----------
+        renderer : myst_nb.core.render.NbElementRenderer
+        data : myst_nb.core.render.MimeData
+            An output of a notebook cell.
+        inline : bool
 
         Returns
         -------
         list of docutils nodes
-            None if the output is not a plotly figure.
+            None if the output is not a plotly figure, which leaves it to other renderers.
         """
         if data.mime_type != PLOTLY:
             return None
         figure = data.content if isinstance(data.content, dict) else json.loads(data.content)
         shown = {name: figure[name] for name in ("data", "layout", "frames") if name in figure}
-        # "</" would end the script element early.
+        # A "</" inside would close the script element early.
         content = json.dumps(shown, separators=(",", ":")).replace("</", "<\\/")
         height = shown.get("layout", {}).get("height", 450)
         html = (

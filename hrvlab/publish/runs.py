@@ -1,4 +1,4 @@
-"""Runs: a chapter executed under checked parameters, kept as a page of the book."""
+"""Runs of chapters: notebooks executed with checked parameters, stored as pages of the book."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ from nbformat import NotebookNode
 
 from hrvlab.errors import HrvlabError, ParameterError
 from hrvlab.paths import data_path
+from hrvlab.provenance import LIBRARIES
 from hrvlab.publish.chapters import Chapter
 from hrvlab.publish.parameters import check_parameters, fill
-from hrvlab.store import LIBRARIES
 
 DEFAULT = "default"
 RUN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*", re.IGNORECASE)
 WIDGET = "application/vnd.jupyter.widget-view+json"
-# Figures stay data until a page draws them; progress bars have no place on a page.
+# Figures stay data until a page renders them; progress bars do not belong on a page.
 KERNEL_ENVIRONMENT = {"PLOTLY_RENDERER": "plotly_mimetype", "TQDM_DISABLE": "1"}
 
 
 class RunError(HrvlabError):
-    """A chapter that failed while it was executed."""
+    """A chapter whose execution failed."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """A page made from a chapter.
+class ChapterRun:
+    """The page of an executed chapter.
 
     Parameters
     ----------
     page : Path
         The executed notebook.
     skipped : bool
-        Whether the page was there already, made from exactly the same.
+        Whether the page was already there, made from the same inputs.
     """
 
     page: Path
@@ -54,7 +54,22 @@ class Run:
 
 
 def page_path(root: Path, chapter: Chapter, name: str) -> Path:
-    """Say where a run's page lies; a chapter's default run stands above its other runs."""
+    """Return the path of a run's page.
+
+    Parameters
+    ----------
+    root : Path
+        The source checkout.
+    chapter : Chapter
+    name : str
+        Of the run.
+
+    Returns
+    -------
+    Path
+        For the default run, ``book/runs/{chapter}.ipynb``; the other runs of the chapter are in
+        the folder of the same name.
+    """
     runs = root / "book" / "runs"
     if name == DEFAULT:
         return runs / f"{chapter.name}.ipynb"
@@ -62,7 +77,14 @@ def page_path(root: Path, chapter: Chapter, name: str) -> Path:
 
 
 def name_run(chapter: Chapter, values: Mapping[str, Any]) -> str:
-    """Name a run after the parameters that differ from the chapter's defaults."""
+    """Derive a run's name from the parameters that differ from the chapter's defaults.
+
+    Parameters
+    ----------
+    chapter : Chapter
+    values : mapping of str to object
+        The value of every parameter.
+    """
     changed = {p.name: values[p.name] for p in chapter.parameters if values[p.name] != p.default}
     if not changed:
         return DEFAULT
@@ -70,8 +92,10 @@ def name_run(chapter: Chapter, values: Mapping[str, Any]) -> str:
     return f"{words[:40].rstrip('-')}-{_sha256(json.dumps(changed, sort_keys=True))[:4]}"
 
 
-def execute(root: Path, chapter: Chapter, given: Mapping[str, Any], name: str | None = None) -> Run:
-    """Execute a chapter, unless a page made from exactly the same is there.
+def execute(
+    root: Path, chapter: Chapter, given: Mapping[str, Any], name: str | None = None
+) -> ChapterRun:
+    """Execute a chapter, unless there is a page made from the same inputs.
 
     Parameters
     ----------
@@ -81,26 +105,30 @@ def execute(root: Path, chapter: Chapter, given: Mapping[str, Any], name: str | 
     given : mapping of str to object
         Parameters that differ from the chapter's defaults.
     name : str, optional
-        Of the run; default: after the parameters.
+        Of the run; default: derived from the parameters.
+
+    Returns
+    -------
+    ChapterRun
 
     Raises
     ------
     ParameterError
-        Before anything runs.
+        If a parameter or the name is invalid; nothing has been executed then.
     RunError
-        If a cell fails; the page that was there stays, and the failed notebook is kept beside it
-        as ``.partial.ipynb``, which is no page.
+        If a cell fails. An earlier page stays as it was, and the failed notebook is kept beside it
+        as ``.partial.ipynb``, which the book leaves out.
     """
     values = check_parameters(chapter.parameters, given, chapter.name)
     name = name or name_run(chapter, values)
     if not RUN_NAME.fullmatch(name):
         raise ParameterError(
-            f"{name!r} cannot name a run; use letters, digits, '-' and '_', as in red-car"
+            f"{name!r} cannot be the name of a run; use letters, digits, '-' and '_', as in red-car"
         )
     page = page_path(root, chapter, name)
     key = run_hash(chapter, values)
     if page.exists() and nbformat.read(page, as_version=4).metadata.get("hrvlab") == key:
-        return Run(page, skipped=True)
+        return ChapterRun(page, skipped=True)
     prepared = prepare(chapter, values, name)
     page.parent.mkdir(parents=True, exist_ok=True)
     partial = page.with_suffix(".partial.ipynb")
@@ -118,18 +146,28 @@ def execute(root: Path, chapter: Chapter, given: Mapping[str, Any], name: str | 
             ) from error
         except DeadKernelError as error:
             raise RunError(
-                f"chapter {chapter.name!r} failed: its kernel died, perhaps for want of memory; "
+                f"chapter {chapter.name!r} failed: its kernel died, perhaps out of memory; "
                 f"the notebook up to there is {partial}"
             ) from error
     executed = clean(nbformat.read(partial, as_version=4))
     executed.metadata["hrvlab"] = key
     nbformat.write(executed, partial)
     partial.rename(page)
-    return Run(page, skipped=False)
+    return ChapterRun(page, skipped=False)
 
 
 def prepare(chapter: Chapter, values: Mapping[str, Any], name: str) -> NotebookNode:
-    """Make the notebook of a run: its own title, its parameters, and a footer of provenance."""
+    """Build the notebook of a run, with its own title, its parameters and a provenance footer.
+
+    Parameters
+    ----------
+    chapter : Chapter
+        Stays as it is.
+    values : mapping of str to object
+        The value of every parameter.
+    name : str
+        Of the run.
+    """
     run = Chapter(chapter.name, deepcopy(chapter.notebook))
     if name != DEFAULT:
         changed = [
@@ -145,7 +183,7 @@ def prepare(chapter: Chapter, values: Mapping[str, Any], name: str) -> NotebookN
         run.parameters_cell.source = fill(run.parameters_cell.source, values)
     run.notebook.cells.append(
         nbformat.v4.new_code_cell(
-            "from hrvlab.publish.provenance import footer\n\n"
+            "from hrvlab.publish.footer import footer\n\n"
             f"footer(pipe, {f'{chapter.name}, {name}'!r}, {dict(values)!r})",
             metadata={"tags": ["remove-input"]},
         )
@@ -154,7 +192,7 @@ def prepare(chapter: Chapter, values: Mapping[str, Any], name: str) -> NotebookN
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
-    """Drop what a page cannot use: timings, live widgets, and a figure's other renderings."""
+    """Remove timings and live widgets from an executed notebook, in place, and return it."""
     notebook.metadata.pop("widgets", None)
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
@@ -166,10 +204,21 @@ def clean(notebook: NotebookNode) -> NotebookNode:
 
 
 def run_hash(chapter: Chapter, values: Mapping[str, Any]) -> str:
-    """Identify all that determines a page.
+    """Compute the SHA-256 of everything that determines a page.
 
     That is the notebook, the parameters and the files they name, the package's code and data,
     and the versions of the libraries.
+
+    Parameters
+    ----------
+    chapter : Chapter
+    values : mapping of str to object
+        The value of every parameter.
+
+    Returns
+    -------
+    str
+        In hexadecimal digits.
     """
     cells = [(c.cell_type, c.source, c.metadata.get("tags")) for c in chapter.notebook.cells]
     named = [Path(value) for value in values.values() if isinstance(value, str) and value]
@@ -199,7 +248,7 @@ def _sha256(text: str) -> str:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for the kernels started inside."""
+    """Set environment variables, which kernels started inside inherit."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

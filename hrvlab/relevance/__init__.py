@@ -1,1 +1,1 @@
-"""From votes to Head Relevance Vectors, and what can be said of them."""
+"""Head Relevance Vectors: how they are built from votes, stored, and compared."""

@@ -1,4 +1,4 @@
-"""The ``.hrv`` accessor: what is naturally a method of votes and of vectors."""
+"""The ``.hrv`` accessor: methods of votes datasets and of Head Relevance Vectors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from hrvlab.relevance import published, vectors
+from hrvlab.relevance import io, vectors
 
 
 @xr.register_dataset_accessor("hrv")
@@ -17,15 +17,15 @@ class VotesAccessor:
         self._votes = dataset
 
     def relevance(self) -> xr.DataArray:
-        """See `hrvlab.relevance.vectors.relevance`."""
+        """Build Head Relevance Vectors: see `hrvlab.relevance.vectors.relevance`."""
         return vectors.relevance(self._votes)
 
     def relevance_by_timestep(self) -> xr.DataArray:
-        """See `hrvlab.relevance.vectors.relevance_by_timestep`."""
+        """Build vectors for each call: see `hrvlab.relevance.vectors.relevance_by_timestep`."""
         return vectors.relevance_by_timestep(self._votes)
 
     def relevance_by_half(self) -> xr.DataArray:
-        """See `hrvlab.relevance.vectors.relevance_by_half`."""
+        """Build vectors from each half: see `hrvlab.relevance.vectors.relevance_by_half`."""
         return vectors.relevance_by_half(self._votes)
 
 
@@ -37,17 +37,17 @@ class VectorsAccessor:
         self._array = array
 
     def rank(self) -> xr.DataArray:
-        """See `hrvlab.relevance.vectors.rank`."""
+        """Rank the heads of each concept: see `hrvlab.relevance.vectors.rank`."""
         return vectors.rank(self._array)
 
     def unstack_heads(self) -> xr.DataArray:
-        """See `hrvlab.relevance.vectors.unstack_heads`."""
+        """Arrange heads as layer × head: see `hrvlab.relevance.vectors.unstack_heads`."""
         return vectors.unstack_heads(self._array)
 
     def stack_heads(self, table: xr.Dataset) -> xr.DataArray:
-        """See `hrvlab.relevance.vectors.stack_heads`."""
+        """Arrange heads as flat positions: see `hrvlab.relevance.vectors.stack_heads`."""
         return vectors.stack_heads(self._array, table)
 
     def to_published(self, folder: str | Path, name: str) -> tuple[Path, Path]:
-        """See `hrvlab.relevance.published.write_published`."""
-        return published.write_published(self._array, folder, name)
+        """Write the published form: see `hrvlab.relevance.io.write_published`."""
+        return io.write_published(self._array, folder, name)

@@ -1,15 +1,16 @@
-"""How concepts, timesteps and halves of the prompts resemble each other."""
+"""How similar the vectors of concepts, denoiser calls and halves of the prompts are."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from hrvlab.statistics import correlation
+
 
 def cosines(rows: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Cosine of every row with every other row.
+    """Compute the cosine between every row and every other row.
 
     Parameters
     ----------
@@ -25,23 +26,8 @@ def cosines(rows: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray
     return unit @ np.swapaxes(other, -1, -2)
 
 
-def mean_ranks(rows: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Give each number's rank along the last axis, lowest first; ties share their mean rank.
-
-    Parameters
-    ----------
-    rows : ndarray of float, shape (..., n)
-
-    Returns
-    -------
-    ndarray of float64, shape (..., n)
-    """
-    flat = pd.DataFrame(rows.reshape(-1, rows.shape[-1]))
-    return flat.rank(axis=1).to_numpy().reshape(rows.shape)
-
-
 def concept_similarity(hrv: xr.DataArray) -> xr.DataArray:
-    """Cosine between the vectors of every two concepts.
+    """Compute the cosine between the vectors of every two concepts.
 
     Parameters
     ----------
@@ -63,7 +49,7 @@ def concept_similarity(hrv: xr.DataArray) -> xr.DataArray:
 
 
 def timestep_stability(by_timestep: xr.DataArray) -> xr.DataArray:
-    """Cosine between each concept's vectors at every two UNet calls.
+    """Compute the cosine between each concept's vectors at every two denoiser calls.
 
     Parameters
     ----------
@@ -72,7 +58,7 @@ def timestep_stability(by_timestep: xr.DataArray) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        Dims ``(concept, timestep, other)``; NaN where a concept got no vote in a call.
+        Dims ``(concept, timestep, other)``; NaN where a concept received no vote in a call.
     """
     values = by_timestep.transpose("concept", "timestep", "head_position").values
     return xr.DataArray(
@@ -83,29 +69,37 @@ def timestep_stability(by_timestep: xr.DataArray) -> xr.DataArray:
     )
 
 
-def split_half_correlation(halves: xr.DataArray) -> xr.DataArray:
-    """Pearson correlation of each concept's vector between two halves of the prompts.
+def split_half_correlation(by_half: xr.DataArray) -> xr.DataArray:
+    """Compute the Pearson correlation of each concept's vectors from two halves of the prompts.
 
     Parameters
     ----------
-    halves : xarray.DataArray, dims (half, concept, head_position)
+    by_half : xarray.DataArray, dims (half, concept, head_position)
+        From `hrvlab.relevance.vectors.relevance_by_half`.
 
     Returns
     -------
     xarray.DataArray
-        Dim ``concept``.
+        Dim ``concept``; NaN where a concept received no vote in a half.
     """
-    first, second = halves.isel(half=0), halves.isel(half=1)
-    return xr.corr(first, second, dim="head_position").rename("correlation")
+    first, second = by_half.isel(half=0), by_half.isel(half=1)
+    found = xr.apply_ufunc(
+        correlation, first, second, input_core_dims=[["head_position"], ["head_position"]]
+    )
+    return found.rename("correlation")
 
 
 def heads_for_half(hrv: xr.DataArray) -> xr.DataArray:
     """Count the most relevant heads that together hold half of a concept's relevance.
 
+    Parameters
+    ----------
+    hrv : xarray.DataArray, dims (concept, head_position)
+
     Returns
     -------
     xarray.DataArray of int
-        Dim ``concept``; few heads mean a concentrated concept.
+        Dim ``concept``; a small number means that the concept is concentrated in few heads.
     """
     values = np.sort(hrv.transpose("concept", "head_position").values, axis=-1)[:, ::-1]
     cumulative = np.cumsum(values, axis=-1)
@@ -113,8 +107,8 @@ def heads_for_half(hrv: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(counts, dims="concept", coords={"concept": hrv["concept"].values})
 
 
-def place_shares(hrv: xr.DataArray) -> xr.DataArray:
-    """Say what part of each concept's relevance lies in the down, mid and up blocks.
+def block_shares(hrv: xr.DataArray) -> xr.DataArray:
+    """Compute the share of each concept's relevance in the down, mid and up blocks.
 
     Parameters
     ----------
@@ -123,19 +117,20 @@ def place_shares(hrv: xr.DataArray) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        Dims ``(concept, place)``; rows sum to 1.
+        Dims ``(concept, block)``; rows sum to 1.
     """
-    place = hrv["place"].values
-    parts = [hrv[:, place == name].sum("head_position") for name in ("down", "mid", "up")]
-    together = xr.concat(parts, xr.Variable("place", ["down", "mid", "up"]))
-    shares = together / together.sum("place")
-    return shares.transpose("concept", "place").rename("share")
+    names = ["down", "mid", "up"]
+    block = hrv["block"].values
+    sums = [hrv[:, block == name].sum("head_position") for name in names]
+    together = xr.concat(sums, xr.Variable("block", names))
+    shares = together / together.sum("block")
+    return shares.transpose("concept", "block").rename("share")
 
 
 def nearest_centroid(by_timestep: xr.DataArray) -> float:
-    """Tell concepts by the direction of one call's vectors alone.
+    """Compute how often a concept can be recognized by its vector at a single denoiser call.
 
-    Each vector is given to the concept whose mean direction over the other calls is nearest.
+    Each vector is assigned to the concept whose mean direction over the other calls is nearest.
 
     Parameters
     ----------
@@ -144,8 +139,8 @@ def nearest_centroid(by_timestep: xr.DataArray) -> float:
     Returns
     -------
     float
-        Share of vectors given to their own concept; by chance, one over the concepts. Vectors
-        without votes count as given to another.
+        Share of vectors that are assigned to their own concept; 1 / concepts is expected by
+        chance. A vector without votes counts as assigned to another concept.
     """
     values = np.nan_to_num(by_timestep.transpose("timestep", "concept", "head_position").values)
     norms = np.linalg.norm(values, axis=-1, keepdims=True)
@@ -158,20 +153,20 @@ def nearest_centroid(by_timestep: xr.DataArray) -> float:
 
 
 def shared_structure(one: xr.DataArray, other: xr.DataArray) -> float:
-    """Correlate which concepts resemble each other in two models of any number of heads.
+    """Compute how far two models agree about which concepts are similar.
 
     Parameters
     ----------
     one, other : xarray.DataArray, dims (concept, head_position)
-        Of the same concepts.
+        Vectors of the same concepts; the models may differ in their numbers of heads.
 
     Returns
     -------
     float
-        Pearson correlation of the cosines of all pairs of concepts.
+        Pearson correlation between the models' cosines of all pairs of concepts.
     """
     first, second = (
         concept_similarity(hrv.sel(concept=one["concept"])).values for hrv in (one, other)
     )
     pairs = np.triu_indices_from(first, 1)
-    return float(np.corrcoef(first[pairs], second[pairs])[0, 1])
+    return float(correlation(first[pairs], second[pairs]))

@@ -1,4 +1,4 @@
-"""How far Head Relevance Vectors depend on the prompts they were built from."""
+"""How far Head Relevance Vectors depend on the prompts that they were built from."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hrvlab.errors import ParameterError
-from hrvlab.relevance.similarity import mean_ranks
-from hrvlab.relevance.vectors import normalise, rank
+from hrvlab.relevance.vectors import normalize, rank
+from hrvlab.statistics import LEVEL, correlation, mean_of_present, percentile_interval
 
 
 def resample_votes(votes: NDArray[np.integer], resamples: int, seed: int = 0) -> NDArray[np.int64]:
@@ -25,7 +25,7 @@ def resample_votes(votes: NDArray[np.integer], resamples: int, seed: int = 0) ->
     Returns
     -------
     ndarray of int64, shape (draw, head_position, concept)
-        Each draw holds as many votes as there were.
+        Every draw holds as many votes as the prompts together.
     """
     prompts = len(votes)
     rng = np.random.Generator(np.random.Philox(key=seed))
@@ -46,10 +46,10 @@ def bootstrap_relevance(votes: xr.Dataset, *, resamples: int = 200, seed: int = 
     Returns
     -------
     xarray.DataArray
-        Dims ``(draw, concept, head_position)``; NaN where a concept got no vote in a draw.
+        Dims ``(draw, concept, head_position)``; NaN where a concept received no vote in a draw.
     """
     counts = votes["votes_by_prompt"].transpose("prompt", "head_position", "concept")
-    vectors = normalise(resample_votes(counts.values, resamples, seed))
+    vectors = normalize(resample_votes(counts.values, resamples, seed))
     kept = {n: c for n, c in counts.coords.items() if "prompt" not in c.dims}
     return xr.DataArray(
         vectors, dims=("draw", "concept", "head_position"), coords=kept, name="relevance"
@@ -57,7 +57,7 @@ def bootstrap_relevance(votes: xr.Dataset, *, resamples: int = 200, seed: int = 
 
 
 def top_head_stability(hrv: xr.DataArray, draws: xr.DataArray, count: int = 10) -> xr.DataArray:
-    """Say how often each of a concept's top heads is among the top heads of a resample.
+    """Compute how often each of a concept's top heads is among the top heads of a resample.
 
     Parameters
     ----------
@@ -65,31 +65,32 @@ def top_head_stability(hrv: xr.DataArray, draws: xr.DataArray, count: int = 10) 
     draws : xarray.DataArray, dims (draw, concept, head_position)
         From `bootstrap_relevance`.
     count : int
-        How many heads are the top.
+        Number of top heads.
 
     Returns
     -------
     xarray.DataArray
-        Dims ``(concept, rank)``, in [0, 1]; by chance it would be count / head positions.
+        Dims ``(concept, rank)``, in [0, 1]; count / head positions is expected by chance.
     """
     top = rank(hrv).isel(rank=slice(count))
-    drawn = rank(draws).isel(rank=slice(count)).transpose("draw", "concept", "rank").values
-    found = (drawn[:, :, None, :] == top.values[None, :, :, None]).any(-1)
+    resampled = rank(draws).isel(rank=slice(count)).transpose("draw", "concept", "rank").values
+    found = (resampled[:, :, None, :] == top.values[None, :, :, None]).any(-1)
     return top.copy(data=found.mean(0)).rename("stability")
 
 
 def leading_heads(hrv: xr.DataArray, count: int = 10) -> xr.Dataset:
-    """Give each concept's most relevant heads.
+    """List each concept's most relevant heads.
 
     Parameters
     ----------
     hrv : xarray.DataArray, dims (concept, head_position)
     count : int
+        Number of heads of each concept.
 
     Returns
     -------
     xarray.Dataset
-        Over ``(concept, rank)``: ``relevance``, and the head's ``label``.
+        ``relevance`` and the head's ``label``, dims ``(concept, rank)``.
     """
     heads = rank(hrv).isel(rank=slice(count))
     values = hrv.transpose("concept", "head_position").values
@@ -103,9 +104,9 @@ def leading_heads(hrv: xr.DataArray, count: int = 10) -> xr.Dataset:
 
 
 def top_heads_with_interval(
-    hrv: xr.DataArray, draws: xr.DataArray, count: int = 10, *, level: float = 0.95
+    hrv: xr.DataArray, draws: xr.DataArray, count: int = 10, *, level: float = LEVEL
 ) -> xr.Dataset:
-    """Give each concept's top heads with what resampled prompts say of them.
+    """List each concept's most relevant heads, with bootstrap intervals over prompts.
 
     Parameters
     ----------
@@ -113,24 +114,23 @@ def top_heads_with_interval(
     draws : xarray.DataArray, dims (draw, concept, head_position)
         From `bootstrap_relevance`.
     count : int
-        How many heads are the top.
+        Number of heads of each concept.
     level : float
         Share of draws inside the interval.
 
     Returns
     -------
     xarray.Dataset
-        Over ``(concept, rank)``: ``relevance``, the ends ``low`` and ``high`` of its bootstrap
-        interval over prompts, the head's ``label``, and ``stability`` as of `top_head_stability`.
+        Dims ``(concept, rank)``: what `leading_heads` returns; the ends ``low`` and ``high`` of
+        the interval of ``relevance``; and ``stability``, from `top_head_stability`.
     """
     top = leading_heads(hrv, count)
-    tail = (1 - level) / 2
-    ends = np.nanquantile(
-        draws.transpose("draw", "concept", "head_position"), [tail, 1 - tail], axis=0
+    heads = rank(hrv).values[:, :count]
+    ends = percentile_interval(
+        draws.transpose("draw", "concept", "head_position").values, level=level
     )
     for name, values in zip(("low", "high"), ends, strict=True):
-        chosen = np.take_along_axis(values, rank(hrv).values[:, :count], 1)
-        top[name] = ("concept", "rank"), chosen
+        top[name] = ("concept", "rank"), np.take_along_axis(values, heads, 1)
     return top.assign(stability=top_head_stability(hrv, draws, count))
 
 
@@ -142,24 +142,24 @@ def convergence(
     resamples: int = 20,
     seed: int = 0,
 ) -> xr.DataArray:
-    """Correlate vectors built from two disjoint sets of prompts, for growing sets.
+    """Correlate vectors built from two disjoint sets of prompts, for sets of growing size.
 
     Parameters
     ----------
     votes : xarray.Dataset
         From `collect_votes`.
     ranked : bool
-        Correlate the ranks of heads (Spearman) instead of their relevance (Pearson).
+        Compute Spearman's correlation of ranks instead of Pearson's.
     sizes : sequence of int, optional
-        Prompts in each set, at most half of all; default: doubling from 4.
+        Numbers of prompts in each set, at most half of all; default: doubling from 4.
     resamples : int
-        Random pairs of sets to average over.
+        Number of random pairs of sets that are averaged over.
     seed : int
 
     Returns
     -------
     xarray.DataArray
-        Dims ``(prompts, concept)``; NaN where a concept got no vote.
+        Dims ``(prompts, concept)``; NaN where a concept received no vote.
 
     Raises
     ------
@@ -171,41 +171,31 @@ def convergence(
     chosen = list(sizes) if sizes is not None else _doubling(half)
     if not chosen or not all(1 <= size <= half for size in chosen):
         raise ParameterError(
-            f"two sets of {chosen} prompts cannot be taken from {len(counts)}; "
+            f"two disjoint sets of {chosen} prompts cannot be taken from {len(counts)} prompts; "
             f"give sizes from 1 to {half}"
         )
     rng = np.random.Generator(np.random.Philox(key=seed))
     orders = [rng.permutation(len(counts)) for _ in range(resamples)]
     found = [
-        np.nanmean(
-            [
-                _correlations(counts[order[:size]], counts[order[-size:]], ranked=ranked)
-                for order in orders
-            ],
-            axis=0,
-        )
+        [_agreement(counts[order[:size]], counts[order[-size:]], ranked) for order in orders]
         for size in chosen
     ]
     return xr.DataArray(
-        np.array(found),
+        mean_of_present(np.array(found), axis=1),
         dims=("prompts", "concept"),
         coords={"prompts": chosen, "concept": votes["concept"].values},
         name="correlation",
     )
 
 
+def _agreement(
+    first: NDArray[np.integer], second: NDArray[np.integer], ranked: bool
+) -> NDArray[np.float64]:
+    """Correlate each concept's vectors from two sets of votes (prompt, head_position, concept)."""
+    return correlation(normalize(first.sum(0)), normalize(second.sum(0)), ranked=ranked)
+
+
 def _doubling(half: int) -> list[int]:
+    """List powers of two from 4 up to half of the prompts, and that half itself."""
     sizes = [4 * 2**power for power in range(20) if 4 * 2**power < half]
     return [*sizes, half] if half else []
-
-
-def _correlations(
-    first: NDArray[np.integer], second: NDArray[np.integer], *, ranked: bool
-) -> NDArray[np.float64]:
-    """Correlation of each concept's vectors from two sets of votes."""
-    both = [normalise(votes.sum(0)) for votes in (first, second)]
-    if ranked:
-        both = [mean_ranks(vectors) for vectors in both]
-    one, other = (vectors - vectors.mean(-1, keepdims=True) for vectors in both)
-    norms = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
-    return np.divide((one * other).sum(-1), norms, out=np.full(len(one), np.nan), where=norms > 0)

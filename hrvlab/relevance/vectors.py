@@ -1,27 +1,25 @@
-"""Head Relevance Vectors: votes normalised so that each concept's row averages 1 over heads."""
+"""Head Relevance Vectors: votes normalized so that each concept's row averages 1 over heads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
 from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 
-from hrvlab.errors import ConceptError, ModelError, ParameterError, StoreError
+from hrvlab.errors import ConceptError, ModelError, ParameterError
 from hrvlab.models.heads import head_table
 from hrvlab.models.load import fingerprint
 from hrvlab.relevance.similarity import split_half_correlation
-from hrvlab.store import read_dataset, write_dataset
 
 
-def normalise(votes: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Turn votes into relevance: every concept's row sums to the number of head positions.
+def normalize(votes: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Normalize votes, so that every concept's row sums to the number of head positions.
 
-    Every head casts the same number of votes, so the only step that matters is the division of
-    each concept by its own sum; it lifts rare concepts to the scale of common ones.
+    Every head casts the same number of votes, so it is enough to divide each concept's votes by
+    their sum; this brings rare concepts to the scale of common ones.
 
     Parameters
     ----------
@@ -44,77 +42,91 @@ def relevance(votes: xr.Dataset) -> xr.DataArray:
     Parameters
     ----------
     votes : xarray.Dataset
-        With ``votes_by_timestep``, from `collect_votes`.
+        From `collect_votes`.
 
     Returns
     -------
     xarray.DataArray
-        Dims ``(concept, head_position)``; each row sums to the number of head positions. The
-        coordinates say how far each concept's vector can be trusted: ``votes``, on how many it
-        rests; ``halves``, the plain Pearson correlation, not stepped up, between the vectors of the
-        even and of the odd prompts (not there for a single prompt).
+        Dims ``(concept, head_position)``; each row sums to the number of head positions. Two
+        coordinates of ``concept`` show how far each vector can be trusted: ``votes``, the number
+        of votes that it is built from, and ``split_half``, the Pearson correlation between the
+        vectors from the even and from the odd prompts (absent if there is only one prompt).
 
     Raises
     ------
     ConceptError
-        If a concept got no vote at all.
+        If a concept received no vote at all.
 
     Notes
     -----
     Section 3 of arXiv 2412.02237.
     """
-    vectors = _from_counts(votes, votes["votes_by_timestep"].sum("timestep"))
+    vectors = _vectors_from(votes, votes["votes_by_timestep"].sum("timestep"))
     if votes.sizes["prompt"] < 2:
         return vectors
-    halves = split_half_correlation(relevance_by_half(votes))
-    return vectors.assign_coords(halves=("concept", halves.values))
+    correlation = split_half_correlation(relevance_by_half(votes))
+    return vectors.assign_coords(split_half=("concept", correlation.values))
 
 
 def relevance_by_timestep(votes: xr.Dataset) -> xr.DataArray:
-    """Build one set of Head Relevance Vectors for each UNet call.
+    """Build one set of Head Relevance Vectors for each denoiser call.
 
-    Their mean over calls is not quite `relevance`, because each call is normalised by itself.
+    Each call is normalized by itself, so the mean over calls differs a little from `relevance`.
 
-    Returns
-    -------
-    xarray.DataArray
-        Dims ``(timestep, concept, head_position)``; NaN where a concept got no vote in a call.
-    """
-    return _from_counts(votes, votes["votes_by_timestep"])
-
-
-def relevance_by_half(votes: xr.Dataset) -> xr.DataArray:
-    """Build Head Relevance Vectors from the even and from the odd prompts, to compare them.
+    Parameters
+    ----------
+    votes : xarray.Dataset
+        From `collect_votes`.
 
     Returns
     -------
     xarray.DataArray
-        Dims ``(half, concept, head_position)``.
+        Dims ``(timestep, concept, head_position)``; NaN where a concept received no vote in a call.
 
     Raises
     ------
+    ConceptError
+        If a concept received no vote at all.
+    """
+    return _vectors_from(votes, votes["votes_by_timestep"])
+
+
+def relevance_by_half(votes: xr.Dataset) -> xr.DataArray:
+    """Build Head Relevance Vectors from the even and from the odd prompts.
+
+    Parameters
+    ----------
+    votes : xarray.Dataset
+        From `collect_votes`.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims ``(half, concept, head_position)``; NaN where a concept received no vote in a half.
+
+    Raises
+    ------
+    ConceptError
+        If a concept received no vote at all.
     ParameterError
         If there are fewer than two prompts.
     """
     by_prompt = votes["votes_by_prompt"]
     if by_prompt.sizes["prompt"] < 2:
-        raise ParameterError("two halves need at least two prompts; collect votes from more")
+        raise ParameterError("one prompt cannot be split into halves; collect votes from more")
     halves = [by_prompt.isel(prompt=slice(start, None, 2)).sum("prompt") for start in (0, 1)]
-    return _from_counts(votes, xr.concat(halves, "half"))
+    return _vectors_from(votes, xr.concat(halves, "half"))
 
 
-def _from_counts(votes: xr.Dataset, counts: xr.DataArray) -> xr.DataArray:
+def _vectors_from(votes: xr.Dataset, counts: xr.DataArray) -> xr.DataArray:
+    """Normalize some of a dataset's votes, and label the vectors."""
     totals = votes["votes_by_timestep"].sum(("timestep", "head_position"))
     empty = [str(name) for name in votes["concept"].values[totals.values == 0]]
     if empty:
-        raise ConceptError(
-            f"no head ever voted for {', '.join(empty)}; use more prompts or other words"
-        )
+        raise ConceptError(f"no head voted for {', '.join(empty)}; use more prompts or other words")
+    dims = ["head_position", "concept"]
     vectors = xr.apply_ufunc(
-        normalise,
-        counts,
-        input_core_dims=[["head_position", "concept"]],
-        output_core_dims=[["concept", "head_position"]],
+        normalize, counts, input_core_dims=[dims], output_core_dims=[dims[::-1]]
     )
     vectors = vectors.assign_coords(votes=totals).rename("relevance")
     return vectors.assign_attrs({**votes.attrs, "schema": "relevance"})
@@ -123,7 +135,7 @@ def _from_counts(votes: xr.Dataset, counts: xr.DataArray) -> xr.DataArray:
 def relevance_from_array(
     array: NDArray[np.floating], *, concepts: Sequence[str], pipe: DiffusionPipeline
 ) -> xr.DataArray:
-    """Label Head Relevance Vectors that you have as numbers.
+    """Label an array of Head Relevance Vectors with a model's heads.
 
     Parameters
     ----------
@@ -132,7 +144,7 @@ def relevance_from_array(
     concepts : sequence of str
         Names of the rows.
     pipe : diffusers.DiffusionPipeline
-        The model they belong to.
+        The model that the vectors belong to.
 
     Returns
     -------
@@ -143,6 +155,12 @@ def relevance_from_array(
     ------
     ParameterError
         If the shape does not fit the names or the model, or a number is not finite.
+
+    Examples
+    --------
+    >>> ones = hl.relevance_from_array(np.ones((1, 128)), concepts=["Color"], pipe=pipe)
+    >>> ones.sel(concept="Color", head_position=0)["label"].item()
+    'down, layer: 0, head: 0'
     """
     table = head_table(pipe.unet)
     expected = (len(concepts), table.sizes["head_position"])
@@ -165,23 +183,23 @@ def relevance_from_array(
 def check_model(
     hrv: xr.DataArray, pipe: DiffusionPipeline, *, allow_other_model: bool = False
 ) -> None:
-    """Refuse Head Relevance Vectors that were built from another model.
+    """Raise an error if Head Relevance Vectors were built from another model.
 
     Raises
     ------
     ModelError
-        If the fingerprints differ, unless the caller allows it.
+        If the models' fingerprints differ, unless other models are allowed.
     """
-    built_on, given = hrv.attrs.get("model_fingerprint"), fingerprint(pipe)
-    if built_on != given and not allow_other_model:
+    source, model = hrv.attrs.get("model_fingerprint"), fingerprint(pipe)
+    if source != model and not allow_other_model:
         raise ModelError(
-            f"these relevance vectors were built from model {built_on}, this one is {given}; "
-            "build them anew, or say allow_other_model=True"
+            f"these relevance vectors were built from model {source}, but this model is {model}; "
+            "build them from this model, or pass allow_other_model=True"
         )
 
 
 def rank(hrv: xr.DataArray) -> xr.DataArray:
-    """Order the heads of each concept from most to least relevant.
+    """Rank the heads of each concept from most to least relevant.
 
     Parameters
     ----------
@@ -190,7 +208,7 @@ def rank(hrv: xr.DataArray) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        Dims ``(..., rank)``: head positions; of equal heads the lower position comes first.
+        Head positions, dims ``(..., rank)``; among equal heads the lower position comes first.
     """
     order = np.argsort(-hrv.transpose(..., "head_position").values, axis=-1, kind="stable")
     dims = [dim for dim in hrv.dims if dim != "head_position"]
@@ -199,7 +217,7 @@ def rank(hrv: xr.DataArray) -> xr.DataArray:
 
 
 def unstack_heads(array: xr.DataArray) -> xr.DataArray:
-    """Lay flat head positions out as layer × head, NaN where a layer has fewer heads.
+    """Arrange flat head positions in a grid of layer × head.
 
     Parameters
     ----------
@@ -208,76 +226,75 @@ def unstack_heads(array: xr.DataArray) -> xr.DataArray:
     Returns
     -------
     xarray.DataArray
-        Dims ``(..., layer, head)``, with ``place`` and ``place_layer`` along ``layer``.
+        Dims ``(..., layer, head)``, with ``block`` and ``block_layer`` along ``layer``; NaN where a
+        layer has fewer heads than others.
     """
     flat = array.transpose(..., "head_position")
     layer, head = flat["layer"].values, flat["head"].values
-    grid = np.full((*flat.shape[:-1], layer.max() + 1, head.max() + 1), np.nan)
+    layers, heads = np.arange(layer.max() + 1), np.arange(head.max() + 1)
+    grid = np.full((*flat.shape[:-1], len(layers), len(heads)), np.nan)
     grid[..., layer, head] = flat.values
-    dims = flat.dims[:-1]
-    first = [int(np.flatnonzero(layer == number)[0]) for number in range(layer.max() + 1)]
+    first = [int(np.flatnonzero(layer == number)[0]) for number in layers]
     along = {
         name: ("layer", flat[name].values[first])
-        for name in ("place", "place_layer", "module", "grid")
+        for name in ("block", "block_layer", "module", "grid")
         if name in flat.coords
     }
     kept = {name: c for name, c in flat.coords.items() if "head_position" not in c.dims}
     return xr.DataArray(
         grid,
-        dims=(*dims, "layer", "head"),
-        coords={
-            **kept,
-            **along,
-            "layer": np.arange(grid.shape[-2]),
-            "head": np.arange(grid.shape[-1]),
-        },
+        dims=(*flat.dims[:-1], "layer", "head"),
+        coords={**kept, **along, "layer": layers, "head": heads},
         name=flat.name,
         attrs=flat.attrs,
     )
 
 
 def stack_heads(grid: xr.DataArray, table: xr.Dataset) -> xr.DataArray:
-    """Undo `unstack_heads`.
+    """Arrange a grid of layer × head as flat head positions: the inverse of `unstack_heads`.
 
     Parameters
     ----------
     grid : xarray.DataArray, dims (..., layer, head)
     table : xarray.Dataset
         The model's `head_table`.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims ``(..., head_position)``.
     """
     ordered = grid.transpose(..., "layer", "head")
     values = ordered.values[..., table["layer"].values, table["head"].values]
-    dims = ordered.dims[:-2]
     kept = {n: c for n, c in ordered.coords.items() if not {"layer", "head"} & set(c.dims)}
     return xr.DataArray(
         values,
-        dims=(*dims, "head_position"),
+        dims=(*ordered.dims[:-2], "head_position"),
         coords={**kept, **table.coords},
         name=grid.name,
         attrs=grid.attrs,
     )
 
 
-def save_relevance(hrv: xr.DataArray, path: str | Path) -> None:
-    """Save Head Relevance Vectors as a zarr store, with all they remember.
+def concept_vector(hrv: xr.DataArray, concept: str) -> xr.DataArray:
+    """Select one concept's vector.
+
+    Parameters
+    ----------
+    hrv : xarray.DataArray, dims (concept, head_position)
+    concept : str
+
+    Returns
+    -------
+    xarray.DataArray
+        Dim ``head_position``.
 
     Raises
     ------
-    SchemaError
-    StoreError
-        If the folder cannot be written, or is there and holds something else.
+    ConceptError
+        If the vectors have no such concept.
     """
-    if Path(path).exists() and not (Path(path) / "zarr.json").is_file():
-        raise StoreError(f"{path} is there and holds no dataset; give another path")
-    write_dataset(hrv.to_dataset(name="relevance").assign_attrs(hrv.attrs), Path(path))
-
-
-def load_relevance(path: str | Path) -> xr.DataArray:
-    """Load Head Relevance Vectors that `save_relevance` wrote.
-
-    Raises
-    ------
-    SchemaError, StoreError
-    """
-    dataset = read_dataset(Path(path))
-    return dataset["relevance"].assign_attrs(dataset.attrs)
+    names = [str(name) for name in hrv["concept"].values]
+    if concept not in names:
+        raise ConceptError(f"there is no concept {concept!r}; there are: {', '.join(names)}")
+    return hrv.isel(concept=names.index(concept), drop=True)

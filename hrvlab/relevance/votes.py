@@ -1,4 +1,4 @@
-"""Collect votes: let every head vote for the concept it attends to, over many prompts."""
+"""Collect votes: over many prompts, every head votes for the concept that it attends to most."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from hrvlab.attention import PUBLISHED_BALLOT, Ballot, ConceptVotes
-from hrvlab.concepts import ConceptSet
+from hrvlab.attention import PUBLISHED_RULE, ConceptVotes, VotingRule
 from hrvlab.forecast import CHUNK_BYTES
 from hrvlab.generation import Batch, plan_batches, refuse, run_batch
-from hrvlab.ledger import Ledger, Unit, complete, keep
+from hrvlab.inputs.concepts import ConceptSet
 from hrvlab.models.families import WordEncodings, family_of
 from hrvlab.models.heads import head_table
 from hrvlab.models.load import fingerprint, scheduler_settings
-from hrvlab.store import provenance
+from hrvlab.provenance import provenance
+from hrvlab.storage.run import Run
+from hrvlab.storage.units import Ledger, Unit, complete, keep
 
 if TYPE_CHECKING:
     from dask.array import Array
     from distributed import Client
 
-# Part of every plan: units computed by another version of this algorithm are not mixed in.
+# Part of every plan, so that units of another version of this algorithm are never reused.
 ALGORITHM = 2
+TIMESTEPS = "noise_level"  # the name in stored plans
 
 
 def draw_words(
@@ -42,15 +44,15 @@ def draw_words(
     Parameters
     ----------
     seed, prompt_index, call : int
-        Key of a counter-based generator; nothing else matters.
+        The key of the random generator: the draws depend on nothing else.
     layers : int
-        How many layers the model has.
+        Number of layers.
     words_per_concept : sequence of int
 
     Returns
     -------
     ndarray of int64, shape (layer, concept)
-        The c-th column does not depend on the concepts after c.
+        A column does not depend on the concepts after its own.
     """
     bits = np.random.Philox(key=[seed, prompt_index], counter=[0, 0, call, 0])
     uniform = np.random.Generator(bits).random((len(words_per_concept), layers)).T
@@ -58,49 +60,25 @@ def draw_words(
 
 
 def collect_votes(
-    pipe: DiffusionPipeline,
-    concepts: ConceptSet,
-    prompts: Sequence[str],
-    *,
-    seed: int = 0,
-    batch_size: int = 8,
-    ballot: Ballot = PUBLISHED_BALLOT,
-    store: str | Path | None = None,
-    client: Client | None = None,
-    progress: bool = True,
-    **call: Any,
+    pipe: DiffusionPipeline, concepts: ConceptSet, prompts: Sequence[str], **options: Any
 ) -> xr.Dataset:
-    """Generate from every prompt and count the heads' votes; the images are not kept.
-
-    A killed run resumes at its first missing batch and ends in the same numbers. Maps
-    are never kept, only counts.
+    """Generate an image from every prompt and count the heads' votes; images are not kept.
 
     Parameters
     ----------
     pipe : diffusers.DiffusionPipeline
     concepts : ConceptSet
     prompts : sequence of str
-    seed : int
-        Of the initial noise and the word draws, both keyed by the prompt's number too.
-    batch_size : int
-        Prompts that go through the model together; part of the plan.
-    ballot : Ballot
-        How heads vote; default: as published.
-    store : str or Path, optional
-        Keeps finished batches and the result, in a folder of its own for every plan; None keeps
-        nothing.
-    client : distributed.Client, optional
-        Of a cluster whose workers do the work, each with a pipeline that it loads as this one was
-        loaded, and as many CPU threads as PyTorch has here; only this process writes to the store.
-    progress : bool
-    **call
-        Keywords of the pipeline's own call, such as ``num_inference_steps``.
+    **options
+        See `hrvlab.relevance.votes.run_votes`: ``seed``, ``batch_size``, ``store``, ``client``,
+        and keywords of the pipeline's own call, such as ``num_inference_steps``.
 
     Returns
     -------
     xarray.Dataset
-        ``votes_by_prompt (prompt, head_position, concept)`` and ``votes_by_timestep (timestep,
-        head_position, concept)``, integers. For each head, single votes sum to prompts × calls.
+        Of integers: ``votes_by_prompt``, dims ``(prompt, head_position, concept)``, and
+        ``votes_by_timestep``, dims ``(timestep, head_position, concept)``. By the published rule,
+        the votes of each head sum to prompts × denoiser calls.
 
     Raises
     ------
@@ -109,20 +87,75 @@ def collect_votes(
     ClusterError
         If the cluster is lost.
 
+    Examples
+    --------
+    >>> votes = hl.collect_votes(
+    ...     pipe, concepts, ["a red car"], num_inference_steps=2, progress=False
+    ... )
+    >>> votes.hrv.relevance().sum("head_position").values.round().tolist()
+    [128.0, 128.0]
+    """
+    return run_votes(pipe, concepts, prompts, **options).data
+
+
+def run_votes(
+    pipe: DiffusionPipeline,
+    concepts: ConceptSet,
+    prompts: Sequence[str],
+    *,
+    seed: int = 0,
+    batch_size: int = 8,
+    voting_rule: VotingRule = PUBLISHED_RULE,
+    store: str | Path | None = None,
+    client: Client | None = None,
+    progress: bool = True,
+    **call: Any,
+) -> Run:
+    """Collect votes as `collect_votes` does, and return them with the folder that keeps them.
+
+    A killed run resumes at its first missing batch and ends in the same numbers. Only counts are
+    kept, never attention maps.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    concepts : ConceptSet
+    prompts : sequence of str
+    seed : int
+        Of the initial noise and of the drawn words; both also depend on the prompt's number.
+    batch_size : int
+        Number of prompts that go through the model together; part of the plan.
+    voting_rule : VotingRule
+        How heads vote; default: as published.
+    store : str or Path, optional
+        Keeps finished batches and the result, in one folder for each plan; None keeps nothing.
+    client : distributed.Client, optional
+        Of a cluster whose workers compute the batches. Each loads the pipeline as this one was
+        loaded, with as many CPU threads; only this process writes to the store.
+    progress : bool
+        Show a progress bar over batches.
+    **call
+        Keywords of the pipeline's own call, such as ``num_inference_steps``.
+
+    Returns
+    -------
+    Run
+        Its ``data`` is what `collect_votes` returns.
+
     Notes
     -----
-    Section 3 of arXiv 2412.02237.
+    Section 3 of arXiv 2412.02237. Raises the errors of `collect_votes`.
     """
     own = {"num_images_per_prompt", "output_type", "latents"}
-    refuse(call, own, "votes count one image a prompt, from seeded noise")
+    refuse(call, own, "votes are counted for one image per prompt, from seeded noise")
     batches = plan_batches(prompts, [seed], batch_size)
     family_of(pipe)
     parameters = {
         "prompts": list(prompts),
         "batch_size": batch_size,
-        "ballot": asdict(ballot),
         **call,
     }
+    rule = asdict(voting_rule)
     ledger = None
     if store is not None:
         plan = {
@@ -132,19 +165,20 @@ def collect_votes(
             "dtype": str(pipe.unet.dtype),
             "concepts": concepts.to_dict(),
             "seed": seed,
+            "ballot": rule,  # the name in stored plans
             **parameters,
         }
         ledger = Ledger(Path(store), plan)
 
     def compute(missing: list[int]) -> Iterator[tuple[int, Unit]]:
         if client is not None:
-            # Here, because what it imports takes half a second that others need not wait.
+            # Imported here because dask.distributed takes half a second to load.
             from hrvlab.cluster import spread
 
             units = {number: (batches[number], call) for number in missing}
-            yield from spread(client, pipe, voter, (concepts, ballot), units)
+            yield from spread(client, pipe, voter, (concepts, voting_rule), units)
             return
-        vote = voter(pipe, concepts, ballot)
+        vote = voter(pipe, concepts, voting_rule)
         for number in missing:
             yield number, vote(batches[number], call)
 
@@ -152,7 +186,7 @@ def collect_votes(
         units = complete(ledger, len(batches), compute)
         shown = tqdm(units, "votes", total=len(batches), disable=not progress)
         rows: dict[int, NDArray[np.int32]] = {}
-        by_call, noise_levels = add_up(shown, None if ledger else rows)
+        by_call, scheduler_timesteps = _add_up(shown, None if ledger else rows)
         by_prompt = (
             _stream(ledger, batches, by_call.shape[1:])
             if ledger
@@ -167,46 +201,43 @@ def collect_votes(
                 **head_table(pipe.unet).coords,
                 "concept": list(concepts.names),
                 "prompt_text": ("prompt", list(prompts)),
-                "noise_level": ("timestep", noise_levels),
+                "scheduler_timestep": ("timestep", scheduler_timesteps),
             },
             attrs=provenance(
-                pipe, "votes", seed=seed, parameters={**parameters, "concepts": concepts.to_dict()}
+                pipe,
+                "votes",
+                seed=seed,
+                parameters={**parameters, "voting_rule": rule, "concepts": concepts.to_dict()},
             ),
         )
 
-    # What is streamed is written by this process, one chunk at a time, whatever cluster there is.
+    # This process alone writes the streamed votes, one chunk at a time, even with a cluster.
     with dask.config.set(scheduler="synchronous"):
         return keep(ledger, count)
 
 
-def add_up(
+def _add_up(
     units: Iterable[tuple[int, Unit]], rows: dict[int, NDArray[np.int32]] | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Add up the votes of all batches by call, whatever order they come in.
-
-    Parameters
-    ----------
-    units : iterable of (int, dict)
-    rows : dict of int to ndarray of int32, shape (prompt, head_position, concept), optional
-        Is given each batch's votes by prompt.
+    """Add up all batches' votes by call; keep those by prompt in ``rows``, unless it is None.
 
     Returns
     -------
     by_call : ndarray of int64, shape (call, head_position, concept)
-    noise_levels : ndarray of float64, shape (call,)
+    scheduler_timesteps : ndarray of float64, shape (call,)
     """
     by_call = np.zeros((), np.int64)
     for number, unit in units:
         by_call = by_call + unit["by_call"].astype(np.int64)
-        noise_levels = unit["noise_level"]
+        scheduler_timesteps = unit[TIMESTEPS]
         if rows is not None:
             rows[number] = unit["by_prompt"]
-    return by_call, noise_levels
+    return by_call, scheduler_timesteps
 
 
 def _stream(ledger: Ledger, batches: Sequence[Batch], shape: tuple[int, int]) -> Array:
-    """Give the votes by prompt of all finished batches, read from the ledger chunk by chunk."""
-    # Here, because what it imports takes half a second that others need not wait.
+    """Read the votes by prompt of all finished batches from the ledger, chunk by chunk."""
+    # Imported here because dask.array takes half a second to load.
     import dask.array
 
     sizes = [len(batch.prompts) for batch in batches]
@@ -229,17 +260,17 @@ def _stream(ledger: Ledger, batches: Sequence[Batch], shape: tuple[int, int]) ->
 
 
 def voter(
-    pipe: DiffusionPipeline, concepts: ConceptSet, ballot: Ballot
+    pipe: DiffusionPipeline, concepts: ConceptSet, voting_rule: VotingRule
 ) -> Callable[[Batch, dict[str, Any]], Unit]:
-    """Give the function that counts the votes of a batch; the words are encoded here, once."""
-    return partial(_vote, pipe, concepts, concepts.encode(pipe), ballot)
+    """Encode the concept words once, and return a function that counts the votes of a batch."""
+    return partial(_vote, pipe, concepts, concepts.encode(pipe), voting_rule)
 
 
 def _vote(
     pipe: DiffusionPipeline,
     concepts: ConceptSet,
     words: WordEncodings,
-    ballot: Ballot,
+    voting_rule: VotingRule,
     batch: Batch,
     call: dict[str, Any],
 ) -> Unit:
@@ -255,11 +286,11 @@ def _vote(
             axis=1,
         )
 
-    tap = ConceptVotes(words, counts, draw, ballot)
+    tap = ConceptVotes(words, counts, draw, voting_rule)
     _, attachment = run_batch(pipe, batch, tap, output_type="latent", **call)
     by_prompt, by_call = tap.result()
     return {
         "by_prompt": by_prompt.astype(np.int32),
         "by_call": by_call.astype(np.int32),
-        "noise_level": np.array(attachment.noise_levels),
+        TIMESTEPS: np.array(attachment.scheduler_timesteps),
     }

@@ -1,1 +1,5 @@
-"""Finished work at full scale on the miniature: made once, shipped, read by chapters, checked."""
+"""Results at full scale on the miniature, which ship with hrvlab: made, read and checked."""
+
+from hrvlab.results.make import read_result, result_for
+
+__all__ = ["read_result", "result_for"]

@@ -1,4 +1,4 @@
-"""Compute a few units of a finished result anew, and compare them with what ships."""
+"""Compute a few units of a finished result again, and compare them with those that ship."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 
 from hrvlab.errors import StoreError
-from hrvlab.ledger import UNITS
-from hrvlab.results.packing import Units, close, read_units, unpack
-from hrvlab.results.study import Study, folder_of, read_result
+from hrvlab.experiments.study import Study
+from hrvlab.results.make import PACKED, read_result
+from hrvlab.storage.archives import Units, close, read_units, unpack
+from hrvlab.storage.units import UNITS
 
-# Another processor rounds otherwise, and a rounding may tip a vote.
+# Another processor rounds differently, and one rounding may tip a vote.
 TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One array of one unit, as it ships and as it was computed anew.
+    """An array of a unit as it ships, compared with the same array computed again.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ class Comparison:
     unit : int
     variable : str
     difference : float
-        Mean absolute difference, in standard deviations of what ships in all units.
+        Mean absolute difference, in standard deviations of the shipped arrays of all units.
     """
 
     part: str
@@ -40,7 +41,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether the difference is as small as rounding makes it."""
+        """Whether the difference is no larger than rounding may cause."""
         return self.difference <= TOLERANCE
 
 
@@ -52,7 +53,7 @@ def check_result(
     share: float = 0.02,
     seed: int = 0,
 ) -> list[Comparison]:
-    """Compute a random share of a result's units anew.
+    """Compute a random share of a result's units again, and compare them with those that ship.
 
     Parameters
     ----------
@@ -61,59 +62,87 @@ def check_result(
     results : Path
         Folder of all results.
     share : float
-        Of all units; at least one of the study is computed.
+        Of all units of the study; at least one is computed.
     seed : int
-        Chooses them.
+        Of the random choice.
 
     Returns
     -------
     list of Comparison
+        One for each array of each chosen unit.
 
     Raises
     ------
     StoreError
-        If there is no result, or none of a study that it needs, or it was made by another plan:
-        another model, other settings, or another version of the algorithm.
+        If there is no result of the study or of one that it needs, or if it was made by another
+        plan: with another model, with other settings, or by another version of the algorithm.
     """
     for name in (*study.needs, study.name):
         read_result(name, results)
     shipped = {
-        path.stem: read_units(path) for path in sorted((results / study.name / "units").iterdir())
+        path.stem: read_units(path) for path in sorted((results / study.name / PACKED).iterdir())
     }
     chosen = _choose(shipped, share, seed)
     with TemporaryDirectory() as scratch:
         store = Path(scratch)
-        for name in (*study.needs, study.name):
-            packed = sorted((results / name / "units").iterdir())
-            folders = {path.stem: unpack(path, store / name) for path in packed}
-            close(store / name)
-        # The last of them were the study's own.
+        for name in study.needs:
+            unpack_result(name, results, store)
+        folders = unpack_result(study.name, results, store)
         for label, units in chosen.items():
             for unit in units:
+                # Two parts with the same plan share a folder.
                 (folders[label] / UNITS / f"{unit:06d}.npz").unlink(missing_ok=True)
         try:
             parts = study.run(pipe, store)
         except StoreError as error:
             raise StoreError(
                 f"the result {study.name!r} was made by another plan than today's ({error}); make "
-                f"it anew with: hrvlab results {study.name}"
+                f"it again with: hrvlab results {study.name}"
             ) from error
         compared = []
         for label, part in parts.items():
             for unit in chosen[label]:
-                path = folder_of(part) / UNITS / f"{unit:06d}.npz"
-                with np.load(path, allow_pickle=False) as anew:
+                path = part.stored() / UNITS / f"{unit:06d}.npz"
+                with np.load(path, allow_pickle=False) as again:
                     compared += [
                         Comparison(
-                            label, unit, name, _distance(shipped[label], unit, name, anew[name])
+                            label, unit, name, _distance(shipped[label], unit, name, again[name])
                         )
-                        for name in anew.files
+                        for name in again.files
                     ]
     return compared
 
 
+def unpack_result(name: str, results: Path, store: Path) -> dict[str, Path]:
+    """Unpack all units of a result into a store, which then accepts no other plan of that study.
+
+    Parameters
+    ----------
+    name : str
+        Of a study.
+    results : Path
+        Folder of all results.
+    store : Path
+        Gets a folder of the study's name.
+
+    Returns
+    -------
+    dict of str to Path
+        The folder of each part's plan, by label.
+
+    Raises
+    ------
+    StoreError
+        If units cannot be read.
+    """
+    packed = sorted((results / name / PACKED).iterdir())
+    folders = {path.stem: unpack(path, store / name) for path in packed}
+    close(store / name)
+    return folders
+
+
 def _choose(shipped: Mapping[str, Units], share: float, seed: int) -> dict[str, set[int]]:
-    """Choose units of every part, at least one in all."""
+    """Choose units among those of all parts, at least one."""
     units = [(label, unit) for label, units in shipped.items() for unit in units]
     rng = np.random.Generator(np.random.Philox(key=seed))
     drawn = rng.choice(len(units), max(1, round(share * len(units))), replace=False)
@@ -124,8 +153,9 @@ def _choose(shipped: Mapping[str, Units], share: float, seed: int) -> dict[str, 
     return chosen
 
 
-def _distance(shipped: Units, unit: int, name: str, anew: NDArray[np.generic]) -> float:
+def _distance(shipped: Units, unit: int, name: str, again: NDArray[np.generic]) -> float:
+    """Average the absolute differences, in standard deviations of the shipped arrays."""
     everywhere = np.concatenate([arrays[name].ravel() for arrays in shipped.values()])
     spread = float(everywhere.astype(np.float64).std()) or 1.0
-    difference = anew.astype(np.float64) - shipped[unit][name].astype(np.float64)
+    difference = again.astype(np.float64) - shipped[unit][name].astype(np.float64)
     return float(np.abs(difference).mean()) / spread

@@ -1,4 +1,4 @@
-"""Live controls for JupyterLab."""
+"""Interactive controls for JupyterLab."""
 
 from hrvlab.widgets.browser import attention_browser
 from hrvlab.widgets.steering import steering_panel

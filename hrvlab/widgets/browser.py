@@ -1,4 +1,4 @@
-"""Browse attention maps."""
+"""A browser of attention maps."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ DARKEST = 0.15
 EVERY = "every"
 
 
-def spotlight(picture: NDArray[np.uint8], attention: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Darken a picture where an attention map is weak.
+def spotlight(image: NDArray[np.uint8], attention: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Darken an image where an attention map is weak.
 
     Parameters
     ----------
-    picture : ndarray of uint8, shape (y, x, channel)
+    image : ndarray of uint8, shape (y, x, channel)
     attention : ndarray of float, shape (map_y, map_x)
-        Its largest value leaves the picture as it is.
+        Where it is largest, the image keeps its brightness.
 
     Returns
     -------
     ndarray of uint8, shape (y, x, channel)
     """
     share = Image.fromarray((attention / attention.max()).astype(np.float32))
-    light = np.asarray(share.resize(picture.shape[1::-1], Image.Resampling.BILINEAR))
-    return (picture * (DARKEST + (1 - DARKEST) * light[..., None])).astype(np.uint8)
+    light = np.asarray(share.resize(image.shape[1::-1], Image.Resampling.BILINEAR))
+    return (image * (DARKEST + (1 - DARKEST) * light[..., None])).astype(np.uint8)
 
 
 def attention_browser(tree: xr.DataTree, prompt: int = 0) -> ipywidgets.VBox:
-    """Browse the attention maps of one picture by word, layer, head and UNet call.
+    """Build controls that browse an image's attention maps by word, layer, head and denoiser call.
 
     Parameters
     ----------
@@ -46,15 +46,15 @@ def attention_browser(tree: xr.DataTree, prompt: int = 0) -> ipywidgets.VBox:
     Returns
     -------
     ipywidgets.VBox
-        A picture, lit where the chosen attention looks, above its controls.
+        The image, bright where the chosen attention map is strong, above the controls.
     """
     dataset = tree.to_dataset().isel(prompt=prompt)
     nodes = [tree[name].to_dataset()["maps"].isel(prompt=prompt) for name in tree.children]
     by_layer = {int(layer): node for node in nodes for layer in node["map_layer"].values}
-    names = zip(dataset["place"].values, dataset["place_layer"].values, strict=True)
+    names = zip(dataset["block"].values, dataset["block_layer"].values, strict=True)
     layers = [
-        (f"{place} {number}", layer)
-        for layer, (place, number) in enumerate(names)
+        (f"{block} {number}", layer)
+        for layer, (block, number) in enumerate(names)
         if layer in by_layer
     ]
     last = dataset.sizes["timestep"] - 1
@@ -62,10 +62,12 @@ def attention_browser(tree: xr.DataTree, prompt: int = 0) -> ipywidgets.VBox:
     word = ipywidgets.Dropdown(options=list(nodes[0]["map_word"].values), description="word")
     layer = ipywidgets.Dropdown(options=[(EVERY, None), *layers], description="layer")
     head = ipywidgets.Dropdown(options=[(EVERY, None)], description="head")
-    call = ipywidgets.IntSlider(value=last, max=last, description="UNet call")
+    call = ipywidgets.IntSlider(
+        value=last, max=last, description="denoiser call", style={"description_width": "initial"}
+    )
     play = ipywidgets.Play(max=last, interval=250)
     ipywidgets.jslink((play, "value"), (call, "value"))
-    picture = ipywidgets.Image(format="png", width=SHOWN_SIDE)
+    image = ipywidgets.Image(format="png", width=SHOWN_SIDE)
 
     def attention() -> NDArray[np.floating]:
         chosen = {"timestep": call.value}
@@ -80,7 +82,7 @@ def attention_browser(tree: xr.DataTree, prompt: int = 0) -> ipywidgets.VBox:
         buffer = BytesIO()
         lit = Image.fromarray(spotlight(dataset["image"].values, attention()))
         lit.resize((SHOWN_SIDE,) * 2, Image.Resampling.NEAREST).save(buffer, "png")
-        picture.value = buffer.getvalue()
+        image.value = buffer.getvalue()
 
     def offer_heads(_: object) -> None:
         count = 0 if layer.value is None else int(dataset["heads"].values[layer.value])
@@ -92,7 +94,7 @@ def attention_browser(tree: xr.DataTree, prompt: int = 0) -> ipywidgets.VBox:
     show()
     return ipywidgets.VBox(
         [
-            picture,
+            image,
             ipywidgets.HBox([word, layer, head]),
             ipywidgets.HBox([call, play]),
         ]

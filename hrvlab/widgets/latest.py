@@ -1,4 +1,4 @@
-"""Do only the newest of many requests."""
+"""Background work on the newest request only."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 
 
 class Stale(Exception):
-    """The request that is being worked on is no longer wanted."""
+    """The request being worked on has been superseded by a newer one."""
 
 
 class Latest:
-    """Work on requests in the background, one at a time; a newer one stops those before it.
+    """A background worker that handles one request at a time; a newer one cancels older ones.
 
     Parameters
     ----------
     work : callable (request, check) -> None
-        Calls ``check()`` now and then, which raises `Stale` once there is a newer request.
+        Handles a request. It should call ``check()`` now and then, which raises `Stale` once there
+        is a newer request.
     """
 
     def __init__(self, work: Callable[[Any, Callable[[], None]], None]) -> None:
@@ -26,8 +27,8 @@ class Latest:
         self._turn = Lock()
         self._newest: object = None
 
-    def ask(self, request: object) -> None:
-        """Want this from now on, and nothing that was asked for before."""
+    def submit(self, request: object) -> None:
+        """Start work on a request in the background, and cancel all earlier requests."""
         self._newest = request
         Thread(target=self._run, args=(request,), daemon=True).start()
 

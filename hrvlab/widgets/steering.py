@@ -1,4 +1,4 @@
-"""Steer a word by hand, and see what becomes of the picture."""
+"""A panel that steers a word by hand and shows the plain and the steered image."""
 
 from __future__ import annotations
 
@@ -17,30 +17,32 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hrvlab.attention import Rescale
-from hrvlab.experiments.steering import adjust, concept_row, strengthen
 from hrvlab.generation import generate
+from hrvlab.methods.steering import adjust, strengthen
+from hrvlab.relevance.vectors import concept_vector
 from hrvlab.widgets.latest import Latest, Stale
 
 SHOWN_SIDE = 288
 STRENGTHEN, ADJUST = "strengthen", "adjust"
 FILE = "steering.yaml"
-DRAWN = "left: plain; right: steered"
+FINISHED = "left: plain; right: steered"
 
 
 @dataclass(frozen=True)
 class Steering:
-    """What the controls say; its fields are parameters of the chapter on steering.
+    """The values of the controls; its fields are parameters of the chapter on steering.
 
     Parameters
     ----------
     prompt, word : str
     toward, away : str
-        The wanted concept, and the unwanted one that adjusting takes.
+        The wanted concept, and the unwanted one, which only adjusting uses.
     strength : float
         Of strengthening.
     gain, loss : float
         Of adjusting.
     seed : int
+        Of the initial noise.
     """
 
     prompt: str
@@ -53,7 +55,18 @@ class Steering:
     seed: int
 
     def edit(self, hrv: xr.DataArray, method: str) -> Rescale:
-        """Make the edit that is meant; the method is ``"strengthen"`` or ``"adjust"``."""
+        """Build the edit of the attention.
+
+        Parameters
+        ----------
+        hrv : xarray.DataArray, dims (concept, head_position)
+        method : {"strengthen", "adjust"}
+
+        Raises
+        ------
+        ConceptError
+            If there is no such concept.
+        """
         if method == STRENGTHEN:
             return strengthen(hrv, self.toward, self.word, strength=self.strength)
         return adjust(
@@ -82,18 +95,18 @@ def steering_panel(
     folder: str | Path = ".",
     **call: Any,
 ) -> ipywidgets.VBox:
-    """Strengthen or adjust a concept in a word with sliders, beside the picture without.
+    """Build controls that strengthen or adjust a concept in a word, with the resulting images.
 
-    A picture that a newer setting has made stale is given up, not finished.
+    Moving a control cancels an image that is still being generated.
 
     Parameters
     ----------
     pipe : diffusers.DiffusionPipeline
     hrv : xarray.DataArray, dims (concept, head_position)
     model : str
-        What the pipeline was loaded from; it is saved with the parameters.
+        What the pipeline was loaded from; saved with the parameters.
     prompt, word, toward, away, strength, gain, loss, seed
-        What the controls say at first; see `Steering`.
+        Initial values of the controls; see `Steering`.
     folder : str or Path
         Where "save as parameters" writes ``steering.yaml``, which ``hrvlab run steering -f`` takes.
     **call
@@ -102,7 +115,7 @@ def steering_panel(
     Returns
     -------
     ipywidgets.VBox
-        Two pictures, plain and steered, above the controls.
+        Two images, plain and steered, above the controls.
 
     Raises
     ------
@@ -111,7 +124,7 @@ def steering_panel(
     """
     concepts = [str(name) for name in hrv["concept"].values]
     for concept in (toward, away):
-        concept_row(hrv, concept)
+        concept_vector(hrv, concept)
     amounts = (strength, gain, loss)
     slider = {"min": min(-1.0, *amounts), "max": max(4.0, *amounts), "step": 0.1}
     controls = {
@@ -126,36 +139,36 @@ def steering_panel(
     }
     method = ipywidgets.ToggleButtons(options=[STRENGTHEN, ADJUST], description="method")
     save = ipywidgets.Button(description="save as parameters")
-    said = ipywidgets.Label()
+    status = ipywidgets.Label()
     plain, steered = (ipywidgets.Image(format="png", width=SHOWN_SIDE) for _ in range(2))
 
     known: dict[tuple[str, int], bytes] = {}
 
-    def draw(wanted: tuple[Steering, str], check: Callable[[], None]) -> None:
-        setting, how = wanted
+    def show_images(request: tuple[Steering, str], check: Callable[[], None]) -> None:
+        setting, chosen_method = request
 
         def each_step(_: object, __: int, ___: object, kwargs: dict[str, Any]) -> dict[str, Any]:
             check()
             return kwargs
 
-        def picture(edit: Rescale | Sequence[Rescale]) -> bytes:
-            drawing = {"seed": setting.seed, "callback_on_step_end": each_step, **call}
-            return _png(generate(pipe, setting.prompt, edit=edit, **drawing)[0])
+        def image(edit: Rescale | Sequence[Rescale]) -> bytes:
+            options = {"seed": setting.seed, "callback_on_step_end": each_step, **call}
+            return _png(generate(pipe, setting.prompt, edit=edit, **options)[0])
 
-        said.value = "drawing …"
+        status.value = "generating …"
         key = (setting.prompt, setting.seed)
         try:
-            changed = picture(setting.edit(hrv, how))
-            known[key] = known.get(key) or picture(())
+            changed = image(setting.edit(hrv, chosen_method))
+            known[key] = known.get(key) or image(())
         except Stale:
             raise
-        except Exception as error:  # a thread has nowhere else to say it
-            said.value = str(error)
+        except Exception as error:  # a background thread has nowhere else to report it
+            status.value = str(error)
         else:
             plain.value, steered.value = known[key], changed
-            said.value = DRAWN
+            status.value = FINISHED
 
-    latest = Latest(draw)
+    latest = Latest(show_images)
 
     def setting() -> Steering:
         return Steering(**{name: control.value for name, control in controls.items()})
@@ -164,13 +177,13 @@ def steering_panel(
         for name in ("strength", "away", "gain", "loss"):
             used = (name == "strength") == (method.value == STRENGTHEN)
             controls[name].layout.display = None if used else "none"
-        latest.ask((setting(), method.value))
+        latest.submit((setting(), method.value))
 
     def write(_: object) -> None:
         path = Path(folder) / FILE
         saved = {"model": model, **asdict(setting())}
         path.write_text(yaml.safe_dump(saved, sort_keys=False), encoding="utf-8")
-        said.value = f"hrvlab run steering -f {path}"
+        status.value = f"hrvlab run steering -f {path}"
 
     for control in (method, *controls.values()):
         control.observe(show, "value")
@@ -183,13 +196,13 @@ def steering_panel(
             ipywidgets.HBox([method]),
             ipywidgets.HBox([controls[name] for name in ("toward", "away")]),
             ipywidgets.HBox([controls[name] for name in ("strength", "gain", "loss")]),
-            ipywidgets.HBox([save, said]),
+            ipywidgets.HBox([save, status]),
         ]
     )
 
 
-def _png(picture: NDArray[np.uint8]) -> bytes:
+def _png(image: NDArray[np.uint8]) -> bytes:
     buffer = BytesIO()
     side = (SHOWN_SIDE,) * 2
-    Image.fromarray(picture).resize(side, Image.Resampling.NEAREST).save(buffer, "png")
+    Image.fromarray(image).resize(side, Image.Resampling.NEAREST).save(buffer, "png")
     return buffer.getvalue()

@@ -1,10 +1,10 @@
-"""Cross-attention written out with explicit maps, to hold the hooks against."""
+"""Cross-attention computed with explicit maps, to compare the hooks with."""
 
 import torch
 
 
 class ExplicitMaps:
-    """An attention processor that materialises every map, may change it, and keeps it."""
+    """An attention processor that materializes every map, optionally changes it, and keeps it."""
 
     def __init__(self, change=None):
         self.change = change or (lambda maps: maps)
@@ -27,7 +27,7 @@ class ExplicitMaps:
 
 
 def explicit(pipe, layers, changes=None):
-    """Put an explicit processor into every cross-attention layer; give them by layer."""
+    """Set an explicit processor in every cross-attention layer, and return them by layer."""
     processors = [ExplicitMaps(changes[layer.index] if changes else None) for layer in layers]
     for layer, processor in zip(layers, processors, strict=True):
         pipe.unet.get_submodule(layer.module).set_processor(processor)

@@ -22,7 +22,7 @@ def run(pipe, prompts, **call):
 
 
 def oracle(pipe, prompts, factors, copies=1, guided=True, window=None, **call):
-    """The published way: multiply columns of the conditional half of every explicit map."""
+    """Multiply columns of the conditional half of every explicit map, as published."""
     calls = {}
 
     def change(layer):
@@ -57,7 +57,7 @@ def close(ours, theirs):
 @pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize("guided", [True, False])
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_it_equals_scaling_the_explicit_maps(name, count, guided):
+def test_rescaling_equals_scaling_the_explicit_maps(name, count, guided):
     pipe = TINY[name].build()
     factors = np.random.default_rng(count).normal(size=head_count(pipe)) * 2
     prompts, scale = FOUR[:count], 7.5 if guided else 1.0
@@ -85,10 +85,10 @@ def test_each_prompt_may_have_its_own_factors_and_several_images():
     share=st.floats(0, 1),
     factor=st.sampled_from([-2.0, -1.0, 0.0, 0.5, 3.0]),
 )
-def test_any_heads_of_any_sample_of_any_batch_are_as_on_the_explicit_maps(
+def test_rescaling_any_heads_of_any_sample_equals_scaling_the_explicit_maps(
     data, count, share, factor
 ):
-    """As in a weakening sweep: every picture of a batch has its own weakened heads."""
+    """As in a weakening trial: every image of a batch has its own weakened heads."""
     prompts = data.draw(st.lists(st.sampled_from(PROMPTS), min_size=count, max_size=count))
     seed = data.draw(st.integers(0, 2**32 - 1))
     weakened = np.random.default_rng(seed).random((count, HEADS)) < share
@@ -99,7 +99,7 @@ def test_any_heads_of_any_sample_of_any_batch_are_as_on_the_explicit_maps(
     close(ours, oracle(pipe, prompts, factors))
 
 
-def test_outside_its_window_it_does_nothing():
+def test_an_edit_does_nothing_outside_its_window():
     factors = np.full(HEADS, -2.0)
     pipe = tiny_sd()
     with attach(pipe, Rescale(factors, window=(1, 3)), prompts=PROMPTS):
@@ -142,7 +142,7 @@ def test_half_precision_stays_half_precision(name, dtype):
     assert torch.isfinite(latents).all()
 
 
-def test_only_the_named_word_is_touched():
+def test_only_the_columns_of_the_given_words_are_marked():
     mask = Rescale(np.ones(HEADS), ["red", "car"]).columns(tiny_sd().tokenizer, ["a red car"])
     assert np.flatnonzero(mask[0]).tolist() == [2, 3]
 
@@ -163,7 +163,7 @@ def test_every_prompt_may_have_words_of_its_own():
     [
         ({"factors": [1.0, float("nan")]}, "finite"),
         ({"factors": np.ones((2, 2, 2))}, "got shape"),
-        ({"factors": [1.0], "window": (3, 3)}, "holds no call"),
+        ({"factors": [1.0], "window": (3, 3)}, "contains no denoiser call"),
     ],
 )
 def test_impossible_edits_are_refused_when_made(arguments, message):

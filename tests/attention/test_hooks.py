@@ -3,7 +3,7 @@ import pytest
 import torch
 
 import hrvlab as hl
-from hrvlab.attention import Borrow, ConceptVotes, Rescale, SpatialMaps, TokenMeans, attach
+from hrvlab.attention import ConceptVotes, Injection, Rescale, SpatialMaps, TokenMeans, attach
 from hrvlab.errors import CoverageError, ParameterError, TokenError
 from hrvlab.models.heads import cross_attention_layers
 from tests.pipelines import TINY
@@ -47,7 +47,7 @@ def test_everything_is_restored_after_an_exception(name, concepts):
     before = {key: value.clone() for key, value in pipe.unet.state_dict().items()}
     hooks = hook_count(pipe)
     heads = hl.head_table(pipe.unet).sizes["head_position"]
-    edits = Rescale(np.full(heads, -2.0)), Borrow([np.eye(20)], [[2]], np.ones(heads), 9, 9)
+    edits = Rescale(np.full(heads, -2.0)), Injection([np.eye(20)], [[2]], np.ones(heads), 9, 9)
 
     def fail(*_):
         raise RuntimeError("in the middle")
@@ -65,12 +65,12 @@ def test_everything_is_restored_after_an_exception(name, concepts):
     assert torch.equal(plain, run(pipe, PAIR, **call))
 
 
-def test_the_clock_counts_calls_and_keeps_noise_levels(tiny_pipe):
+def test_an_attachment_keeps_the_scheduler_timestep_of_every_call(tiny_pipe):
     with attach(tiny_pipe, TokenMeans()) as attachment:
         run(tiny_pipe, ["a red car"], num_inference_steps=50)
-    # PNDM calls the UNet twice at its second noise level.
-    assert len(attachment.noise_levels) == 51
-    assert attachment.noise_levels[:4] == [981, 961, 961, 941]
+    # PNDM calls the denoiser twice at its second timestep.
+    assert len(attachment.scheduler_timesteps) == 51
+    assert attachment.scheduler_timesteps[:4] == [981, 961, 961, 941]
 
 
 @pytest.mark.parametrize(("name", "heads"), [("sd2", [1, 2]), ("sdxl", [2, 4])])
@@ -91,7 +91,7 @@ def test_a_layer_that_is_not_called_is_an_error(tiny_pipe):
     layer = cross_attention_layers(tiny_pipe.unet)[1]
     module = tiny_pipe.unet.get_submodule(layer.module)
     with (
-        pytest.raises(CoverageError, match="1 of 8 attention projections were not read"),
+        pytest.raises(CoverageError, match="1 of 8 attention projections were not used"),
         attach(tiny_pipe, TokenMeans()),
     ):
         module.to_k = torch.nn.Linear(16, 16, bias=False)
@@ -99,7 +99,7 @@ def test_a_layer_that_is_not_called_is_an_error(tiny_pipe):
 
 
 def test_a_pipeline_that_is_never_run_is_an_error(tiny_pipe):
-    with pytest.raises(CoverageError, match="not run inside attach"), attach(tiny_pipe):
+    with pytest.raises(CoverageError, match="not run within attach"), attach(tiny_pipe):
         pass
 
 
@@ -112,7 +112,7 @@ def test_a_second_generation_inside_one_attach_is_an_error(tiny_pipe):
         run(tiny_pipe, ["a red car"])
 
 
-def test_so_is_a_second_generation_of_a_single_step():
+def test_a_second_generation_of_a_single_step_is_an_error():
     pipe, call = TINY["turbo"].build(), {"guidance_scale": 0.0, "num_inference_steps": 1}
     with pytest.raises(ParameterError, match="second generation"), attach(pipe, TokenMeans()):
         run(pipe, ["a red car"], **call)
@@ -122,7 +122,7 @@ def test_so_is_a_second_generation_of_a_single_step():
 def test_a_window_after_the_last_call_is_refused(tiny_pipe):
     edit = Rescale(np.ones(HEADS), window=(9, None))
     with (
-        pytest.raises(ParameterError, match="begins at UNet call 9"),
+        pytest.raises(ParameterError, match="begins at denoiser call 9"),
         attach(tiny_pipe, edit, prompts=["a red car"]),
     ):
         run(tiny_pipe, ["a red car"])

@@ -1,4 +1,4 @@
-"""What people do to a pipeline before they attach: each works, or is refused with the remedy."""
+"""Pipelines that were changed before attach: each works, or is refused with the remedy."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from diffusers.models.attention_processor import (
 )
 from diffusers.models.embeddings import ImageProjection
 
-from hrvlab.attention import Borrow, ConceptVotes, Rescale, TokenMeans, attach
+from hrvlab.attention import ConceptVotes, Injection, Rescale, TokenMeans, attach
 from hrvlab.errors import CoverageError, ModelError
 from hrvlab.models.heads import cross_attention_layers, head_table
 from hrvlab.models.load import fingerprint
@@ -30,7 +30,7 @@ def weakened(pipe):
 
 
 def what_attach_does(pipe, concepts, **call):
-    """The picture under an edit; what taps read; the picture under taps."""
+    """Return the image under an edit, the taps' results, and the image under taps."""
     with attach(pipe, weakened(pipe), prompts=PROMPTS):
         edited = run(pipe, **call)
     counts = [len(words) for words in concepts.words]
@@ -113,7 +113,7 @@ def test_a_prepared_model_is_read_and_edited_as_the_plain_one(prepare, concepts)
 
 
 @pytest.mark.parametrize("prepare", [wrapped_by_compile, offloaded_layers, native_backend])
-def test_what_does_not_change_a_model_does_not_change_its_fingerprint(prepare):
+def test_preparing_a_model_does_not_change_its_fingerprint(prepare):
     pipe = tiny_sd()
     before = fingerprint(pipe)
     prepare(pipe)
@@ -144,7 +144,7 @@ def test_a_processor_with_projections_of_its_own_is_an_error():
         run(pipe)
 
 
-def test_a_loaded_lora_is_part_of_what_is_read_and_edited():
+def test_a_loaded_lora_is_part_of_the_attention_that_is_read():
     pipe, base = tiny_lora(), TINY["sdxl"].build()
     means = {}
     for name, one in (("lora", pipe), ("base", base)):
@@ -173,7 +173,7 @@ def test_a_lora_and_its_strength_make_another_model():
 
 
 def with_ip_adapter(scale):
-    """A pipeline with a picture prompt of 4 tokens, and what to call it with."""
+    """Return a pipeline with an image prompt of 4 tokens, and the keywords of its call."""
     pipe = tiny_sd()
     torch.manual_seed(1)
     projection = ImageProjection(cross_attention_dim=16, image_embed_dim=8, num_image_text_embeds=4)
@@ -191,7 +191,7 @@ def with_ip_adapter(scale):
     return pipe, {"ip_adapter_image_embeds": [torch.randn(2, 1, 8)]}
 
 
-def test_a_picture_prompt_is_neither_read_nor_edited(concepts):
+def test_an_image_prompt_is_neither_read_nor_edited(concepts):
     expected = what_attach_does(tiny_sd(), concepts)
     silent, call = with_ip_adapter(scale=0.0)
     edited, means, votes, _ = what_attach_does(silent, concepts, **call)
@@ -205,9 +205,9 @@ def test_a_picture_prompt_is_neither_read_nor_edited(concepts):
     assert len({fingerprint(pipe) for pipe in (silent, loud, tiny_sd())}) == 3
 
 
-def test_borrowing_with_a_picture_prompt_is_refused_with_the_remedy():
+def test_injection_with_an_image_prompt_is_refused_with_the_remedy():
     pipe, _ = with_ip_adapter(scale=1.0)
-    edit = Borrow([np.eye(20)], [[]], cross_calls=1)
+    edit = Injection([np.eye(20)], [[]], cross_calls=1)
     with (
         pytest.raises(ModelError, match="call pipe.unload_ip_adapter"),
         attach(pipe, edit, prompts=["a red car", "a blue car"]),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from hrvlab.attention import Ballot, ConceptVotes, SpatialMaps, TokenMeans, attach
+from hrvlab.attention import ConceptVotes, SpatialMaps, TokenMeans, VotingRule, attach
 from hrvlab.errors import CoverageError
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import cross_attention_layers
@@ -24,7 +24,7 @@ def run(pipe, **call):
 
 
 def conditional_maps(pipe, **call):
-    """Explicit maps by layer and call, conditional half only."""
+    """Return the conditional half of all explicit maps, by layer and call."""
     layers = cross_attention_layers(pipe.unet)
     processors = explicit(pipe, layers)
     run(pipe, **call)
@@ -69,7 +69,7 @@ def test_spatial_maps_sum_the_columns_of_a_word():
 
 @pytest.mark.parametrize("start", [True, False])
 @pytest.mark.parametrize("mass", [True, False])
-def test_votes_follow_the_published_update_written_out_plainly(concepts, mass, start):
+def test_votes_equal_the_published_update_computed_step_by_step(concepts, mass, start):
     pipe = tiny_sd()
     counts = [len(words) for words in concepts.words]
 
@@ -81,7 +81,7 @@ def test_votes_follow_the_published_update_written_out_plainly(concepts, mass, s
     def draw(call, _, samples):
         return np.stack([drawn_words(prompt, call) for prompt in range(samples)], axis=1)
 
-    tap = ConceptVotes(concepts.encode(pipe), counts, draw, Ballot(mass, start))
+    tap = ConceptVotes(concepts.encode(pipe), counts, draw, VotingRule(mass, start))
     with attach(pipe, tap):
         run(pipe)
     by_sample, by_call = tap.result()
@@ -136,7 +136,7 @@ def test_ties_go_to_the_first_concept(tiny_pipe):
     assert by_sample[..., 1:].sum() == 0
 
 
-def test_every_head_casts_one_vote_a_call_and_sample(tiny_pipe, concepts):
+def test_every_head_casts_one_vote_per_call_and_sample(tiny_pipe, concepts):
     counts = [len(words) for words in concepts.words]
     tap = ConceptVotes(concepts.encode(tiny_pipe), counts, first_words)
     with attach(tiny_pipe, tap):
@@ -154,7 +154,9 @@ def test_nan_in_the_attention_is_an_error(tiny_pipe, concepts, tap):
     taps = {
         "means": TokenMeans(),
         "votes": ConceptVotes(concepts.encode(tiny_pipe), counts, first_words),
-        "mass": ConceptVotes(concepts.encode(tiny_pipe), counts, first_words, Ballot(mass=True)),
+        "mass": ConceptVotes(
+            concepts.encode(tiny_pipe), counts, first_words, VotingRule(mass=True)
+        ),
     }
     with attach(tiny_pipe, taps[tap]):
         run(tiny_pipe)

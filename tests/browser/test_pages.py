@@ -1,4 +1,4 @@
-"""The rendered book in a real browser that reaches no host."""
+"""The rendered book in a real browser that can reach no other host."""
 
 import json
 import shutil
@@ -65,7 +65,7 @@ def browser():
 
 
 def visit(browser, site, page):
-    """Open a page; gives the addresses it asked for and the errors it logged."""
+    """Open a page; return the addresses it requested and the errors it logged."""
     browser.get_log("browser"), browser.get_log("performance")
     browser.get(f"{site}/{page}")
     WebDriverWait(browser, 60).until(
@@ -76,13 +76,13 @@ def visit(browser, site, page):
         )
     )
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [
+    requested = [
         event["params"]["request"]["url"]
         for event in events
         if event["method"] == "Network.requestWillBeSent"
     ]
     errors = [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]
-    return asked, errors
+    return requested, errors
 
 
 @pytest.mark.parametrize(
@@ -101,20 +101,20 @@ def visit(browser, site, page):
         "search.html?q=relevance",
     ],
 )
-def test_a_page_is_whole_without_a_network(browser, site, page):
-    asked, errors = visit(browser, site, page)
-    assert asked
-    foreign = [url for url in asked if not url.startswith((site, "data:", "blob:"))]
+def test_a_page_is_complete_without_a_network(browser, site, page):
+    requested, errors = visit(browser, site, page)
+    assert requested
+    foreign = [url for url in requested if not url.startswith((site, "data:", "blob:"))]
     assert not foreign
     assert not errors
 
 
 @pytest.mark.parametrize("chapter", FIGURES)
-def test_every_figure_of_a_chapter_is_drawn(browser, site, chapter, tmp_path):
+def test_every_figure_of_a_chapter_is_rendered(browser, site, chapter, tmp_path):
     visit(browser, site, f"runs/{chapter}/tiny.html")
-    drawn = browser.find_elements(By.CSS_SELECTOR, ".hrvlab-figure .plot-container")
-    assert len(drawn) == FIGURES[chapter]
-    assert all(figure.size["height"] > 100 for figure in drawn)
+    rendered = browser.find_elements(By.CSS_SELECTOR, ".hrvlab-figure .plot-container")
+    assert len(rendered) == FIGURES[chapter]
+    assert all(figure.size["height"] > 100 for figure in rendered)
     assert browser.save_screenshot(str(tmp_path / f"{chapter}.png"))
 
 

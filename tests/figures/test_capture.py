@@ -23,7 +23,7 @@ def test_the_parts_stack_up_to_all_of_the_attention(by_word):
     np.testing.assert_allclose(np.sum([trace.y for trace in figure.data], axis=0), 1, rtol=1e-5)
 
 
-def test_the_timeline_has_a_row_for_every_head_and_opens_on_the_first_word(by_word):
+def test_the_timeline_has_a_row_for_every_head_and_shows_the_first_word_at_first(by_word):
     figure = head_timeline(by_word)
     heads = by_word.sizes["layer"] * by_word.sizes["head"]
     assert all(trace.z.shape == (heads, by_word.sizes["timestep"]) for trace in figure.data)
@@ -40,13 +40,13 @@ def test_every_menu_entry_shows_one_word(by_word):
         assert button.label == trace.name
 
 
-def test_overlays_hold_the_maps_of_every_call(tree):
+def test_every_frame_holds_the_maps_of_one_call(tree):
     figure = word_overlays(tree)
     maps = tree["grid_8"].to_dataset()["maps"].isel(prompt=0).mean(("map_layer", "head"))
     assert [frame.name for frame in figure.frames] == [str(c) for c in range(len(maps.timestep))]
     for call, frame in enumerate(figure.frames):
         for word, trace in enumerate(frame.data):
             np.testing.assert_array_equal(trace.z, maps.isel(timestep=call, map_word=word))
-    # The first sight is the last call, as the slider says.
+    # At first the last call is shown, where the slider stands.
     np.testing.assert_array_equal(figure.data[-1].z, maps.isel(timestep=-1, map_word=-1))
     assert figure.layout.sliders[0].active == maps.sizes["timestep"] - 1

@@ -9,7 +9,7 @@ from hrvlab.figures import image_grid, image_table
 
 
 def shown(figure):
-    """The pictures that a figure's traces carry."""
+    """Decode the images in a figure's traces."""
     sources = [trace.source.removeprefix("data:image/png;base64,") for trace in figure.data]
     return [np.asarray(Image.open(BytesIO(b64decode(source)))) for source in sources]
 
@@ -22,12 +22,12 @@ def test_every_image_is_shown_once(count):
     assert [a.text for a in figure.layout.annotations] == [f"image {i}" for i in range(count)]
 
 
-def test_markup_in_a_caption_is_made_harmless():
+def test_markup_in_a_caption_is_escaped():
     figure = image_grid(np.zeros((1, 4, 4, 3), np.uint8), ["<b>&amp;"], title="x")
     assert figure.layout.annotations[0].text == "&lt;b>&amp;amp;"
 
 
-def test_a_table_shows_every_picture_in_its_row_and_column_and_texts_harmlessly():
+def test_a_table_shows_every_image_in_its_row_and_column_and_escapes_labels():
     images = np.random.default_rng(0).integers(0, 255, (6, 4, 4, 3), np.uint8)
     figure = image_table(images, ["MoRHF", "<i>"], ["0%", "50%", "100%"], title="<b>")
     np.testing.assert_array_equal(shown(figure), images)

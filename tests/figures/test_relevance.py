@@ -3,19 +3,19 @@ import pytest
 
 import hrvlab as hl
 from hrvlab.figures import (
+    block_bars,
     concentration,
     concept_matrix,
     convergence_curves,
-    place_bars,
     relevance_map,
     reliability,
     top_heads,
     vote_counts,
 )
 from hrvlab.relevance.similarity import (
+    block_shares,
     concept_similarity,
     heads_for_half,
-    place_shares,
     split_half_correlation,
 )
 from hrvlab.relevance.uncertainty import (
@@ -45,26 +45,26 @@ def test_the_map_shows_every_concept_as_layers_by_heads(hrv):
     np.testing.assert_array_equal(figure.data[1].z, hrv.hrv.unstack_heads().sel(concept="Animals"))
 
 
-def test_white_stands_for_the_mean_head(hrv):
+def test_the_mean_head_is_white(hrv):
     for trace in relevance_map(hrv).data:
         middle = trace.colorscale[1][0] * np.nanmax(trace.z)
         assert middle == pytest.approx(1, rel=1e-3)
 
 
-def test_the_top_heads_descend_from_the_most_relevant(hrv, votes):
+def test_the_top_heads_are_in_descending_order(hrv, votes):
     top = top_heads_with_interval(hrv, bootstrap_relevance(votes, resamples=20), 4)
     for trace, row in zip(top_heads(top).data, hrv.values, strict=True):
         np.testing.assert_array_equal(trace.x, np.sort(row)[::-1][:4])
         assert all(text.endswith("%") for text in trace.text)
 
 
-def test_the_menu_says_how_far_each_vector_can_be_trusted(hrv):
+def test_the_menu_shows_the_split_half_correlation_of_every_vector(hrv):
     (chosen,) = relevance_map(hrv).layout.updatemenus
-    for button, half in zip(chosen.buttons, hrv["halves"].values, strict=True):
-        assert button.label.endswith(f"(halves agree: {half:.2f})")
+    for button, value in zip(chosen.buttons, hrv["split_half"].values, strict=True):
+        assert button.label.endswith(f"(split-half correlation: {value:.2f})")
 
 
-def test_vote_counts_are_all_the_votes_there_are(hrv, votes):
+def test_the_bars_hold_all_votes(hrv, votes):
     (bars,) = vote_counts(hrv).data
     assert sum(bars.x) == votes["votes_by_timestep"].sum()
 
@@ -81,7 +81,7 @@ def test_reliability_shows_every_concept(votes):
     assert sorted(dots.x) == list(dots.x)
 
 
-def test_agreement_is_shown_for_every_concept_and_size(votes):
+def test_every_concept_has_a_convergence_curve(votes):
     agreement = convergence(votes, sizes=[1], resamples=2)
     for trace, concept in zip(
         convergence_curves(agreement).data, ["Color", "Animals"], strict=True
@@ -91,15 +91,15 @@ def test_agreement_is_shown_for_every_concept_and_size(votes):
         np.testing.assert_array_equal(trace.y, agreement.sel(concept=concept))
 
 
-def test_every_model_has_a_panel_of_its_concepts_places(hrv):
-    shares = place_shares(hrv)
-    figure = place_bars({"one": shares, "other": shares})
+def test_every_model_has_a_panel_with_shares_by_block(hrv):
+    shares = block_shares(hrv)
+    figure = block_bars({"one": shares, "other": shares})
     assert len(figure.data) == 2 * 3
     np.testing.assert_allclose(sum(np.array(bars.x) for bars in figure.data[:3]), 1)
     assert [note.text for note in figure.layout.annotations] == ["one", "other"]
 
 
-def test_concentration_sets_models_side_by_side(hrv):
+def test_concentration_is_shown_for_every_model(hrv):
     share = heads_for_half(hrv) / hrv.sizes["head_position"]
     dots, other = concentration({"one": share, "other <b>": share[::-1] * 2}).data
     assert list(dots.y) == list(other.y)

@@ -5,7 +5,7 @@ import xarray as xr
 from hrvlab.figures import area_gaps, causal_agreement, weakening_curves
 
 CONCEPTS = ["Color", "Animals"]
-WITNESSES = ["judge", "CLIP"]
+EVALUATORS = ["judge", "CLIP"]
 KINDS = ["LeRHF", "random"]
 
 
@@ -16,10 +16,10 @@ def summary(**coords):
     return xr.Dataset({"mean": mean, "low": mean - 0.1, "high": mean + 0.2})
 
 
-def test_every_order_of_every_concept_has_a_curve_inside_its_band():
+def test_every_order_of_every_concept_has_a_curve_within_its_band():
     data = summary(concept=CONCEPTS, kind=["MoRHF", "LeRHF"], weakened=[0, 4, 8])
     data = data.assign_coords(share=("weakened", [0, 0.5, 1]))
-    traces = iter(weakening_curves(data, title="What is left").data)
+    traces = iter(weakening_curves(data, title="t").data)
     for concept in CONCEPTS:
         for kind in ("MoRHF", "LeRHF"):
             band, curve = next(traces), next(traces)
@@ -32,7 +32,7 @@ def test_every_order_of_every_concept_has_a_curve_inside_its_band():
 @pytest.mark.parametrize(
     ("panels", "rows"),
     [
-        ({"witness": WITNESSES}, {"concept": CONCEPTS}),
+        ({"evaluator": EVALUATORS}, {"concept": CONCEPTS}),
         ({"concept": CONCEPTS}, {"variant": ["published", "factor 0"]}),
     ],
 )
@@ -49,15 +49,15 @@ def test_every_gap_has_its_interval_in_its_panel(panels, rows):
             assert trace.error_x.arrayminus == pytest.approx([0.1, 0.1])
 
 
-def test_every_vector_has_its_agreement_beside_the_ceiling():
-    data = summary(witness=WITNESSES, concept=CONCEPTS, vector=["HRV", "random"])
-    ceiling = ("witness", "concept"), [[0.9, 0.5], [0.8, 0.4]]
+def test_every_vector_is_shown_with_the_reliability_ceiling():
+    data = summary(evaluator=EVALUATORS, concept=CONCEPTS, vector=["HRV", "random"])
+    ceiling = ("evaluator", "concept"), [[0.9, 0.5], [0.8, 0.4]]
     figure = causal_agreement(data.rename(mean="correlation").assign(ceiling=ceiling))
     *dots, first, second = figure.data
-    for trace, (witness, vector) in zip(
-        dots, [(w, v) for w in WITNESSES for v in ("HRV", "random")], strict=True
+    for trace, (evaluator, vector) in zip(
+        dots, [(e, v) for e in EVALUATORS for v in ("HRV", "random")], strict=True
     ):
         assert trace.name == vector
-        np.testing.assert_array_equal(trace.x, data["mean"].sel(witness=witness, vector=vector))
+        np.testing.assert_array_equal(trace.x, data["mean"].sel(evaluator=evaluator, vector=vector))
     assert list(first.x) == [0.9, 0.5]
     assert list(second.x) == [0.8, 0.4]

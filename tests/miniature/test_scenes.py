@@ -4,10 +4,10 @@ import re
 import numpy as np
 import pytest
 
+from hrvlab.inputs.prompts import read_prompts
 from hrvlab.miniature import world
-from hrvlab.miniature.pictures import HELD_OUT_WORLD, TRAINING_WORLD, captions_of, held_out_captions
+from hrvlab.miniature.dataset import HELD_OUT_WORLD, TRAINING_WORLD, captions_of, held_out_captions
 from hrvlab.miniature.scenes import caption, sample_scene
-from hrvlab.prompts import read_prompts
 
 SCENES = [sample_scene(TRAINING_WORLD, index) for index in range(3000)]
 
@@ -17,18 +17,18 @@ def test_a_scene_depends_on_its_key_alone():
     assert sample_scene(1, 7) != sample_scene(2, 7)
 
 
-def test_held_out_pairs_are_never_drawn_in_training():
-    pairs = {(figure.color, figure.thing.word) for scene in SCENES for figure in scene.figures}
+def test_held_out_pairs_do_not_occur_in_training():
+    pairs = {(figure.color, figure.object.word) for scene in SCENES for figure in scene.figures}
     assert not pairs & world.HELD_OUT_PAIRS
 
 
-def test_a_colour_never_goes_with_the_thing_of_its_own_name():
-    assert not [f for scene in SCENES for f in scene.figures if f.color == f.thing.word]
+def test_a_color_never_goes_with_the_object_of_its_own_name():
+    assert not [f for scene in SCENES for f in scene.figures if f.color == f.object.word]
 
 
-def test_every_thing_and_attribute_occurs():
+def test_every_object_and_attribute_occurs():
     figures = [figure for scene in SCENES for figure in scene.figures]
-    assert {f.thing for f in figures} == set(world.THINGS)
+    assert {f.object for f in figures} == set(world.OBJECTS)
     assert {f.color for f in figures} == {None, *world.COLORS}
     assert {f.pattern for f in figures} == {None, *world.PATTERNS}
     assert {f.material for f in figures} == {None, *world.MATERIALS}
@@ -38,28 +38,29 @@ def test_every_thing_and_attribute_occurs():
     assert {scene.count for scene in SCENES} == {1, 2, 3, 4}
 
 
-def said(words, text):
-    """Which of some words a text holds as they are, "rose-colored" not counting as "rose"."""
+def mentioned(words, text):
+    """Return which of the words are in a text, not counting "rose-colored" as "rose"."""
     return {word for word in words if re.search(rf"(?<![\w-]){word}(?![\w-])", text)}
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_captions_say_what_is_true(seed):
+def test_captions_are_true_of_their_scenes(seed):
     rng = np.random.default_rng(seed)
     for scene in SCENES[:1000]:
         text = caption(scene, rng)
         figures = scene.figures
-        assert said(world.PLAIN_COLORS, text) <= {f.color for f in figures}, text
-        assert said(world.PATTERNS, text) <= {f.pattern for f in figures}, text
-        assert said(world.SIZES, text) <= {f.size for f in figures}, text
-        assert said(world.MATERIALS, text) <= {f.material for f in figures}, text
-        assert said(world.STYLES, text) <= {scene.style}, text
-        assert said(world.WEATHERS, text) <= {scene.weather}, text
-        assert said(world.LANDSCAPES, text) <= {scene.landscape}, text
-        assert all(world.COUNTS[word] == scene.count for word in said(world.COUNTS, text)), text
+        assert mentioned(world.PLAIN_COLORS, text) <= {f.color for f in figures}, text
+        assert mentioned(world.PATTERNS, text) <= {f.pattern for f in figures}, text
+        assert mentioned(world.SIZES, text) <= {f.size for f in figures}, text
+        assert mentioned(world.MATERIALS, text) <= {f.material for f in figures}, text
+        assert mentioned(world.STYLES, text) <= {scene.style}, text
+        assert mentioned(world.WEATHERS, text) <= {scene.weather}, text
+        assert mentioned(world.LANDSCAPES, text) <= {scene.landscape}, text
+        counts = {world.COUNTS[word] for word in mentioned(world.COUNTS, text)}
+        assert counts <= {scene.count}, text
 
 
-def test_a_caption_that_is_a_sentence_leaves_nothing_out():
+def test_a_caption_of_several_words_is_complete():
     rng = np.random.default_rng(0)
     sentences = 0
     for scene in SCENES[:1000]:
@@ -71,11 +72,10 @@ def test_a_caption_that_is_a_sentence_leaves_nothing_out():
         wanted = [scene.style, scene.weather, scene.landscape]
         for figure in scene.figures:
             wanted += [figure.color, figure.pattern, figure.material, figure.size]
-            thing = figure.thing
-            assert thing.word in text or thing.plural in text, text
+            assert figure.object.word in text or figure.object.plural in text, text
         assert all(word in text for word in wanted if word), text
         if scene.count > 1:
-            assert said(world.COUNTS, text), text
+            assert mentioned(world.COUNTS, text), text
     assert sentences > 800
 
 

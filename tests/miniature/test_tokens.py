@@ -9,11 +9,11 @@ def tokenizer():
     return train_tokenizer()
 
 
-def test_training_it_again_gives_the_same(tokenizer):
+def test_training_is_deterministic(tokenizer):
     assert train_tokenizer().get_vocab() == tokenizer.get_vocab()
 
 
-def test_kept_it_is_the_same(tokenizer, tmp_path):
+def test_the_kept_tokenizer_is_the_trained_one(tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path / "trained")
     for name in ("kept", "read again"):
         kept_tokenizer(tmp_path).save_pretrained(tmp_path / name)
@@ -21,7 +21,7 @@ def test_kept_it_is_the_same(tokenizer, tmp_path):
             assert (tmp_path / name / file.name).read_bytes() == file.read_bytes()
 
 
-def test_text_survives(tokenizer):
+def test_decoding_inverts_encoding(tokenizer):
     ids = tokenizer("a red car in the forest").input_ids
     assert tokenizer.decode(ids, skip_special_tokens=True).strip() == "a red car in the forest"
 

@@ -46,7 +46,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("die_at", [1, 7, 19])
-def test_killed_and_resumed_it_ends_in_the_same_weights(tmp_path, die_at):
+def test_a_killed_and_resumed_training_ends_in_the_same_weights(tmp_path, die_at):
     train(stage(20), tmp_path / "whole")
     with pytest.raises(Killed):
         train(stage(20, die_at), tmp_path / "killed", save_every_s=0)
@@ -60,14 +60,14 @@ def test_the_loss_curve_ends_with_the_last_step(tmp_path):
     assert logged == [50, 60]
 
 
-def test_the_kept_weights_are_the_exponential_average_of_those_passed_through(tmp_path):
-    passed = []
+def test_the_averaged_weights_are_the_exponential_moving_average(tmp_path):
+    history = []
 
     def watched(steps):
         plain = stage(steps)
 
         def loss(model, rng):
-            passed.append(model.weights.weight.detach().clone())
+            history.append(model.weights.weight.detach().clone())
             return plain.loss(model, rng)
 
         return replace(plain, loss=loss)
@@ -75,7 +75,7 @@ def test_the_kept_weights_are_the_exponential_average_of_those_passed_through(tm
     last = watched(30)
     train(last, tmp_path)
     # The first update starts the average; every later one moves it by a tenth.
-    after_each_step = [*passed[1:], last.model.weights.weight.detach()]
+    after_each_step = [*history[1:], last.model.weights.weight.detach()]
     expected = after_each_step[0]
     for weight in after_each_step[1:]:
         expected = 0.9 * expected + 0.1 * weight
@@ -83,7 +83,7 @@ def test_the_kept_weights_are_the_exponential_average_of_those_passed_through(tm
     torch.testing.assert_close(kept, expected)
 
 
-def test_another_seed_ends_in_other_weights(tmp_path):
+def test_another_seed_ends_in_different_weights(tmp_path):
     weights = []
     for seed in (0, 1):
         train(stage(5), tmp_path / str(seed), seed=seed)
@@ -91,7 +91,7 @@ def test_another_seed_ends_in_other_weights(tmp_path):
     assert not torch.equal(*weights)
 
 
-def test_it_learns_and_logs_its_loss(tmp_path):
+def test_training_lowers_the_loss_and_logs_it(tmp_path):
     train(stage(400), tmp_path)
     losses = [json.loads(line)["loss"] for line in (tmp_path / "line.jsonl").open()]
     assert len(losses) == 8
@@ -104,7 +104,7 @@ def test_a_finished_stage_is_left_alone(tmp_path):
     train(stage(5, die_at=0), tmp_path)
 
 
-def test_the_rate_warms_up_holds_and_falls_to_zero():
+def test_the_learning_rate_warms_up_holds_and_falls_to_zero():
     rates = [_schedule(step, 10_000) for step in range(10_000)]
     assert rates[0] == pytest.approx(1 / WARMUP)
     assert set(rates[WARMUP:7500]) == {1.0}

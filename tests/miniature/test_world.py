@@ -3,9 +3,9 @@ from collections import Counter
 
 import numpy as np
 
-from hrvlab.concepts import ConceptSet
+from hrvlab.inputs.concepts import ConceptSet
 from hrvlab.miniature import world
-from hrvlab.miniature.pictures import captions_of
+from hrvlab.miniature.dataset import captions_of
 
 
 def test_the_shipped_concepts_are_those_of_the_world():
@@ -19,17 +19,17 @@ def test_concepts_have_at_least_four_words_and_share_none():
     assert max(Counter(word for some in words.values() for word in some).values()) == 1
 
 
-def test_every_thing_can_be_named_without_ambiguity():
-    assert len(world.THING_BY_NAME) == len(world.THINGS)
+def test_every_object_has_an_unambiguous_name():
+    assert len(world.OBJECT_BY_NAME) == len(world.OBJECTS)
 
 
 def test_ten_words_have_two_senses():
-    words = [thing.word for thing in world.THINGS]
-    assert len({*(word for word in words if words.count(word) > 1), *world.COLOR_THINGS}) == 10
+    words = [each.word for each in world.OBJECTS]
+    assert len({*(word for word in words if words.count(word) > 1), *world.COLOR_OBJECTS}) == 10
 
 
 def test_held_out_pairs_are_of_this_world():
-    words = {thing.word for thing in world.THINGS}
+    words = {each.word for each in world.OBJECTS}
     assert all(color in world.COLORS and word in words for color, word in world.HELD_OUT_PAIRS)
 
 
@@ -39,15 +39,15 @@ GRAMMAR |= {"style", "the", "with"}
 
 
 def test_every_concept_word_occurs_in_the_captions():
-    said = " | ".join(CAPTIONS)
+    used = " | ".join(CAPTIONS)
     words = [word for some in world.concept_words().values() for word in some]
-    assert not [word for word in words if not re.search(rf"\b{word}\b", said)]
+    assert not [word for word in words if not re.search(rf"\b{word}\b", used)]
 
 
-def test_captions_hold_no_word_from_outside_the_world():
-    known = [thing.word for thing in world.THINGS] + [f"{thing.word}s" for thing in world.THINGS]
-    known += [name for thing in world.THINGS for name in (thing.cue, thing.plural)]
+def test_captions_use_only_words_of_the_world():
+    known = [each.word for each in world.OBJECTS] + [f"{each.word}s" for each in world.OBJECTS]
+    known += [name for each in world.OBJECTS for name in (each.cue, each.plural)]
     known += [word for some in world.concept_words().values() for word in some]
-    known += [name for color in world.COLOR_THINGS for name in (color, f"{color}-colored")]
-    said = {word for text in CAPTIONS for word in text.split()}
-    assert said <= GRAMMAR | {part for name in known for part in name.split()}
+    known += [name for color in world.COLOR_OBJECTS for name in (color, f"{color}-colored")]
+    used = {word for text in CAPTIONS for word in text.split()}
+    assert used <= GRAMMAR | {part for name in known for part in name.split()}

@@ -9,20 +9,20 @@ TOKENIZER = tiny_tokenizer(12)
 # "zebra" is five tokens here, every other word is one.
 
 
-def test_words_of_as_many_tokens_align_one_by_one():
+def test_words_with_equally_many_tokens_align_one_by_one():
     mapper, replaced = align(TOKENIZER, "a red car", "a blue car")
     np.testing.assert_array_equal(mapper, np.eye(12))
     assert replaced == [2]
 
 
-def test_what_follows_a_longer_word_moves_with_it():
+def test_columns_after_a_longer_word_are_shifted():
     mapper, replaced = align(TOKENIZER, "a cat on tree", "a zebra on tree")
     assert replaced == [2, 3, 4, 5, 6]
     np.testing.assert_allclose(mapper[2, 2:7], 1 / 5)
     assert mapper[3, 7] == mapper[4, 8] == mapper[5, 9] == 1
 
 
-def test_what_follows_a_shorter_word_moves_with_it():
+def test_columns_after_a_shorter_word_are_shifted():
     mapper, replaced = align(TOKENIZER, "a zebra on tree", "a cat on tree")
     assert replaced == [2]
     np.testing.assert_allclose(mapper[2:7, 2], 1)
@@ -37,12 +37,12 @@ def test_what_follows_a_shorter_word_moves_with_it():
         ("a red zebra", "a blue cat"),
     ],
 )
-def test_no_attention_is_lost_or_made(source, target):
+def test_the_attention_of_every_source_column_is_preserved(source, target):
     mapper, _ = align(TOKENIZER, source, target)
     np.testing.assert_allclose(mapper.sum(1), 1)
 
 
-def test_the_published_mapping_leaves_later_words_where_they_were():
+def test_the_published_mapping_does_not_shift_later_words():
     mapper, _ = align(TOKENIZER, "a cat on tree", "a zebra on tree", "published")
     np.testing.assert_allclose(mapper[2, 2:7], 1 / 5)
     np.testing.assert_array_equal(mapper[7:, 7:], np.eye(5))

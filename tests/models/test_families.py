@@ -74,7 +74,7 @@ def test_sdxl_joins_the_penultimate_states_of_both_encoders():
     assert encodings.start.shape == (16 + 24,)
 
 
-def test_capitals_do_not_matter(tiny_pipe):
+def test_letter_case_does_not_matter(tiny_pipe):
     one, other = family_of(tiny_pipe).encode_words(tiny_pipe, ["RED", "red"]).content
     assert torch.equal(one, other)
 
@@ -139,26 +139,26 @@ def ddpm():
 
 REFUSED = {
     pixart: ["no down, mid and up blocks", "T5EncoderModel is not CLIP's"],
-    sana: ["normalises queries and keys", "T5EncoderModel is not CLIP's"],
+    sana: ["normalizes queries and keys", "T5EncoderModel is not CLIP's"],
     flux: ["joint attention", "T5EncoderModel is not CLIP's"],
     sd3: ["joint attention"],
-    pag: ["which samples of its batch saw the prompt"],
+    pag: ["which samples of its batch are conditioned on the prompt"],
     ddpm: ["no cross-attention"],
 }
 
 
 @pytest.mark.parametrize("build", REFUSED, ids=lambda build: build.__name__)
-def test_another_architecture_is_refused_for_what_is_different_in_it(build):
+def test_an_unsupported_architecture_is_refused_with_the_reasons(build):
     pipe = build()
     with pytest.raises(ModelError, match=f"{type(pipe).__name__} is not supported") as refusal:
         family_of(pipe)
     for reason in REFUSED[build]:
         assert reason in str(refusal.value)
     assert "NoneType" not in str(refusal.value)
-    assert "hrvlab reads Stable Diffusion 1.x and 2.x" in str(refusal.value)
+    assert "hrvlab supports Stable Diffusion 1.x and 2.x" in str(refusal.value)
 
 
-def test_it_is_refused_before_its_weights_are_fetched(tmp_path):
+def test_an_unsupported_model_is_refused_before_its_weights_are_fetched(tmp_path):
     index = {
         "_class_name": "FluxPipeline",
         "transformer": ["diffusers", "FluxTransformer2DModel"],

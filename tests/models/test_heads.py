@@ -52,7 +52,7 @@ def unets():
 
 
 def sd_layers(heads):
-    """Place, module, heads and grid divisor of every layer, as the method's table has them."""
+    """Return block, module, heads and grid divisor of every layer, in the published order."""
     down = [f"down_blocks.{i // 2}.attentions.{i % 2}.transformer_blocks.0" for i in range(6)]
     up = [f"up_blocks.{1 + i // 3}.attentions.{i % 3}.transformer_blocks.0" for i in range(9)]
     return [
@@ -63,7 +63,7 @@ def sd_layers(heads):
 
 
 def sdxl_layers():
-    """The same of SDXL."""
+    """Return the same for SDXL."""
     first = [f"down_blocks.1.attentions.{i // 2}.transformer_blocks.{i % 2}" for i in range(4)]
     down = [f"down_blocks.2.attentions.{i // 10}.transformer_blocks.{i % 10}" for i in range(20)]
     mid = [f"mid_block.attentions.0.transformer_blocks.{i}" for i in range(10)]
@@ -86,7 +86,7 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_the_unet_is_the_real_one(unets, name):
+def test_the_unet_has_as_many_parameters_as_the_real_one(unets, name):
     assert sum(p.numel() for p in unets[name].parameters()) == PARAMETERS[name]
 
 
@@ -96,28 +96,28 @@ def test_labels_modules_and_grids_are_the_published_ones(unets, name):
     table = head_table(unets[name])
     expected = {key: [] for key in ("label", "module", "grid", "layer", "head")}
     within = {"down": 0, "mid": 0, "up": 0}
-    for layer, (place, module, heads, divisor) in enumerate(layers):
+    for layer, (block, module, heads, divisor) in enumerate(layers):
         for head in range(heads):
-            expected["label"].append(f"{place}, layer: {within[place]}, head: {head}")
+            expected["label"].append(f"{block}, layer: {within[block]}, head: {head}")
             expected["module"].append(f"{module}.attn2")
             expected["grid"].append(unets[name].config.sample_size // divisor)
             expected["layer"].append(layer)
             expected["head"].append(head)
-        within[place] += 1
+        within[block] += 1
     for key, values in expected.items():
         assert table[key].values.tolist() == values
     assert table.sizes["head_position"] == positions
 
 
-def test_sdxls_places_have_the_published_ranges(unets):
-    place = head_table(unets["sdxl"])["place"].values
+def test_sdxls_blocks_have_the_published_ranges(unets):
+    block = head_table(unets["sdxl"])["block"].values
     ranges = {"down": (0, 439), "mid": (440, 639), "up": (640, 1299)}
     for name, (first, last) in ranges.items():
-        assert np.flatnonzero(place == name)[[0, -1]].tolist() == [first, last]
+        assert np.flatnonzero(block == name)[[0, -1]].tolist() == [first, last]
 
 
 def test_modules_are_not_listed_in_the_order_in_which_they_run(unets):
-    # The trap this order guards against: diffusers lists down, up, mid.
+    # Diffusers lists down, up, mid.
     listed = [name for name, _ in unets["sdxl"].named_modules() if name.endswith("attn2")]
     ordered = [layer.module for layer in cross_attention_layers(unets["sdxl"])]
     assert sorted(listed) == sorted(ordered)

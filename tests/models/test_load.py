@@ -13,7 +13,7 @@ def test_a_saved_pipeline_loads_with_the_same_weights(tiny_pipe, tmp_path):
     assert fingerprint(loaded) == fingerprint(tiny_pipe)
 
 
-def test_the_dtype_is_the_one_asked_for(tiny_pipe, tmp_path):
+def test_a_pipeline_is_loaded_in_the_given_dtype(tiny_pipe, tmp_path):
     tiny_pipe.save_pretrained(tmp_path)
     loaded = load(tmp_path, dtype=torch.bfloat16)
     assert loaded.unet.dtype == loaded.text_encoder.dtype == torch.bfloat16

@@ -11,42 +11,41 @@ FIGURES = {
     "steering": 3,
     "disambiguation": 5,
     "editing": 7,
-    "published": 6,
+    "replication": 6,
     "neglect": 2,
     "miniature": 5,
 }
 CONCEPTS = "concepts: {Color: [red, blue, green], Animals: [cat, dog]}"
 PROMPTS = "a red car\na blue cat\na dog\na tree\n"
-BENCHMARK = 'concepts: {Color: {template: "a {word} {noun}", words: [red, blue], nouns: [car]}}'
+WEAKENING = 'concepts: {Color: {template: "a {word} {noun}", words: [red, blue], nouns: [car]}}'
 
-CASES = """
+DISAMBIGUATION = """
 cases:
   - {prompt: a red car, word: red, wanted: red, unwanted: cat, toward: Color, away: Animals,
      reworded: a car of red}
 """
 
-REPLACEMENTS = """
+EDITING = """
 cases:
-  - {source: a red car, target: a blue car, noun: car, thing: car, wanted: blue, concept: Color}
+  - {source: a red car, target: a blue car, noun: car, object: car, wanted: blue, concept: Color}
 """
 
-
-PAIRS = """
+NEGLECT = """
 concepts: {Animals: [cat, dog]}
-sections: {things: [cat dog], "things, dev": [dog cat]}
+sections: {objects: [cat dog], "objects, dev": [dog cat]}
 """
 
 
 def smallest(folder):
-    """Write a tiny model and lists into a folder; gives every chapter's parameters."""
+    """Write a tiny model and inputs into a folder, and return every chapter's parameters."""
     tiny_sd().save_pretrained(folder / "model")
     save_tiny_clip(folder / "clip")
     (folder / "concepts.yaml").write_text(CONCEPTS)
     (folder / "prompts.txt").write_text(PROMPTS)
-    (folder / "benchmark.yaml").write_text(BENCHMARK)
-    (folder / "cases.yaml").write_text(CASES)
-    (folder / "replacements.yaml").write_text(REPLACEMENTS)
-    (folder / "pairs.yaml").write_text(PAIRS)
+    (folder / "weakening.yaml").write_text(WEAKENING)
+    (folder / "disambiguation.yaml").write_text(DISAMBIGUATION)
+    (folder / "editing.yaml").write_text(EDITING)
+    (folder / "neglect.yaml").write_text(NEGLECT)
     model = {"model": str(folder / "model"), "steps": 2}
     votes = {
         "concepts": str(folder / "concepts.yaml"),
@@ -61,7 +60,7 @@ def smallest(folder):
             **model,
             **votes,
             "tested": ["Color"],
-            "benchmark": str(folder / "benchmark.yaml"),
+            "cases": str(folder / "weakening.yaml"),
             "prompts_each": 2,
             "cuts": [4],
             "judged": False,
@@ -73,7 +72,7 @@ def smallest(folder):
             **model,
             **votes,
             "steps": 3,
-            "benchmark": str(folder / "benchmark.yaml"),
+            "cases": str(folder / "weakening.yaml"),
             "cuts": [4],
             "judged": False,
             "clip": str(folder / "clip"),
@@ -84,12 +83,12 @@ def smallest(folder):
             "prompt": "a red car",
             "word": "red",
             "away": "Animals",
-            "pictures": 2,
+            "images": 2,
         },
         "disambiguation": {
             **model,
             **votes,
-            "benchmark": str(folder / "cases.yaml"),
+            "cases": str(folder / "disambiguation.yaml"),
             "judged": False,
             "clip": str(folder / "clip"),
             "seeds": [0, 1],
@@ -97,17 +96,17 @@ def smallest(folder):
         "editing": {
             **model,
             **votes,
-            "benchmark": str(folder / "replacements.yaml"),
+            "cases": str(folder / "editing.yaml"),
             "judged": False,
             "clip": str(folder / "clip"),
             "seeds": [0, 1],
         },
-        "published": {**model, **votes, "exported": str(folder / "exported")},
+        "replication": {**model, **votes, "exported": str(folder / "exported")},
         "neglect": {
             **model,
             **votes,
-            "benchmark": str(folder / "pairs.yaml"),
-            "sections": ["things"],
+            "cases": str(folder / "neglect.yaml"),
+            "sections": ["objects"],
             "pairs": 1,
             "judged": False,
             "clip": str(folder / "clip"),

@@ -1,3 +1,5 @@
+import ast
+import re
 from pathlib import Path
 
 import nbformat
@@ -5,14 +7,26 @@ import papermill
 import pytest
 
 from hrvlab.publish.chapters import Chapter, find_chapters
-from hrvlab.relevance import published
-from hrvlab.relevance.facts import check_facts
+from hrvlab.replication import arrays
+from hrvlab.replication.checks import check_facts
 from tests.notebooks.smallest import FIGURES, smallest
-from tests.published_arrays import write_arrays
+from tests.replication.published_arrays import write_arrays
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = find_chapters(ROOT)
 FIGURE = "application/vnd.plotly.v1+json"
+USERS = re.compile(r"hrvlab(\.(figures|results|widgets|experiments\.\w+))?")
+# Two chapters are about vectors themselves, one about the shipped files.
+INSIDE = {
+    "relevance": {"hrvlab.relevance.similarity", "hrvlab.relevance.uncertainty"},
+    "replication": {
+        "hrvlab.relevance.similarity",
+        "hrvlab.relevance.uncertainty",
+        "hrvlab.replication.checks",
+        "hrvlab.replication.arrays",
+    },
+    "miniature": {"hrvlab.models.load", "hrvlab.paths"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +57,20 @@ def test_a_notebook_defines_no_functions(name):
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_imports_what_is_meant_for_users(name):
+    found = set()
+    for cell in Chapter.read(CHAPTERS[name]).notebook.cells:
+        if cell.cell_type == "code":
+            found |= {
+                node.module
+                for node in ast.walk(ast.parse(cell.source))
+                if isinstance(node, ast.ImportFrom) and node.module.startswith("hrvlab")
+            }
+    inside = {module for module in found if not USERS.fullmatch(module)}
+    assert inside <= INSIDE.get(name, set())
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
 def test_a_chapter_runs_on_any_pipeline_folder(name, parameters, tmp_path, monkeypatch):
     monkeypatch.setenv("PLOTLY_RENDERER", "plotly_mimetype")
     output = tmp_path / "executed.ipynb"
@@ -56,7 +84,7 @@ def test_a_chapter_runs_on_any_pipeline_folder(name, parameters, tmp_path, monke
     assert all(out["data"][FIGURE]["data"] for out in figures)
 
 
-def test_a_word_that_is_not_in_the_prompt_stops_the_chapter_before_it_draws(parameters, tmp_path):
+def test_a_word_missing_from_the_prompt_stops_the_chapter_before_it_generates(parameters, tmp_path):
     with pytest.raises(papermill.PapermillExecutionError, match="zebra"):
         papermill.execute_notebook(
             CHAPTERS["capture"],
@@ -68,11 +96,11 @@ def test_a_word_that_is_not_in_the_prompt_stops_the_chapter_before_it_draws(para
 
 
 def test_the_published_arrays_are_read_where_they_are(tmp_path, monkeypatch):
-    """Outside papermill, so that arrays by chance may bear the published names."""
-    monkeypatch.setattr(published, "SHA256", {})
+    """Outside papermill, so that random arrays may bear the published names."""
+    monkeypatch.setattr(arrays, "SHA256", {})
     write_arrays(tmp_path)
     shown = {}
-    for cell in Chapter.read(CHAPTERS["published"]).notebook.cells:
+    for cell in Chapter.read(CHAPTERS["replication"]).notebook.cells:
         if cell.cell_type == "code":
             source = cell.source.replace('arrays: str = ""', f"arrays: str = {str(tmp_path)!r}")
             exec(source, shown)

@@ -9,7 +9,7 @@ from hrvlab.errors import ParameterError
 from tests.pipelines import tiny_sd
 
 if name == "fail":
-    raise ParameterError("there is no such thing")
+    raise ParameterError("there is no such name")
 pipe = tiny_sd()
 name * count
 """

@@ -12,12 +12,12 @@ def test_a_chapter_knows_its_title_and_parameters(tmp_path):
     assert [p.name for p in chapter.parameters] == ["name", "count"]
 
 
-def test_an_unknown_chapter_is_refused_with_the_known_ones(tmp_path):
+def test_an_unknown_chapter_is_refused_with_a_list_of_chapters(tmp_path):
     with pytest.raises(ParameterError, match="no chapter 'tale'; there are: story"):
         find_chapter(checkout(tmp_path), "tale")
 
 
-def test_the_checkout_is_found_from_below(tmp_path, monkeypatch):
+def test_the_checkout_is_found_from_a_folder_inside(tmp_path, monkeypatch):
     below = checkout(tmp_path) / "a" / "b"
     below.mkdir(parents=True)
     monkeypatch.chdir(below)
@@ -27,18 +27,18 @@ def test_the_checkout_is_found_from_below(tmp_path, monkeypatch):
 
 def test_a_chapter_without_a_title_is_refused(tmp_path):
     cells = [nbformat.v4.new_markdown_cell("no heading")]
-    with pytest.raises(ParameterError, match="must begin with a line '# Title'"):
+    with pytest.raises(ParameterError, match="must begin with the line '# Title'"):
         _ = find_chapter(checkout(tmp_path, cells), "story").title
 
 
-def test_two_parameters_cells_are_refused(tmp_path):
+def test_two_cells_tagged_parameters_are_refused(tmp_path):
     tags = {"tags": ["parameters"]}
     cells = [nbformat.v4.new_code_cell("a: int = 1", metadata=tags) for _ in range(2)]
-    with pytest.raises(ParameterError, match="has 2 parameters cells"):
+    with pytest.raises(ParameterError, match="has 2 cells tagged 'parameters'; keep one"):
         _ = find_chapter(checkout(tmp_path, cells), "story").parameters
 
 
-def test_a_file_that_is_no_notebook_is_named(tmp_path):
+def test_a_file_that_is_not_a_notebook_is_named_in_the_error(tmp_path):
     (tmp_path / "x.ipynb").write_text("nothing")
     with pytest.raises(StoreError, match=r"x\.ipynb is not a notebook"):
         Chapter.read(tmp_path / "x.ipynb")

@@ -14,7 +14,7 @@ def render(mime, content):
 
 
 @pytest.mark.parametrize("content", [FIGURE, json.dumps(FIGURE)])
-def test_a_figure_becomes_inert_data_that_reads_back_the_same(content):
+def test_a_figure_becomes_inert_data_that_is_read_back_unchanged(content):
     (node,) = render(PLOTLY, content)
     html = node.astext()
     (inside,) = re.findall(r'<script type="application/json">(.*)</script></div>', html)
@@ -23,5 +23,5 @@ def test_a_figure_becomes_inert_data_that_reads_back_the_same(content):
     assert "min-height:300px" in html
 
 
-def test_other_outputs_are_left_to_others():
+def test_other_outputs_are_left_to_other_renderers():
     assert render("text/plain", "x") is None

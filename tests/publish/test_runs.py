@@ -25,7 +25,7 @@ def forbid_kernels(monkeypatch):
     monkeypatch.setattr("papermill.execute_notebook", start)
 
 
-def test_a_run_becomes_a_page_once_and_only_what_changed_runs_again(root, chapter, monkeypatch):
+def test_a_run_becomes_a_page_and_is_repeated_only_if_it_changed(root, chapter, monkeypatch):
     done = execute(root, chapter, {"count": 3})
     page = nbformat.read(done.page, as_version=4)
     assert not done.skipped
@@ -34,8 +34,8 @@ def test_a_run_becomes_a_page_once_and_only_what_changed_runs_again(root, chapte
     assert page.cells[2].outputs[-1]["data"]["text/plain"] == "'xxx'"
     assert "How this page was made" in page.cells[3].outputs[0]["data"]["text/html"]
     assert list(done.page.parent.iterdir()) == [done.page]
-    # A failure leaves a page that was there before as it was.
-    with pytest.raises(RunError, match="ParameterError: there is no such thing; the notebook up"):
+    # A failure leaves an existing page as it was.
+    with pytest.raises(RunError, match="ParameterError: there is no such name; the notebook up"):
         execute(root, chapter, {"name": "fail"}, name=done.page.stem)
     assert nbformat.read(done.page, as_version=4) == page
     forbid_kernels(monkeypatch)
@@ -54,11 +54,11 @@ def test_bad_parameters_fail_before_a_kernel_starts(root, chapter, monkeypatch, 
 
 def test_a_name_that_would_leave_the_folder_is_refused(root, chapter, monkeypatch):
     forbid_kernels(monkeypatch)
-    with pytest.raises(ParameterError, match="cannot name a run"):
+    with pytest.raises(ParameterError, match="cannot be the name of a run"):
         execute(root, chapter, {}, name="../x")
 
 
-def test_runs_are_named_after_what_they_change(chapter):
+def test_runs_are_named_after_the_parameters_that_they_change(chapter):
     default = {"name": "x", "count": 2}
     assert name_run(chapter, default) == "default"
     assert name_run(chapter, {**default, "count": 3}).startswith("count-3-")
@@ -66,12 +66,12 @@ def test_runs_are_named_after_what_they_change(chapter):
     assert len(long) == 2
 
 
-def test_the_default_run_stands_above_the_others(root, chapter):
+def test_the_page_of_the_default_run_is_above_those_of_others(root, chapter):
     assert page_path(root, chapter, "default") == root / "book" / "runs" / "story.ipynb"
     assert page_path(root, chapter, "b") == root / "book" / "runs" / "story" / "b.ipynb"
 
 
-def test_the_hash_follows_notebook_values_and_the_files_they_name(root, chapter, tmp_path):
+def test_the_hash_depends_on_notebook_values_and_the_files_they_name(root, chapter, tmp_path):
     values = {"name": str(tmp_path / "words.txt"), "count": 2}
     seen = {run_hash(chapter, values), run_hash(chapter, {**values, "count": 3})}
     for words in ("a", "b"):
@@ -82,7 +82,7 @@ def test_the_hash_follows_notebook_values_and_the_files_they_name(root, chapter,
     assert len(seen) == 5
 
 
-def test_the_hash_follows_every_data_file_even_of_equal_names(chapter, tmp_path, monkeypatch):
+def test_the_hash_depends_on_every_data_file_even_of_equal_names(chapter, tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "data_path", lambda: tmp_path)
     seen = set()
     for folder in ("a", "b"):
@@ -93,7 +93,7 @@ def test_the_hash_follows_every_data_file_even_of_equal_names(chapter, tmp_path,
     assert len(seen) == 4
 
 
-def test_preparing_leaves_the_source_alone(chapter):
+def test_preparing_leaves_the_chapter_unchanged(chapter):
     before = nbformat.writes(chapter.notebook)
     prepare(chapter, {"name": "y", "count": 5}, "other")
     assert nbformat.writes(chapter.notebook) == before

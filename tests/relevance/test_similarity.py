@@ -3,10 +3,10 @@ import pytest
 import xarray as xr
 
 from hrvlab.relevance.similarity import (
+    block_shares,
     concept_similarity,
     heads_for_half,
     nearest_centroid,
-    place_shares,
     shared_structure,
     split_half_correlation,
     timestep_stability,
@@ -41,11 +41,20 @@ def test_timestep_stability_compares_a_concept_with_itself():
 
 
 def test_split_half_correlation_is_pearsons():
-    halves = vectors(("half", 2))
-    found = split_half_correlation(halves)
+    by_half = vectors(("half", 2))
+    found = split_half_correlation(by_half)
+    assert found.dims == ("concept",)
+    assert found["concept"].values.tolist() == list("abcd")
     for concept in range(4):
-        expected = np.corrcoef(halves.values[0, concept], halves.values[1, concept])[0, 1]
+        expected = np.corrcoef(by_half.values[0, concept], by_half.values[1, concept])[0, 1]
         np.testing.assert_allclose(found[concept], expected)
+
+
+def test_a_concept_without_votes_in_a_half_has_no_split_half_correlation():
+    by_half = vectors(("half", 2))
+    by_half[1, 2] = np.nan
+    missing = np.isnan(split_half_correlation(by_half))
+    assert missing.values.tolist() == [False, False, True, False]
 
 
 def test_heads_for_half_counts_the_fewest_heads():
@@ -57,16 +66,16 @@ def test_heads_for_half_counts_the_fewest_heads():
     assert heads_for_half(hrv).values.tolist() == [1, 2, 2]
 
 
-def test_place_shares_are_shares_of_relevance():
-    place = np.array(["down", "mid", "up"] * 3)
-    hrv = vectors().assign_coords(place=("head_position", place))
-    shares = place_shares(hrv)
-    np.testing.assert_allclose(shares.sum("place"), 1)
+def test_block_shares_are_shares_of_relevance():
+    block = np.array(["down", "mid", "up"] * 3)
+    hrv = vectors().assign_coords(block=("head_position", block))
+    shares = block_shares(hrv)
+    np.testing.assert_allclose(shares.sum("block"), 1)
     mid = hrv.values[:, 1::3].sum(1) / hrv.values.sum(1)
-    np.testing.assert_allclose(shares.sel(place="mid"), mid)
+    np.testing.assert_allclose(shares.sel(block="mid"), mid)
 
 
-def test_concepts_are_told_by_single_calls_if_calls_agree():
+def test_concepts_are_recognized_at_single_calls_if_calls_agree():
     steady = vectors() + 0.05 * vectors(("timestep", 9))
     assert nearest_centroid(steady) == 1
     assert nearest_centroid(vectors(("timestep", 9))) < 0.6

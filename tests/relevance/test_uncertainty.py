@@ -10,16 +10,16 @@ from hrvlab.relevance.uncertainty import (
     top_head_stability,
     top_heads_with_interval,
 )
-from hrvlab.relevance.vectors import normalise, relevance
+from hrvlab.relevance.vectors import normalize, relevance
 
 HEADS, CONCEPTS, CALLS = 12, 3, 40
 
 
 def votes(prompts=64, sharpness=1.0, seed=0):
-    """Votes of heads that each have tastes of their own, the same for every prompt."""
+    """Draw votes of heads whose probabilities of concepts are the same for every prompt."""
     rng = np.random.default_rng(seed)
-    tastes = rng.dirichlet(np.full(CONCEPTS, 1 / sharpness), size=HEADS)
-    by_prompt = np.stack([rng.multinomial(CALLS, tastes) for _ in range(prompts)])
+    probabilities = rng.dirichlet(np.full(CONCEPTS, 1 / sharpness), size=HEADS)
+    by_prompt = np.stack([rng.multinomial(CALLS, probabilities) for _ in range(prompts)])
     return xr.Dataset(
         {
             "votes_by_prompt": (("prompt", "head_position", "concept"), by_prompt),
@@ -50,11 +50,11 @@ def test_resampled_vectors_scatter_around_the_vector():
     data = votes(prompts=400)
     draws = bootstrap_relevance(data, resamples=300)
     np.testing.assert_allclose(draws.sum("head_position"), HEADS)
-    whole = normalise(data["votes_by_prompt"].values.sum(0))
+    whole = normalize(data["votes_by_prompt"].values.sum(0))
     np.testing.assert_allclose(draws.mean("draw"), whole, atol=0.05)
 
 
-def test_top_heads_are_stable_where_tastes_are_sharp_and_not_where_there_are_none():
+def test_top_heads_are_stable_if_heads_prefer_concepts_and_not_if_they_vote_alike():
     def stability(data):
         draws = bootstrap_relevance(data, resamples=100)
         return float(top_head_stability(relevance(data), draws, 3).mean())
@@ -91,14 +91,21 @@ def test_more_prompts_agree_better(ranked):
     assert (found <= 1).all()
 
 
-def test_halves_correlate_as_numpy_says():
+def test_two_sets_of_prompts_correlate_by_pearsons_formula():
     data = votes(prompts=8)
     found = convergence(data, sizes=[4], resamples=1)
     order = np.random.Generator(np.random.Philox(key=0)).permutation(8)
     counts = data["votes_by_prompt"].values
-    one, other = (normalise(counts[half].sum(0)) for half in (order[:4], order[-4:]))
+    one, other = (normalize(counts[half].sum(0)) for half in (order[:4], order[-4:]))
     expected = [np.corrcoef(a, b)[0, 1] for a, b in zip(one, other, strict=True)]
     np.testing.assert_allclose(found[0], expected)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_concept_without_votes_does_not_converge():
+    data = votes(prompts=8)
+    data["votes_by_prompt"][:, :, 1] = 0
+    assert np.isnan(convergence(data)).all("prompts").values.tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("sizes", [[5], [0], []])

@@ -18,26 +18,26 @@ def controls(box):
     return box.children[0], found
 
 
-def test_a_spotlight_keeps_the_brightest_place_and_darkens_the_rest():
-    picture = np.full((8, 8, 3), 200, np.uint8)
-    lit = spotlight(picture, np.array([[0.0, 0.0], [0.0, 3.0]]))
+def test_a_spotlight_keeps_the_brightest_position_and_darkens_the_rest():
+    image = np.full((8, 8, 3), 200, np.uint8)
+    lit = spotlight(image, np.array([[0.0, 0.0], [0.0, 3.0]]))
     assert lit[-1, -1].tolist() == [200, 200, 200]
     assert lit[0, 0].tolist() == [30, 30, 30]
 
 
-def test_the_browser_shows_a_picture_at_once(tree):
-    picture, _ = controls(attention_browser(tree))
-    assert Image.open(BytesIO(picture.value)).size == (384, 384)
+def test_the_browser_shows_an_image_at_once(tree):
+    image, _ = controls(attention_browser(tree))
+    assert Image.open(BytesIO(image.value)).size == (384, 384)
 
 
-@pytest.mark.parametrize("control", ["word", "UNet call", "layer", "head"])
-def test_every_control_changes_the_picture(tree, control):
-    picture, found = controls(attention_browser(tree))
+@pytest.mark.parametrize("control", ["word", "denoiser call", "layer", "head"])
+def test_every_control_changes_the_image(tree, control):
+    image, found = controls(attention_browser(tree))
     found["layer"].value = 0
-    before = picture.value
-    new = {"word": "car", "UNet call": 0, "layer": 1, "head": 1}[control]
+    before = image.value
+    new = {"word": "car", "denoiser call": 0, "layer": 1, "head": 1}[control]
     found[control].value = new
-    assert picture.value != before
+    assert image.value != before
 
 
 def test_only_layers_that_were_captured_are_offered(tiny_pipe):

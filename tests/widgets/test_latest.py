@@ -3,24 +3,24 @@ import threading
 from hrvlab.widgets.latest import Latest
 
 
-def test_a_newer_request_stops_the_one_that_is_worked_on_and_skips_those_between():
+def test_a_newer_request_cancels_the_current_one_and_skips_those_between():
     begun, done = [], []
-    first_began, all_asked, last_done = (threading.Event() for _ in range(3))
+    first_began, all_submitted, last_done = (threading.Event() for _ in range(3))
 
     def work(request, check):
         begun.append(request)
         first_began.set()
-        all_asked.wait(10)
+        all_submitted.wait(10)
         check()
         done.append(request)
         last_done.set()
 
     latest = Latest(work)
-    latest.ask("first")
+    latest.submit("first")
     assert first_began.wait(10)
-    latest.ask("second")
-    latest.ask("third")
-    all_asked.set()
+    latest.submit("second")
+    latest.submit("third")
+    all_submitted.set()
     assert last_done.wait(10)
     assert begun == ["first", "third"]
     assert done == ["third"]

@@ -12,12 +12,12 @@ from hrvlab.errors import ConceptError
 from hrvlab.publish.chapters import find_chapter
 from hrvlab.publish.parameters import check_parameters
 from hrvlab.widgets import steering_panel
-from hrvlab.widgets.steering import DRAWN
-from tests.experiments.test_steering import vectors
+from hrvlab.widgets.steering import FINISHED
+from tests.methods.test_steering import vectors
 
 
 class Panel:
-    """A panel on a tiny model, and what is in it."""
+    """A panel on a tiny model, and its parts."""
 
     def __init__(self, pipe, folder):
         box = steering_panel(
@@ -32,19 +32,19 @@ class Panel:
             num_inference_steps=2,
             progress=False,
         )
-        pictures, *rows, last = box.children
-        self.plain, self.steered = pictures.children
-        self.save, self.said = last.children
+        images, *rows, last = box.children
+        self.plain, self.steered = images.children
+        self.save, self.status = last.children
         self.controls = {c.description: c for row in rows for c in row.children}
 
-    def wait(self, text=DRAWN):
+    def wait(self, text=FINISHED):
         end = time.monotonic() + 60
-        while text not in self.said.value:
-            assert time.monotonic() < end, self.said.value
+        while text not in self.status.value:
+            assert time.monotonic() < end, self.status.value
             time.sleep(0.02)
 
-    def set(self, name, value, text=DRAWN):
-        self.said.value = ""
+    def set(self, name, value, text=FINISHED):
+        self.status.value = ""
         self.controls[name].value = value
         self.wait(text)
 
@@ -56,24 +56,24 @@ def panel(tiny_pipe, tmp_path):
     return made
 
 
-def shown(picture):
-    return np.asarray(Image.open(BytesIO(picture.value)))
+def shown(image):
+    return np.asarray(Image.open(BytesIO(image.value)))
 
 
-def test_it_shows_what_generate_makes(panel, tiny_pipe):
+def test_the_panel_shows_the_images_that_generate_returns(panel, tiny_pipe):
     call = {"num_inference_steps": 2, "progress": False}
     edit = hl.strengthen(vectors(tiny_pipe), "Color", "rose")
     expected = [
         hl.generate(tiny_pipe, "a rose vase", **call)[0],
         hl.generate(tiny_pipe, "a rose vase", edit=edit, **call)[0],
     ]
-    for picture, image in zip((panel.plain, panel.steered), expected, strict=True):
-        side = shown(picture).shape[:2]
+    for widget, image in zip((panel.plain, panel.steered), expected, strict=True):
+        side = shown(widget).shape[:2]
         large = Image.fromarray(image).resize(side, Image.Resampling.NEAREST)
-        np.testing.assert_array_equal(shown(picture), np.asarray(large))
+        np.testing.assert_array_equal(shown(widget), np.asarray(large))
 
 
-def test_no_strength_is_the_plain_picture_and_more_changes_it(panel):
+def test_strength_0_leaves_the_plain_image_and_more_changes_it(panel):
     panel.set("strength", 0.0)
     assert panel.steered.value == panel.plain.value
     panel.set("strength", 3.0)
@@ -88,7 +88,7 @@ def test_adjusting_has_its_own_controls(panel):
     assert panel.controls["gain"].layout.display is None
 
 
-def test_a_word_that_is_not_there_is_said_and_the_pictures_stay(panel):
+def test_a_missing_word_is_reported_and_the_images_stay(panel):
     before = panel.steered.value
     panel.set("word", "zebra", text="zebra")
     assert panel.steered.value == before
@@ -96,7 +96,7 @@ def test_a_word_that_is_not_there_is_said_and_the_pictures_stay(panel):
     assert panel.steered.value != before
 
 
-def test_what_is_saved_are_parameters(panel, tmp_path):
+def test_saving_writes_parameters_that_the_chapter_takes(panel, tmp_path):
     panel.set("seed", 3)
     panel.save.click()
     saved = yaml.safe_load((tmp_path / "steering.yaml").read_text())
@@ -111,12 +111,12 @@ def test_what_is_saved_are_parameters(panel, tmp_path):
         "loss": 1.0,
         "seed": 3,
     }
-    assert "hrvlab run steering -f" in panel.said.value
+    assert "hrvlab run steering -f" in panel.status.value
     chapter = find_chapter(Path(__file__).parents[2], "steering")
     assert saved.items() <= check_parameters(chapter.parameters, saved, "steering").items()
 
 
-def test_a_concept_that_is_not_there_is_refused_at_once(tiny_pipe):
+def test_an_unknown_concept_is_refused_at_once(tiny_pipe):
     texts = {
         "model": "a/model",
         "prompt": "a rose",
@@ -128,7 +128,7 @@ def test_a_concept_that_is_not_there_is_refused_at_once(tiny_pipe):
         steering_panel(tiny_pipe, vectors(tiny_pipe), **texts)
 
 
-def test_what_goes_wrong_in_the_pipeline_is_said(tiny_pipe, panel):
+def test_errors_of_the_pipeline_are_reported(tiny_pipe, panel):
     hook = tiny_pipe.unet.register_forward_pre_hook(lambda *_: 1 / 0)
     panel.set("seed", 5, text="division by zero")
     hook.remove()

@@ -1,0 +1,178 @@
+"""Attention injection: target images of a batch are generated with their sources' attention maps.
+
+With the map A of the source and the values V of the target, replacing the target's map by ``A M``
+is attention with the source's queries and keys over the values ``M V``: no map is materialized.
+Columns that keep the target's own map, rescaled by head, are a second attention over the values of
+those columns alone, added before the output projection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from hrvlab.attention.calls import Call, Hook
+from hrvlab.errors import ParameterError
+from hrvlab.models.heads import Layer
+from hrvlab.typing import Alignment, HeadFactors
+
+SELF_SIDE = 1 / 4
+
+
+@dataclass(frozen=True)
+class Injection:
+    """An edit that injects the attention of each source image of a batch into its target image.
+
+    The images of a batch alternate: source, target, source, target, …
+
+    Parameters
+    ----------
+    mappers : sequence of ndarray of float64, shape (source token, target token)
+        One per pair, from `hrvlab.models.alignment.align`.
+    replaced : sequence of sequence of int
+        For each pair, the columns of the target's new words.
+    factors : ndarray of float, shape (head_position,), optional
+        The new words keep the target's own map, times these factors. None: the source's map is
+        injected for the new words too.
+    cross_calls, self_calls : int
+        Number of denoiser calls, from the first, in which cross- and self-attention are injected.
+    self_side : float
+        Largest grid of self-attention that is injected, as a share of the latents' side.
+    model : str, optional
+        Fingerprint of the only model that the factors are valid for; None: any model.
+
+    Raises
+    ------
+    ParameterError
+        If there is not one list of columns per mapper, a factor is not finite, or nothing would
+        be injected in any call.
+    """
+
+    mappers: Sequence[Alignment]
+    replaced: Sequence[Sequence[int]]
+    factors: HeadFactors | None = None
+    cross_calls: int = 0
+    self_calls: int = 0
+    self_side: float = SELF_SIDE
+    model: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.mappers or len(self.mappers) != len(self.replaced):
+            raise ParameterError(
+                f"{len(self.mappers)} mappers need as many lists of columns, and at least one; got "
+                f"{len(self.replaced)}"
+            )
+        if self.factors is not None and not np.isfinite(self.factors).all():
+            raise ParameterError("every factor must be a finite number; some are NaN or infinite")
+        if max(self.cross_calls, self.self_calls) < 1:
+            raise ParameterError("cross_calls and self_calls are both 0; give at least one of them")
+
+
+class BoundInjection:
+    """An `Injection` bound to a model's layers.
+
+    Parameters
+    ----------
+    edit : Injection
+    prompts : int
+        How many prompts the pipeline is called with.
+    layers : sequence of Layer
+
+    Raises
+    ------
+    ParameterError
+        If the edit does not match the number of prompts or the model's heads.
+    """
+
+    def __init__(self, edit: Injection, prompts: int, layers: Sequence[Layer]) -> None:
+        if prompts != 2 * len(edit.mappers):
+            raise ParameterError(
+                f"{prompts} prompts are not the {len(edit.mappers)} pairs of source and target "
+                "that the edit was made for"
+            )
+        positions = sum(layer.heads for layer in layers)
+        if edit.factors is not None and len(edit.factors) != positions:
+            raise ParameterError(
+                f"the edit has factors for {len(edit.factors)} head positions, the model has "
+                f"{positions}; use an HRV built on this model"
+            )
+        self.edit = edit
+        own = np.zeros((len(edit.mappers), edit.mappers[0].shape[1]), bool)
+        if edit.factors is not None:
+            for row, columns in zip(own, edit.replaced, strict=True):
+                row[list(columns)] = True
+        injected = np.where(own[:, None], 0.0, np.stack(edit.mappers))
+        self.own, self.injected = torch.from_numpy(own), torch.from_numpy(injected)
+        self._target: dict[str, Tensor] = {}
+
+    def hooks(self, layer: Layer) -> dict[str, Hook]:
+        """Return the hooks of the projections of a layer's transformer block."""
+        return {
+            "attn1.to_q": self._inject_self,
+            "attn1.to_k": self._inject_self,
+            "attn2.to_q": partial(self._inject_cross, "query"),
+            "attn2.to_k": partial(self._inject_cross, "key"),
+            "attn2.to_v": self._map_values,
+            "attn2.to_out.0": partial(self._add_own, layer),
+        }
+
+    def _pairs(self, call: Call, states: Tensor) -> Tensor:
+        """View the conditional samples of a layer's states as (pair, 2, position, channel)."""
+        if call.samples != 2 * len(self.injected):
+            raise ParameterError(
+                f"{call.samples} images are not {len(self.injected)} pairs; generate one image per "
+                "prompt"
+            )
+        return states[call.conditional].unflatten(0, (-1, 2))
+
+    def _inject_self(self, call: Call, states: Tensor) -> Tensor:
+        """Replace the targets' queries or keys of self-attention by their sources'."""
+        height, width = call.latent_size
+        grid = states.shape[1]
+        if call.index >= self.edit.self_calls or grid > height * width * self.edit.self_side**2:
+            return states
+        edited = states.clone()
+        pairs = self._pairs(call, edited)
+        pairs[:, 1] = pairs[:, 0]
+        return edited
+
+    def _inject_cross(self, name: str, call: Call, states: Tensor) -> Tensor:
+        """Replace the targets' queries or keys of cross-attention, and keep the targets' own."""
+        if call.index >= self.edit.cross_calls:
+            return states
+        edited = states.clone()
+        pairs = self._pairs(call, edited)
+        self._target[name] = pairs[:, 1].clone()
+        pairs[:, 1] = pairs[:, 0]
+        return edited
+
+    def _map_values(self, call: Call, values: Tensor) -> Tensor:
+        """Map the targets' values to the columns of their sources, and keep the targets' own."""
+        if call.index >= self.edit.cross_calls:
+            return values
+        edited = values.clone()
+        pairs = self._pairs(call, edited)
+        self._target["value"] = pairs[:, 1].clone()
+        pairs[:, 1] = self.injected.to(values) @ pairs[:, 1]
+        return edited
+
+    def _add_own(self, layer: Layer, call: Call, mixed: Tensor) -> Tensor:
+        """Add the targets' own attention to their new words, rescaled by head."""
+        if call.index >= self.edit.cross_calls or self.edit.factors is None:
+            return mixed
+        query, key, value = (
+            self._target.pop(name).unflatten(-1, (layer.heads, -1)).transpose(1, 2)
+            for name in ("query", "key", "value")
+        )
+        factors = torch.from_numpy(self.edit.factors[layer.head_positions]).to(value)
+        value = value * factors[:, None, None] * self.own[:, None, :, None].to(value)
+        own = scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(-2)
+        edited = mixed.clone()
+        self._pairs(call, edited)[:, 1] += own
+        return edited

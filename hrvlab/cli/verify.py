@@ -1,0 +1,62 @@
+"""``hrvlab verify``: check a model against published vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from hrvlab.cli.options import BatchSize, Device, Seed, out, say
+from hrvlab.inputs.concepts import ConceptSet
+from hrvlab.inputs.prompts import read_prompts
+from hrvlab.models.load import load
+from hrvlab.replication.diagnosis import diagnose
+from hrvlab.replication.fidelity import check_count
+from hrvlab.replication.verify import COLUMNS, collect_as_published, find_published, report, rows
+from hrvlab.storage.atomic import storing
+
+
+def verify(
+    model: Annotated[str, typer.Argument(help="A pipeline folder or a hub id.")],
+    published: Annotated[
+        Path | None,
+        typer.Option(
+            help="A category_vectors….npy, with its head_index beside it; default: downloaded."
+        ),
+    ] = None,
+    prompts: Annotated[
+        str, typer.Option(help="Text file with one prompt per line, YAML file, or 'verify'.")
+    ] = "verify",
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder of votes and report; an interrupted run resumes."
+        ),
+    ] = Path("runs/verify"),
+    seed: Seed = 0,
+    batch_size: BatchSize = 1,
+    device: Device = None,
+) -> None:
+    """Check Stable Diffusion 1.4 or SDXL on this machine against the published vectors."""
+    concepts, texts = ConceptSet.read("published"), read_prompts(prompts)
+    check_count(len(texts))
+    pipe = load(model, device=device)
+    vectors = find_published(pipe, concepts, published)
+    run = collect_as_published(
+        pipe, concepts, texts, store=output, seed=seed, batch_size=batch_size
+    )
+    verdict = diagnose(run.data, vectors)
+    page = run.stored() / "report.md"
+    with storing(page):
+        page.write_text(report(verdict, run.data, vectors), encoding="utf-8")
+    table = Table("concept", *COLUMNS, box=None)
+    for row in rows(verdict):
+        table.add_row(*map(Text, row))
+    out.print(table)
+    say(f"{'passed' if verdict.passed else 'FAILED'}, {verdict.kind}: {verdict.message}")
+    say(f"report: {page}")
+    if not verdict.passed:
+        raise typer.Exit(1)

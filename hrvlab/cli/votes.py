@@ -1,0 +1,83 @@
+"""``hrvlab votes``: build Head Relevance Vectors."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hrvlab.cli.options import (
+    BatchSize,
+    Device,
+    Model,
+    Prompt,
+    Prompts,
+    Seed,
+    Steps,
+    prompts_from,
+    say,
+)
+from hrvlab.errors import ParameterError
+from hrvlab.inputs.concepts import ConceptSet
+from hrvlab.models.load import MINIATURE, load
+from hrvlab.relevance.io import save_relevance
+from hrvlab.relevance.vectors import relevance
+from hrvlab.relevance.votes import run_votes
+from hrvlab.storage.units import DATA
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+def votes(
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Folder of all runs; an interrupted run resumes."),
+    ],
+    prompt: Prompt = None,
+    prompts: Prompts = None,
+    concepts: Annotated[
+        str, typer.Option(help="'miniature', 'published', or a YAML file.")
+    ] = MINIATURE,
+    model: Model = MINIATURE,
+    seed: Seed = 0,
+    steps: Steps = 50,
+    batch_size: BatchSize = 8,
+    device: Device = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a dask scheduler, such as tcp://host:8786, to use its workers."
+        ),
+    ] = None,
+) -> None:
+    """Collect the votes of heads for concepts and build Head Relevance Vectors from them."""
+    texts = prompts_from(prompt, prompts)
+    if scheduler and device:
+        raise ParameterError("workers choose their own device; leave out --device")
+    concept_set = ConceptSet.read(concepts)
+    with _connect(scheduler) if scheduler else nullcontext() as client:
+        run = run_votes(
+            load(model, device="cpu" if client else device),
+            concept_set,
+            texts,
+            seed=seed,
+            num_inference_steps=steps,
+            batch_size=batch_size,
+            store=output,
+            client=client,
+        )
+    vectors = run.stored() / "relevance.zarr"
+    save_relevance(relevance(run.data), vectors)
+    counts = run.stored() / DATA
+    say(f"votes of {len(texts)} prompts for {len(concept_set.names)} concepts: {counts}")
+    say(f"Head Relevance Vectors: {vectors}")
+
+
+def _connect(scheduler: str) -> Client:
+    # Imported here because dask takes half a second, which other runs need not wait.
+    from hrvlab.cluster import connect
+
+    return connect(scheduler)

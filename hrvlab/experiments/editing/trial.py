@@ -1,0 +1,178 @@
+"""Editing: replace words of a prompt, and measure what is gained against what is preserved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from diffusers import DiffusionPipeline
+
+from hrvlab.errors import ParameterError
+from hrvlab.experiments.conditions import Condition, Prompt, plan_trial, unfold
+from hrvlab.experiments.editing.background import Beside, Source
+from hrvlab.experiments.editing.cases import EditingCase
+from hrvlab.experiments.editing.conditions import make_conditions
+from hrvlab.experiments.runner import run_trial
+from hrvlab.models.tokens import word_columns
+from hrvlab.relevance.vectors import check_model
+from hrvlab.scorers.base import Score, score_names
+from hrvlab.storage.run import Run
+
+# What is measured, by the names in stored plans.
+MEASURES = {"reached": "target_score", "kept": "preservation", "moved": "background_change"}
+
+
+def rate_edits(
+    pipe: DiffusionPipeline,
+    hrv: xr.DataArray,
+    cases: Sequence[EditingCase],
+    conditions: Sequence[Mapping[str, Condition]],
+    *,
+    score: Score | Mapping[str, Score],
+    store: str | Path | None = None,
+    seeds: Sequence[int] = tuple(range(8)),
+    batch_size: int = 16,
+    progress: bool = True,
+    **call: Any,
+) -> Run:
+    """Edit prompts under several conditions, and score the target, the object and the background.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    hrv : xarray.DataArray, dims (concept, head_position)
+    cases : sequence of EditingCase
+        From `read_editing`.
+    conditions : sequence of dict of str to Condition
+        For each case the same conditions, from `make_conditions` or of one's own.
+    score : Score or mapping of str to Score
+        One, or several by the names of their evaluators.
+    store : str or Path, optional
+        Keeps scores, images and the result; a killed run resumes.
+    seeds : sequence of int
+        Of the initial noise.
+    batch_size : int
+        Images of a condition that go through the model together.
+    progress : bool
+    **call
+        Keywords of the pipeline's own call.
+
+    Returns
+    -------
+    Run
+        Its data: ``target_score (condition, prompt, seed)``, the score of what the new words ask
+        for, and ``preservation``, that of the object that should stay, both float32, for several
+        scores with the leading dim ``evaluator``; ``background_change`` float64, the mean absolute
+        difference from the source image outside the object, 0 to 1; with a store also ``image``
+        and ``source_image (prompt, seed)``, file names for `Run.images`.
+
+    Raises
+    ------
+    ParameterError, ConceptError, TokenError, ModelError, StoreError
+        Before anything is generated.
+
+    Notes
+    -----
+    Pixels count as outside the object the more, the weaker the source's cross-attention to it is.
+    """
+    if not cases:
+        raise ParameterError("the list of cases is empty; give at least one")
+    check_model(hrv, pipe)
+    for case in cases:
+        word_columns(pipe.tokenizer, case.source, case.noun)
+    sources = [Source(case, index) for index, case in enumerate(cases)]
+    names = list(conditions[0])
+    rows = [[of_case[name] for of_case in conditions] for name in names]
+    rows.append([Prompt(case.source, index) for index, case in enumerate(cases)])
+    texts = {  # the names in stored plans
+        "reached": [case.wanted for case in cases] * len(rows),
+        "kept": [case.object for case in cases] * len(rows),
+    }
+    targets, concepts = [case.target for case in cases], [case.concept for case in cases]
+
+    def finish(scored: xr.Dataset) -> xr.Dataset:
+        found = unfold(scored, {"condition": len(rows), "prompt": len(cases)}).rename(MEASURES)
+        edited = found.isel(condition=slice(len(names))).assign_coords(
+            condition=names,
+            prompt_text=("prompt", [case.source for case in cases]),
+            target_text=("prompt", targets),
+            concept=("prompt", concepts),
+        )
+        edited["source_image"] = found["image"].isel(condition=len(names), drop=True)
+        return edited.transpose(..., "condition", "prompt", "seed")
+
+    parameters = {
+        "cases": [case.model_dump() for case in cases],
+        "score": score_names(score),
+        "conditions": names,
+        "batch_size": batch_size,
+        **call,
+    }
+    trial = plan_trial(
+        pipe,
+        [
+            Beside(condition, source)
+            for row in rows
+            for condition, source in zip(row, sources, strict=True)
+        ],
+        finish,
+        schema="editing",
+        parameters=parameters,
+        score=score,
+        texts=texts,
+        seeds=seeds,
+        batch_size=batch_size,
+        **call,
+    )
+    return run_trial(pipe, trial, score=score, store=store, progress=progress)
+
+
+def compare_edits(
+    pipe: DiffusionPipeline,
+    hrv: xr.DataArray,
+    cases: Sequence[EditingCase],
+    *,
+    strengths: Sequence[float] = (),
+    **options: Any,
+) -> Run:
+    """Edit prompts under the conditions of `make_conditions`, and score the images.
+
+    Parameters
+    ----------
+    pipe, hrv, cases
+        See `rate_edits`.
+    strengths : sequence of float
+        Of the vector, besides 0 and 1.
+    **options
+        Of `rate_edits`.
+
+    Returns
+    -------
+    Run
+        See `rate_edits`.
+
+    Raises
+    ------
+    ParameterError, ConceptError, TokenError, ModelError, StoreError
+        Before anything is generated.
+
+    Notes
+    -----
+    Section 6 of arXiv 2412.02237.
+
+    Examples
+    --------
+    >>> from hrvlab.experiments.editing import read_editing
+    >>> run = compare_edits(
+    ...     pipe, hrv, read_editing("miniature", "test").cases[:1], score=hl.judge_score(),
+    ...     seeds=[0], num_inference_steps=3, progress=False,
+    ... )
+    >>> dict(run.data["target_score"].sizes)
+    {'condition': 9, 'prompt': 1, 'seed': 1}
+    """
+    conditions = [
+        make_conditions(hrv, case, i, strengths=strengths) for i, case in enumerate(cases)
+    ]
+    return rate_edits(pipe, hrv, cases, conditions, **options)

@@ -1,0 +1,15 @@
+"""Neglect: how often images show both of two objects, and what helps."""
+
+from hrvlab.experiments.conditions import extremes
+from hrvlab.experiments.findings import compare
+from hrvlab.experiments.neglect.cases import read_pairs
+from hrvlab.experiments.neglect.trial import best_condition, compare_excitations, count_outcomes
+
+__all__ = [
+    "best_condition",
+    "compare",
+    "compare_excitations",
+    "count_outcomes",
+    "extremes",
+    "read_pairs",
+]

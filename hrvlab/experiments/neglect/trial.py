@@ -1,0 +1,279 @@
+"""Neglect: how often images show both of two objects, and what helps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from diffusers import DiffusionPipeline
+
+from hrvlab.errors import ParameterError
+from hrvlab.experiments.conditions import Condition, plan_trial, unfold
+from hrvlab.experiments.neglect.cases import ObjectPair
+from hrvlab.experiments.neglect.conditions import ExcitedPair, make_conditions
+from hrvlab.experiments.runner import run_trial
+from hrvlab.methods.excitation import Excitation
+from hrvlab.relevance.vectors import check_model
+from hrvlab.scorers.base import Score, score_names, thresholds_of
+from hrvlab.storage.run import Run
+
+PHRASES = ("first", "second")  # the names in stored plans
+OBJECTS = ("first thing", "second thing")  # the names in stored plans
+
+
+def rate_pairs(
+    pipe: DiffusionPipeline,
+    hrv: xr.DataArray,
+    pairs: Sequence[ObjectPair],
+    conditions: Sequence[Mapping[str, Condition]],
+    *,
+    score: Score | Mapping[str, Score],
+    store: str | Path | None = None,
+    seeds: Sequence[int] = tuple(range(8)),
+    batch_size: int = 8,
+    progress: bool = True,
+    **call: Any,
+) -> Run:
+    """Generate pairs under several conditions, and score which of their objects the images show.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    hrv : xarray.DataArray, dims (concept, head_position)
+    pairs : sequence of ObjectPair
+    conditions : sequence of dict of str to Condition
+        For each pair the same conditions, from `make_conditions` or of one's own.
+    score : Score or mapping of str to Score
+        An image shows an object that scores at least the score's threshold; one, or several by
+        the names of their evaluators.
+    store : str or Path, optional
+        Keeps scores, images and the result; a killed run resumes.
+    seeds : sequence of int
+        Of the initial noise.
+    batch_size : int
+        Images of a pair that go through the model together.
+    progress : bool
+    **call
+        Keywords of the pipeline's own call.
+
+    Returns
+    -------
+    Run
+        Its data: ``score (condition, prompt, seed, object)`` float32, of the prompt's words for
+        each object; ``shown``, whether the image shows the object as these words say; ``present``,
+        whether it shows the object in any color; and ``prompt_score (condition, prompt, seed)``,
+        of the whole prompt: all for several scores with the leading dim ``evaluator``. ``passes
+        (condition, prompt, seed)`` int64, the number of denoiser calls with gradients; with a store
+        also ``image``, file names for `Run.images`.
+
+    Raises
+    ------
+    ParameterError, ConceptError, TokenError, ModelError, StoreError
+        Before anything is generated.
+    """
+    if not pairs:
+        raise ParameterError("the list of pairs is empty; give at least one")
+    check_model(hrv, pipe)
+    names, prompts = list(conditions[0]), [pair.prompt for pair in pairs]
+    texts = {
+        "whole": prompts,  # the name in stored plans
+        **{name: [pair.phrases[at] for pair in pairs] for at, name in enumerate(PHRASES)},
+        **{name: [pair.objects[at] for pair in pairs] for at, name in enumerate(OBJECTS)},
+    }
+
+    def finish(rows: xr.Dataset) -> xr.Dataset:
+        found = unfold(rows, {"condition": len(names), "prompt": len(pairs)}).assign_coords(
+            condition=names, prompt_text=("prompt", prompts)
+        )
+        threshold = thresholds_of(score)
+        scores, objects = (
+            xr.concat([found[name] for name in names_of], "object")
+            for names_of in (PHRASES, OBJECTS)
+        )
+        result = found[["passes", "image"]].assign(
+            score=scores,
+            shown=scores >= threshold,
+            present=objects >= threshold,
+            prompt_score=found["whole"],  # the name in stored plans
+        )
+        return result.transpose(..., "condition", "prompt", "seed", "object")
+
+    parameters = {
+        "pairs": [asdict(pair) for pair in pairs],
+        "score": score_names(score),
+        "thresholds": np.asarray(thresholds_of(score)).tolist(),
+        "conditions": names,
+        "batch_size": batch_size,
+        **call,
+    }
+    trial = plan_trial(
+        pipe,
+        [of_pair[name] for name in names for of_pair in conditions],
+        finish,
+        schema="neglect",
+        parameters=parameters,
+        score=score,
+        texts={name: of_pairs * len(names) for name, of_pairs in texts.items()},
+        seeds=seeds,
+        batch_size=batch_size,
+        **call,
+    )
+    return run_trial(pipe, trial, score=score, store=store, progress=progress)
+
+
+def compare_excitations(
+    pipe: DiffusionPipeline,
+    hrv: xr.DataArray,
+    pairs: Sequence[ObjectPair],
+    *,
+    with_vectors: Excitation,
+    without: Excitation,
+    **options: Any,
+) -> Run:
+    """Generate pairs under the conditions of `make_conditions`, and score what the images show.
+
+    Parameters
+    ----------
+    pipe, hrv, pairs
+        See `rate_pairs`.
+    with_vectors, without : Excitation
+        Settings of A&E-HRV and of Attend-and-Excite.
+    **options
+        Of `rate_pairs`.
+
+    Returns
+    -------
+    Run
+        See `rate_pairs`.
+
+    Raises
+    ------
+    ParameterError, ConceptError, TokenError, ModelError, StoreError
+        Before anything is generated.
+
+    Notes
+    -----
+    Section 7 of arXiv 2412.02237.
+
+    Examples
+    --------
+    >>> from hrvlab.experiments.neglect import read_pairs
+    >>> setting = hl.Excitation(side=0.5, thresholds={})
+    >>> run = compare_excitations(
+    ...     pipe, hrv, read_pairs("miniature").pairs("objects", 1), with_vectors=setting,
+    ...     without=setting, score=hl.pair_score(), seeds=[0], num_inference_steps=2,
+    ...     progress=False,
+    ... )
+    >>> dict(run.data["shown"].sizes)
+    {'condition': 5, 'prompt': 1, 'seed': 1, 'object': 2}
+    """
+    conditions = [
+        make_conditions(hrv, pair, index, with_vectors=with_vectors, without=without)
+        for index, pair in enumerate(pairs)
+    ]
+    return rate_pairs(pipe, hrv, pairs, conditions, **options)
+
+
+def try_excitations(
+    pipe: DiffusionPipeline,
+    hrv: xr.DataArray,
+    pairs: Sequence[ObjectPair],
+    candidates: Mapping[str, Excitation],
+    *,
+    vectors: bool,
+    **options: Any,
+) -> Run:
+    """Generate pairs with several settings; results should be reported on other pairs.
+
+    Parameters
+    ----------
+    pipe, hrv, pairs
+        See `rate_pairs`.
+    candidates : mapping of str to Excitation
+        From `make_candidates`, or of one's own.
+    vectors : bool
+        Whether the vectors weight the heads.
+    **options
+        Of `rate_pairs`.
+
+    Returns
+    -------
+    Run
+        See `rate_pairs`; each candidate is a condition.
+
+    Raises
+    ------
+    ParameterError, ConceptError, TokenError, ModelError, StoreError
+        Before anything is generated.
+    """
+    weights = hrv if vectors else None
+    conditions = [
+        {name: ExcitedPair(pair, index, one, weights) for name, one in candidates.items()}
+        for index, pair in enumerate(pairs)
+    ]
+    return rate_pairs(pipe, hrv, pairs, conditions, **options)
+
+
+def best_condition(found: xr.Dataset) -> str:
+    """Choose the condition whose images show their worse object best, on average.
+
+    Parameters
+    ----------
+    found : xarray.Dataset, dims (condition, prompt, seed, object)
+        Data of a run of `rate_pairs`, by one evaluator.
+
+    Returns
+    -------
+    str
+        Of equally good conditions the first.
+
+    Examples
+    --------
+    >>> scores = xr.DataArray(
+    ...     [[[[0.9, 0.1]]], [[[0.4, 0.5]]]], {"condition": ["A&E", "A&E-HRV"]},
+    ...     ("condition", "prompt", "seed", "object"),
+    ... )
+    >>> best_condition(xr.Dataset({"score": scores}))
+    'A&E-HRV'
+    """
+    worse = found["score"].min("object").mean(("prompt", "seed"))
+    return str(worse.idxmax("condition").item())
+
+
+def count_outcomes(found: xr.Dataset) -> xr.DataArray:
+    """Count the images by which of the two objects they show.
+
+    Parameters
+    ----------
+    found : xarray.Dataset, dims (..., condition, prompt, seed, object)
+        Data of a run of `rate_pairs`.
+
+    Returns
+    -------
+    xarray.DataArray, dims (..., condition, outcome)
+        Shares of each condition's images: both objects as the prompt says, both but one in a
+        wrong color, the first or the second object alone, none.
+
+    Examples
+    --------
+    >>> dims = ("condition", "prompt", "seed", "object")
+    >>> shown = xr.DataArray([[[[True, True], [True, False]]]], {"condition": ["plain"]}, dims)
+    >>> shares = count_outcomes(xr.Dataset({"shown": shown, "present": shown}))
+    >>> shares.sel(condition="plain").to_series()[["all right", "the first alone"]].tolist()
+    [0.5, 0.5]
+    """
+    right, present = found["shown"].all("object"), found["present"] | found["shown"]
+    first, second = (present.isel(object=number) for number in (0, 1))
+    outcomes = {
+        "all right": right,
+        "both, a color wrong": first & second & ~right,
+        "the first alone": first & ~second,
+        "the second alone": second & ~first,
+        "none": ~first & ~second,
+    }
+    shares = xr.concat(list(outcomes.values()), "outcome").mean(("prompt", "seed"))
+    return shares.assign_coords(outcome=list(outcomes)).transpose(..., "condition", "outcome")

@@ -1,0 +1,162 @@
+"""Run a trial: generate, score and store the images of its units; a killed run resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from diffusers import DiffusionPipeline
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from hrvlab.models.load import fingerprint, scheduler_settings, weights_digest
+from hrvlab.provenance import provenance
+from hrvlab.scorers.base import Score, rate
+from hrvlab.storage.images import save_images
+from hrvlab.storage.run import Run
+from hrvlab.storage.units import Ledger, Unit, complete, keep
+from hrvlab.typing import Images
+
+# Part of every plan: units computed by another version of this algorithm are not mixed in.
+ALGORITHM = 2
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Images, and what was measured while they were generated.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (image, y, x, channel)
+    measures : mapping of str to ndarray, shape (image,)
+    """
+
+    images: Images
+    measures: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrialUnit:
+    """Images that are generated, scored and stored together.
+
+    Parameters
+    ----------
+    generate : callable () -> Generated
+    names : sequence of str
+        File names of the images.
+    texts : mapping of str to sequence of str
+        By the name of the scores: for each image, the text that it is scored against.
+    """
+
+    generate: Callable[[], Generated]
+    names: Sequence[str]
+    texts: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An experiment that is ready to run.
+
+    Parameters
+    ----------
+    schema : str
+        Of the result.
+    plan : dict
+        All that determines images and scores besides the model, as JSON.
+    parameters : dict
+        The same for the result's attributes, as JSON.
+    seeds : sequence of int
+    units : sequence of TrialUnit
+    assemble : callable (list of dict of str to ndarray) -> xarray.Dataset
+        Assembles the result from the finished units: the measures of each, shape (image,), and
+        its scores, shape (image,) or (evaluator, image).
+    """
+
+    schema: str
+    plan: dict[str, Any]
+    parameters: dict[str, Any]
+    seeds: Sequence[int]
+    units: Sequence[TrialUnit]
+    assemble: Callable[[list[Unit]], xr.Dataset]
+
+
+def run_trial(
+    pipe: DiffusionPipeline,
+    trial: Trial,
+    *,
+    score: Score | Mapping[str, Score],
+    store: str | Path | None,
+    progress: bool = True,
+) -> Run:
+    """Run a trial, or read what an earlier run of the same plan has finished.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    trial : Trial
+    score : Score or mapping of str to Score
+        One, or several by the names of their evaluators.
+    store : str or Path, optional
+        Keeps units, images and the result, in a folder of its own for every plan; by default
+        nothing is kept.
+    progress : bool
+        Show a progress bar over units.
+
+    Returns
+    -------
+    Run
+        Its data follows the trial's schema and names its provenance.
+
+    Raises
+    ------
+    StoreError
+        If another run is writing to the same folder, or something cannot be written; finished
+        units stay.
+    """
+    ledger = None if store is None else _open_ledger(pipe, store, trial.plan)
+
+    def compute(missing: list[int]) -> Iterator[tuple[int, Unit]]:
+        for number in missing:
+            unit = trial.units[number]
+            generated = unit.generate()
+            arrays = dict(generated.measures)
+            for name, texts in unit.texts.items():
+                arrays[name] = rate(score, generated.images, texts)
+            if ledger:
+                save_images(ledger.folder, unit.names, generated.images)
+            yield number, arrays
+
+    def make() -> xr.Dataset:
+        finished = complete(ledger, len(trial.units), compute)
+        bar = tqdm(finished, trial.schema, len(trial.units), disable=not progress)
+        units = dict(bar)
+        found = trial.assemble([units[number] for number in range(len(trial.units))])
+        if ledger is None:
+            found = found.drop_vars([name for name in found.data_vars if is_image(name)])
+        return found.assign_attrs(
+            provenance(pipe, trial.schema, seed=list(trial.seeds), parameters=trial.parameters)
+        )
+
+    run = keep(ledger, make, trial.parameters)
+    run.data.load()  # a later run with other parameters replaces the file
+    return run
+
+
+def is_image(name: Hashable) -> bool:
+    """Return whether a variable of that name holds file names of images."""
+    return str(name).endswith("image")
+
+
+def _open_ledger(pipe: DiffusionPipeline, store: str | Path, plan: dict[str, Any]) -> Ledger:
+    """Open the folder of a plan; the model and its scheduler are part of it."""
+    model = {
+        "algorithm": ALGORITHM,
+        "model": fingerprint(pipe),
+        "decoder": weights_digest(pipe.vae),
+        "scheduler": scheduler_settings(pipe),
+        "dtype": str(pipe.unet.dtype),
+    }
+    return Ledger(Path(store), {**model, **plan})

@@ -1,0 +1,300 @@
+"""Attend-and-Excite, plain and with HRVs: updates of the latents against neglected words."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from diffusers import DiffusionPipeline
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from hrvlab.attention.gradients import frozen
+from hrvlab.attention.hooks import attention_module
+from hrvlab.errors import ModelError, ParameterError
+from hrvlab.generation import ONE_AT_A_TIME, as_uint8, plan_batches, refuse, run_pipeline
+from hrvlab.methods.excitation import PRESETS, Excitation, attended_layers
+from hrvlab.methods.latent_updates import LatentUpdater
+from hrvlab.models.families import family_of
+from hrvlab.models.heads import cross_attention_layers
+from hrvlab.models.tokens import word_columns
+from hrvlab.relevance.vectors import check_model, concept_vector
+from hrvlab.typing import Images
+
+
+@dataclass(frozen=True)
+class Excited:
+    """The images that `excite` generated, and what they cost.
+
+    Parameters
+    ----------
+    images : ndarray of uint8, shape (image, y, x, channel)
+        One for each seed.
+    passes : ndarray of int64, shape (image,)
+        How often the UNet ran with gradients for each image, besides the pipeline's own calls.
+    """
+
+    images: Images
+    passes: NDArray[np.int64]
+
+
+def excite(
+    pipe: DiffusionPipeline,
+    prompt: str,
+    words: str | Sequence[str],
+    *,
+    hrv: xr.DataArray | None = None,
+    concept: str | Sequence[str] | None = None,
+    preset: str | Excitation | None = None,
+    seed: int | Sequence[int] = 0,
+    batch_size: int = 1,
+    num_inference_steps: int = 50,
+    latents: Tensor | None = None,
+    allow_other_model: bool = False,
+    progress: bool = True,
+    **call: Any,
+) -> Excited:
+    """Generate images of a prompt, and update their latents so that no word is neglected.
+
+    Before a denoiser call, the prompt alone passes through the UNet with gradients. A word's
+    attention is the maximum of its map; a word of several tokens has the sum of their maps. The
+    latents are updated by gradient descent on 1 − the lowest attention of any word.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+        Of a supported family, and starting from noise.
+    prompt : str
+    words : str or sequence of str
+        The words of the prompt that should not be neglected.
+    hrv : xarray.DataArray, dims (concept, head_position), optional
+        Each word's map is averaged over heads with a concept's vector as weights; default: with
+        equal weights.
+    concept : str or sequence of str, optional
+        The vector of all words, or of each; required with ``hrv``.
+    preset : str or Excitation, optional
+        Published settings, or settings of one's own: ``"attend-and-excite"``, the default without
+        vectors; ``"published-hrv"``, the default with vectors; ``"published-baseline"``, those
+        that the latter was compared with.
+    seed : int or sequence of int
+        One image is generated for each.
+    batch_size : int
+        Images that go through the model together; gradients need many times the memory of plain
+        generation.
+    num_inference_steps : int
+    latents : Tensor, shape (seed, channel, height, width), optional
+        Replaces the seeded initial noise.
+    allow_other_model : bool
+        Use vectors that were built from another model.
+    progress : bool
+        Show a progress bar over batches.
+    **call
+        Keywords of the pipeline's own call.
+
+    Returns
+    -------
+    Excited
+
+    Raises
+    ------
+    ParameterError, ConceptError, TokenError, ModelError
+        Before anything is generated.
+    CoverageError
+        If attention or its gradient is not finite.
+
+    Notes
+    -----
+    Attend-and-Excite: arXiv 2301.13826. With vectors: Section 7 of arXiv 2412.02237.
+
+    Examples
+    --------
+    >>> excited = hl.excite(
+    ...     pipe, "a cat and a dog", ["cat", "dog"], num_inference_steps=2, progress=False
+    ... )
+    >>> excited.images.shape
+    (1, 64, 64, 3)
+    """
+    seeds = [seed] if isinstance(seed, int) else list(seed)
+    named = [words] if isinstance(words, str) else list(words)
+    excitation = find_excitation(preset, with_vectors=hrv is not None)
+    check_call(pipe, call)
+    if latents is not None and len(latents) != len(seeds):
+        raise ParameterError(f"latents hold {len(latents)} images, there are {len(seeds)} seeds")
+    columns = mark_words(pipe, prompt, named)
+    factors = weigh_heads(pipe, len(named), hrv, concept, allow_other_model=allow_other_model)
+    check_maps(pipe, excitation)
+    own = {**call, "num_inference_steps": num_inference_steps}
+    images, passes = [], []
+    start = 0
+    batches = plan_batches([prompt], seeds, batch_size)
+    for batch in tqdm(batches, "excite", disable=not progress or len(batches) == 1):
+        if latents is not None:
+            own["latents"] = latents[start:][: len(batch.seeds)]
+        # Compiled code would not call the hooks.
+        eager = torch.compiler.set_stance("force_eager")
+        with ONE_AT_A_TIME, eager, frozen(pipe.unet):
+            updater = LatentUpdater(pipe, batch, excitation, columns, factors, own)
+            updated = {**own, "latents": updater.first_latents()}
+            generated = run_pipeline(
+                pipe, batch, output_type="np", callback_on_step_end=updater.after_step, **updated
+            )
+        images.append(as_uint8(generated))
+        passes.append(updater.passes)
+        start += len(batch.seeds)
+    return Excited(np.concatenate(images), np.concatenate(passes))
+
+
+def find_excitation(preset: str | Excitation | None, *, with_vectors: bool) -> Excitation:
+    """Return the settings of a preset, or the settings themselves.
+
+    Parameters
+    ----------
+    preset : str or Excitation, optional
+    with_vectors : bool
+        Whether the default is that with vectors.
+
+    Returns
+    -------
+    Excitation
+
+    Raises
+    ------
+    ParameterError
+        If there is no preset of that name.
+    """
+    if isinstance(preset, Excitation):
+        return preset
+    name = preset or ("published-hrv" if with_vectors else "attend-and-excite")
+    if name not in PRESETS:
+        raise ParameterError(f"there is no preset {name!r}; there are: {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def check_call(pipe: DiffusionPipeline, call: dict[str, Any]) -> None:
+    """Raise an error if latents cannot be updated with a pipeline and keywords of its call.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    call : dict
+        Keywords of the pipeline's own call.
+
+    Raises
+    ------
+    ModelError
+        If the pipeline is not supported or starts from an image, or its heads cannot be read.
+    ParameterError
+        If `excite` sets one of the keywords itself.
+    """
+    family_of(pipe)
+    if "image" in inspect.signature(pipe.__call__).parameters:
+        raise ModelError(
+            f"{type(pipe).__name__} starts from an image; give a pipeline that starts from noise"
+        )
+    own = {"num_images_per_prompt", "output_type", "callback_on_step_end"}
+    refuse(call, own, "excite sets these keywords itself")
+    for layer in cross_attention_layers(pipe.unet):
+        attention_module(pipe.unet, layer)
+
+
+def check_maps(pipe: DiffusionPipeline, excitation: Excitation) -> None:
+    """Raise an error if no layer has the maps of an excitation, or they are too small to smooth.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    excitation : Excitation
+
+    Raises
+    ------
+    ParameterError
+    """
+    attended_layers(pipe, excitation)
+    if excitation.smooth and round(pipe.unet.config.sample_size * excitation.side) < 2:
+        raise ParameterError(
+            f"maps with {excitation.side:g} of the latents' side have one position and cannot be "
+            "smoothed; give a larger side, or smooth=False"
+        )
+
+
+def mark_words(pipe: DiffusionPipeline, prompt: str, words: Sequence[str]) -> Tensor:
+    """Mark the token columns of each word.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    prompt : str
+    words : sequence of str
+
+    Returns
+    -------
+    Tensor of bool, shape (word, token)
+
+    Raises
+    ------
+    ParameterError
+        If there is no word.
+    TokenError
+        If a word does not occur in the prompt.
+    """
+    if not words:
+        raise ParameterError("the list of words is empty; give at least one word of the prompt")
+    marks = torch.zeros(len(words), pipe.tokenizer.model_max_length, dtype=torch.bool)
+    for row, word in zip(marks, words, strict=True):
+        row[word_columns(pipe.tokenizer, prompt, word)] = True
+    return marks
+
+
+def weigh_heads(
+    pipe: DiffusionPipeline,
+    words: int,
+    hrv: xr.DataArray | None,
+    concept: str | Sequence[str] | None,
+    *,
+    allow_other_model: bool = False,
+) -> Tensor:
+    """Compute the weight of every head's maps for each word.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    words : int
+        Number of words.
+    hrv : xarray.DataArray, dims (concept, head_position), optional
+    concept : str or sequence of str, optional
+        The vector of all words, or of each; required with ``hrv``.
+    allow_other_model : bool
+        Use vectors that were built from another model.
+
+    Returns
+    -------
+    Tensor of float64, shape (word, head_position)
+        The vectors' relevance; 1 without vectors.
+
+    Raises
+    ------
+    ParameterError
+        If there are vectors without concepts or concepts without vectors, or if there is neither
+        one concept nor one for each word.
+    ConceptError
+        If the vectors have no such concept.
+    ModelError
+        If the vectors were built from another model, and this is not allowed.
+    """
+    if (hrv is None) != (concept is None):
+        raise ParameterError("give both hrv and concept, or neither")
+    if hrv is None or concept is None:
+        positions = sum(layer.heads for layer in cross_attention_layers(pipe.unet))
+        return torch.ones(words, positions, dtype=torch.float64)
+    check_model(hrv, pipe, allow_other_model=allow_other_model)
+    concepts = [concept] * words if isinstance(concept, str) else list(concept)
+    if len(concepts) != words:
+        raise ParameterError(f"{words} words need one concept or one for each, got {len(concepts)}")
+    rows = [concept_vector(hrv, name).values for name in concepts]
+    return torch.from_numpy(np.stack(rows).astype(np.float64))

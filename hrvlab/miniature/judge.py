@@ -1,0 +1,184 @@
+"""Training of the judge, a classifier that learns from rendered scenes, independently of CLIP."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from hrvlab.miniature import world
+from hrvlab.miniature.autoencoder import encode_images
+from hrvlab.miniature.clip import soften
+from hrvlab.miniature.dataset import as_images, as_tensor, render_images, scenes_of
+from hrvlab.miniature.scenes import Scene
+from hrvlab.miniature.training import Stage, averaged_weights
+from hrvlab.scorers.judge import CONFIG, NONE, OBJECTS, WEIGHTS, JudgeNetwork
+
+IGNORED = -100  # the target that torch's cross entropy ignores
+DECODED = 24_000
+
+QUESTIONS: dict[str, list[str]] = {
+    OBJECTS: list(world.OBJECT_BY_NAME),
+    "count": list(world.COUNTS),
+    "color": [NONE, *world.COLORS],
+    "pattern": [NONE, *world.PATTERNS],
+    "material": [NONE, *world.MATERIALS],
+    "style": [NONE, *world.STYLES],
+    "weather": [NONE, *world.WEATHERS],
+    "scene": [NONE, *world.LANDSCAPES],
+}
+
+
+def truth(scene: Scene) -> dict[str, str | None]:
+    """Look up the correct answer to every question about a scene, except which objects it has.
+
+    Color, pattern, material and count are defined for scenes with one kind of object. A style
+    overrides colors, patterns and materials, so these are undefined where there is one.
+
+    Parameters
+    ----------
+    scene : Scene
+
+    Returns
+    -------
+    dict of str to str or None
+        None where the answer is undefined.
+    """
+    answers: dict[str, str | None] = {
+        "style": scene.style or NONE,
+        "weather": scene.weather or NONE,
+        "scene": scene.landscape or NONE,
+        **dict.fromkeys(("count", "color", "pattern", "material")),
+    }
+    if len(scene.figures) == 1:
+        (figure,) = scene.figures
+        answers["count"] = list(world.COUNTS)[scene.count - 1]
+        if not scene.style:
+            answers["color"] = figure.color or NONE
+            answers["pattern"] = figure.pattern or NONE
+            answers["material"] = figure.material or NONE
+    return answers
+
+
+def targets(scenes: list[Scene]) -> dict[str, Tensor]:
+    """Encode the ground truth of scenes as classification targets.
+
+    Parameters
+    ----------
+    scenes : list of Scene
+
+    Returns
+    -------
+    dict of str to Tensor
+        ``"object"``: float32 (n, object), 1 where the object is in the scene. Every other
+        question: int64 (n,), the index of the answer, −100 where it is undefined.
+    """
+    present = torch.zeros(len(scenes), len(QUESTIONS[OBJECTS]))
+    for row, scene in zip(present, scenes, strict=True):
+        for figure in scene.figures:
+            row[QUESTIONS[OBJECTS].index(figure.object.name)] = 1
+    truths = [truth(scene) for scene in scenes]
+    numbers = {
+        name: torch.tensor(
+            [IGNORED if (a := t[name]) is None else answers.index(a) for t in truths]
+        )
+        for name, answers in QUESTIONS.items()
+        if name != OBJECTS
+    }
+    return {OBJECTS: present, **numbers}
+
+
+class JudgeLoss(nn.Module):
+    """The judge's network and its loss: a classification loss summed over the questions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = JudgeNetwork(QUESTIONS)
+
+    def forward(self, pixels: Tensor, wanted: dict[str, Tensor]) -> Tensor:
+        """Compute the loss, a scalar, for pixels (n, 3, y, x) in [−1, 1] and their targets."""
+        logits = self.network(pixels)
+        objects = nn.functional.binary_cross_entropy_with_logits(logits[OBJECTS], wanted[OBJECTS])
+        others = [
+            nn.functional.cross_entropy(logits[name], wanted[name], ignore_index=IGNORED)
+            for name in QUESTIONS
+            if name != OBJECTS
+        ]
+        return objects * len(QUESTIONS[OBJECTS]) / 4 + torch.stack(others).sum()
+
+
+def decode_images(folder: Path, autoencoder: AutoencoderKL, images: int) -> NDArray[np.uint8]:
+    """Pass the first rendered images through the autoencoder, or read them from an earlier run.
+
+    Parameters
+    ----------
+    folder : Path
+        Working folder, which keeps the decoded images.
+    autoencoder : AutoencoderKL
+    images : int
+        Training images.
+
+    Returns
+    -------
+    ndarray of uint8, shape (min(images, 24000), 64, 64, 3)
+        Memory-mapped.
+    """
+    count = min(DECODED, images)
+    path = folder / f"decoded-{count}.npy"
+    if not path.exists():
+        latents = encode_images(folder, autoencoder, images)[:count]
+        chunks = []
+        with torch.no_grad():
+            for start in tqdm(range(0, count, 500), "decode"):
+                chunk = torch.from_numpy(latents[start : start + 500].astype(np.float32))
+                chunks.append(as_images(autoencoder.decode(chunk).sample))
+        partial = path.with_suffix(".partial.npy")
+        np.save(partial, np.concatenate(chunks), allow_pickle=False)
+        partial.rename(path)
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def judge_stage(
+    folder: Path, autoencoder: AutoencoderKL, *, images: int, steps: int, batch: int = 96
+) -> Stage:
+    """Build the stage that trains the judge.
+
+    Half of every batch are rendered images, half are images decoded by the autoencoder; all are
+    augmented with blur and noise.
+
+    Parameters
+    ----------
+    folder : Path
+        Working folder.
+    autoencoder : AutoencoderKL
+    images, steps, batch : int
+        Training images; optimizer steps; images in a step.
+    """
+    rendered = render_images(folder, images)
+    decoded = decode_images(folder, autoencoder, images)
+
+    def loss(model: nn.Module, rng: np.random.Generator) -> Tensor:
+        of_rendered = np.sort(rng.choice(len(rendered), batch // 2, replace=False))
+        of_decoded = np.sort(rng.choice(len(decoded), batch - batch // 2, replace=False))
+        pixels = as_tensor(np.concatenate([rendered[of_rendered], decoded[of_decoded]]))
+        wanted = targets(scenes_of(np.concatenate([of_rendered, of_decoded])))
+        return model(soften(pixels, rng), wanted)
+
+    return Stage("judge", JudgeLoss(), loss, steps, 1e-3, 0.998)
+
+
+def save_judge(folder: Path, target: Path) -> None:
+    """Save the trained judge, float16 on disk, in ``target/judge``."""
+    weights = averaged_weights(folder, "judge")
+    own = {k.removeprefix("network."): v.half().contiguous() for k, v in weights.items()}
+    (target / "judge").mkdir(parents=True, exist_ok=True)
+    save_file(own, target / "judge" / WEIGHTS)
+    config = json.dumps({"questions": QUESTIONS}, indent=1)
+    (target / "judge" / CONFIG).write_text(config + "\n")

@@ -1,0 +1,53 @@
+"""The properties of an unsupported architecture that keep its heads from being read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+CLIP = ("CLIPTextModel", "CLIPTextModelWithProjection")
+
+
+def obstacles(denoiser: nn.Module | None, text_encoders: Sequence[str]) -> list[str]:
+    """List the properties of an architecture that hrvlab cannot handle.
+
+    Parameters
+    ----------
+    denoiser : torch.nn.Module, optional
+        The transformer or UNet; it may lie on the meta device. None: it is not considered.
+    text_encoders : sequence of str
+        Names of the text encoders' classes.
+
+    Returns
+    -------
+    list of str
+        Empty if only the way in which the pipeline batches its samples is unknown.
+    """
+    named = list(denoiser.named_modules()) if denoiser is not None else []
+    cross = [
+        module
+        for name, module in named
+        if name.endswith("attn2") and getattr(module, "is_cross_attention", False)
+    ]
+    found = []
+    if any(getattr(module, "add_k_proj", None) is not None for _, module in named):
+        found.append(
+            "words and image share one softmax (joint attention), so no head has a map of the "
+            "words alone"
+        )
+    elif named and not cross:
+        found.append(
+            "it has no cross-attention layers (attn2), in which an image attends to its prompt"
+        )
+    if any(getattr(module, "norm_q", None) is not None for module in cross):
+        found.append("its cross-attention normalizes queries and keys after their projections")
+    if cross and not hasattr(denoiser, "mid_block"):
+        found.append("it has no down, mid and up blocks, which name head positions")
+    for name in text_encoders:
+        if name not in CLIP:
+            found.append(
+                f"its text encoder {name} is not CLIP's, whose start token has the same state "
+                "before every word, as votes require"
+            )
+    return found

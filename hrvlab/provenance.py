@@ -1,0 +1,57 @@
+"""The provenance of a dataset, for its attributes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from diffusers import DiffusionPipeline
+
+from hrvlab.generation import default_guidance
+from hrvlab.models.load import fingerprint
+from hrvlab.storage.plans import as_json
+
+LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "xarray")
+
+
+def provenance(
+    pipe: DiffusionPipeline, schema: str, *, seed: int | list[int], parameters: dict[str, Any]
+) -> dict[str, Any]:
+    """Collect the provenance of a dataset, for its attributes.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    schema : str
+        Name of the dataset's schema.
+    seed : int or list of int
+    parameters : dict
+        Everything else that determined the dataset; images and arrays are represented by digests.
+
+    Returns
+    -------
+    dict of str to object
+        Plain values that zarr can store.
+    """
+    return {
+        "schema": schema,
+        "hrvlab_version": version("hrvlab"),
+        "model": _model_name(pipe),
+        "model_fingerprint": fingerprint(pipe),
+        "scheduler": type(pipe.scheduler).__name__,
+        "guidance_scale": float(parameters.get("guidance_scale", default_guidance(pipe))),
+        "seed": seed,
+        "dtype": str(pipe.unet.dtype).removeprefix("torch."),
+        "libraries": json.dumps({name: version(name) for name in LIBRARIES}),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "parameters": as_json(parameters),
+    }
+
+
+def _model_name(pipe: DiffusionPipeline) -> str:
+    """Return the model's name, without its parent folders."""
+    path = str(pipe.config.get("_name_or_path") or type(pipe).__name__)
+    return Path(path).name if Path(path).is_dir() else path

@@ -1,0 +1,100 @@
+"""Head Relevance Vectors on disk: as zarr stores, and in the published form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from hrvlab.errors import StoreError
+from hrvlab.storage.atomic import storing
+from hrvlab.storage.datasets import read_dataset, write_dataset
+
+
+def save_relevance(hrv: xr.DataArray, path: str | Path) -> None:
+    """Save Head Relevance Vectors as a zarr store, with their coordinates and attributes.
+
+    Parameters
+    ----------
+    hrv : xarray.DataArray, dims (concept, head_position)
+    path : str or Path
+        A folder; vectors that were saved there before are replaced.
+
+    Raises
+    ------
+    SchemaError
+        If the array lacks dims or coordinates that vectors have.
+    StoreError
+        If the folder cannot be written, or holds anything but a zarr store.
+
+    Examples
+    --------
+    >>> hl.save_relevance(hrv, store / "hrv.zarr")
+    >>> hl.load_relevance(store / "hrv.zarr").equals(hrv)
+    True
+    """
+    if Path(path).exists() and not (Path(path) / "zarr.json").is_file():
+        raise StoreError(f"{path} exists and holds no dataset; choose another path")
+    write_dataset(hrv.to_dataset(name="relevance").assign_attrs(hrv.attrs), Path(path))
+
+
+def load_relevance(path: str | Path) -> xr.DataArray:
+    """Load Head Relevance Vectors that `save_relevance` saved.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder that they were saved to.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims ``(concept, head_position)``.
+
+    Raises
+    ------
+    SchemaError
+        If the store holds another kind of dataset.
+    StoreError
+        If there is no store, or it is damaged.
+
+    Examples
+    --------
+    >>> hl.save_relevance(hrv, store / "hrv.zarr")
+    >>> hl.load_relevance(store / "hrv.zarr").dims
+    ('concept', 'head_position')
+    """
+    dataset = read_dataset(Path(path))
+    return dataset["relevance"].assign_attrs(dataset.attrs)
+
+
+def write_published(hrv: xr.DataArray, folder: str | Path, name: str) -> tuple[Path, Path]:
+    """Write vectors as ``category_vectors_{name}.npy`` and ``head_index_{name}.npy``.
+
+    Parameters
+    ----------
+    hrv : xarray.DataArray, dims (concept, head_position) or (timestep, concept, head_position)
+    folder : str or Path
+    name : str
+
+    Returns
+    -------
+    vectors, head_index : Path
+        `hrvlab.replication.arrays.read_published` reads them.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be written.
+    """
+    folder = Path(folder)
+    vectors, head_index = (
+        folder / f"{kind}_{name}.npy" for kind in ("category_vectors", "head_index")
+    )
+    with storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        ordered = hrv.transpose(..., "concept", "head_position")
+        np.save(vectors, ordered.values.astype(np.float32))
+        np.save(head_index, hrv["label"].values.astype(np.str_))
+    return vectors, head_index

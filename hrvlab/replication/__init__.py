@@ -1,0 +1,1 @@
+"""Comparison with the published arrays: claims about them, and whether a model reproduces them."""

@@ -1,0 +1,170 @@
+"""Make the result of a study, and read those that ship."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from diffusers import DiffusionPipeline
+
+from hrvlab.errors import StoreError
+from hrvlab.experiments.runner import is_image
+from hrvlab.experiments.study import Study
+from hrvlab.models.load import fingerprint
+from hrvlab.paths import data_path
+from hrvlab.storage.archives import pack
+from hrvlab.storage.datasets import read_dataset, write_dataset
+from hrvlab.storage.images import FOLDER
+from hrvlab.storage.run import Run
+from hrvlab.storage.units import DATA
+
+PACKED = "units"
+
+
+def results_path() -> Path:
+    """Locate the folder of the results that ship."""
+    return data_path("results")
+
+
+def make_result(study: Study, pipe: DiffusionPipeline, work: Path, results: Path) -> Path:
+    """Run a study and write its result; a killed run resumes.
+
+    Parameters
+    ----------
+    study : Study
+    pipe : diffusers.DiffusionPipeline
+    work : Path
+        Keeps finished units and all images.
+    results : Path
+        Folder of all results; the study's own is replaced once the new one is complete.
+
+    Returns
+    -------
+    Path
+        The study's folder: ``data.zarr``; ``units``, from which every part is assembled; and
+        ``images``, those that chapters show.
+
+    Raises
+    ------
+    StoreError
+        If another run is writing to the same folder, or something cannot be written.
+    """
+    parts = study.run(pipe, work)
+    folder = results / study.name
+    partial = results / f"{study.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    for label, part in parts.items():
+        pack(part.stored(), partial / PACKED / f"{label}.npz")
+        for name in study.shown(part.data).ravel():
+            target = partial / FOLDER / label / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(part.stored() / FOLDER / name, target)
+    write_dataset(join_parts(study, parts), partial / DATA)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+    return folder
+
+
+def read_result(name: str, results: Path | None = None) -> Run:
+    """Read a finished result that ships with hrvlab.
+
+    Parameters
+    ----------
+    name : str
+        Of a study.
+    results : Path, optional
+        Folder of all results; default: that of the results that ship.
+
+    Returns
+    -------
+    Run
+        With the data of all parts, and the images that chapters show.
+
+    Raises
+    ------
+    StoreError
+        If there is none, or it is damaged.
+
+    Examples
+    --------
+    >>> from hrvlab.results import read_result
+    >>> votes = read_result("votes").data
+    >>> votes["votes_by_prompt"].dims
+    ('prompt', 'head_position', 'concept')
+    """
+    folder = (results or results_path()) / name
+    if not folder.is_dir():
+        raise StoreError(
+            f"there is no finished result {name!r}; make it with: hrvlab results {name}"
+        )
+    return Run(read_dataset(folder / DATA), folder)
+
+
+def result_for(pipe: DiffusionPipeline, name: str, results: Path | None = None) -> Run | None:
+    """Read a finished result if there is one that was made with this very model.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    name : str
+        Of a study.
+    results : Path, optional
+        Folder of all results; default: that of the results that ship.
+
+    Returns
+    -------
+    Run or None
+        See `read_result`.
+
+    Raises
+    ------
+    StoreError
+        If it is damaged.
+
+    Examples
+    --------
+    >>> from hrvlab.results import result_for
+    >>> result_for(pipe, "weakening").data.sizes["concept"]
+    12
+    """
+    if not ((results or results_path()) / name).is_dir():
+        return None
+    result = read_result(name, results)
+    return result if result.data.attrs["model_fingerprint"] == fingerprint(pipe) else None
+
+
+def join_parts(study: Study, parts: Mapping[str, Run]) -> xr.Dataset:
+    """Lay the parts of a study side by side.
+
+    Parameters
+    ----------
+    study : Study
+    parts : mapping of str to Run
+        By label.
+
+    Returns
+    -------
+    xarray.Dataset
+        With the study's dim in front; of one part there is no such dim. File names of images are
+        prefixed with their part's label.
+    """
+    # The encodings of the parts would cut all texts to the length of the first part's.
+    named = [_prefixed(label, part.data.drop_encoding()) for label, part in parts.items()]
+    if len(named) == 1:
+        return named[0]
+    labels = xr.DataArray(list(parts), dims=study.dim, name=study.dim)
+    return xr.concat(named, labels, join="exact", combine_attrs="drop_conflicts")
+
+
+def _prefixed(label: str, part: xr.Dataset) -> xr.Dataset:
+    """Prefix the file names of a part's images with its label."""
+    names = {name: part[name] for name in part.data_vars if is_image(name)}
+    return part.assign(
+        {
+            name: files.copy(data=np.char.add(f"{label}/", files.values.astype(str)))
+            for name, files in names.items()
+        }
+    )

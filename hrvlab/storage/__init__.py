@@ -1,0 +1,1 @@
+"""Storage: datasets and their schemas, ledgers of finished units, images, archives."""

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+import torch
+
+import hrvlab as hl
+from hrvlab.attention import Injection
+from hrvlab.errors import ConceptError, ModelError, ParameterError, TokenError
+from hrvlab.generation import initial_noise
+from hrvlab.methods.prompt_to_prompt import edit
+from hrvlab.models.alignment import align
+from tests.methods.test_steering import vectors
+from tests.pipelines import tiny_sd
+
+STEPS = {"num_inference_steps": 5, "progress": False}
+SOURCES, TARGETS = ["a red car", "a photo of a cat"], ["a blue car", "a photo of a zebra"]
+
+
+def test_the_source_image_is_that_of_its_prompt_alone(tiny_pipe):
+    pairs = edit(tiny_pipe, SOURCES, TARGETS, seed=[0, 4], **STEPS)
+    plain = hl.generate(tiny_pipe, SOURCES, seed=[0, 4], **STEPS)
+    np.testing.assert_allclose(pairs[::2].astype(float), plain, atol=1)
+
+
+def test_the_edited_image_is_neither_the_source_nor_the_target_alone(tiny_pipe):
+    source, edited = edit(tiny_pipe, "a red car", "a blue car", **STEPS)
+    (target,) = hl.generate(tiny_pipe, "a blue car", **STEPS)
+    assert (edited != source).any()
+    assert (edited != target).any()
+
+
+@pytest.mark.parametrize(("given", "self_calls"), [(False, 2), (True, 4)])
+def test_attention_is_injected_as_published(tiny_pipe, given, self_calls):
+    hrv = vectors(tiny_pipe)
+    with_vectors = {"hrv": hrv, "concept": "Color"} if given else {}
+    _, edited = edit(tiny_pipe, "a red car", "a blue car", **with_vectors, **STEPS)
+    mapper, replaced = align(tiny_pipe.tokenizer, "a red car", "a blue car")
+    injection = Injection(
+        [mapper],
+        [replaced],
+        hrv.sel(concept="Color").values if given else None,
+        cross_calls=int(0.8 * 6),  # PNDM calls once more than it steps
+        self_calls=self_calls,
+    )
+    prompts = ["a red car", "a blue car"]
+    with hl.attach(tiny_pipe, injection, prompts=prompts):
+        noise = hl.generation.image_generator(0, 0)
+        latents = torch.randn(1, 4, 8, 8, generator=noise).repeat(2, 1, 1, 1)
+        images = tiny_pipe(prompts, latents=latents, num_inference_steps=5, output_type="np").images
+    np.testing.assert_allclose(edited.astype(float), images[1] * 255, atol=1.01)
+
+
+def test_without_strength_the_new_word_keeps_its_own_attention(tiny_pipe):
+    hrv = vectors(tiny_pipe)
+    settings = {"concept": "Color", "self_share": 0.4, **STEPS}
+    ones = hl.relevance_from_array(
+        np.ones_like(hrv.values), concepts=["Color", "Plants"], pipe=tiny_pipe
+    )
+    pair = ("a red car", "a blue car")
+    weak = edit(tiny_pipe, *pair, hrv=hrv, strength=0.0, **settings)
+    np.testing.assert_array_equal(weak, edit(tiny_pipe, *pair, hrv=ones, **settings))
+    assert (weak != edit(tiny_pipe, *pair, self_share=0.4, **STEPS)).any()
+
+
+@pytest.mark.parametrize(
+    ("pair", "settings", "error", "message"),
+    [
+        ((SOURCES, TARGETS[:1]), {}, ParameterError, "2 sources need as many targets, got 1"),
+        (("a red car", "a car"), {}, TokenError, "3 words and the target 2"),
+        (("a red car", "a blue car"), {"concept": "Color"}, ParameterError, "both hrv and concept"),
+        (("a red car", "a blue car"), {"self_share": 2}, ParameterError, "self_share is 2"),
+    ],
+)
+def test_bad_input_is_refused_before_generating(tiny_pipe, pair, settings, error, message):
+    calls = []
+    tiny_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    with pytest.raises(error, match=message):
+        edit(tiny_pipe, *pair, **settings, **STEPS)
+    assert not calls
+
+
+def test_unknown_concepts_and_other_models_are_refused(tiny_pipe):
+    pair = ("a red car", "a blue car")
+    with pytest.raises(ConceptError, match="no concept 'Hue'"):
+        edit(tiny_pipe, *pair, hrv=vectors(tiny_pipe), concept="Hue", **STEPS)
+    with pytest.raises(ModelError, match="made for model"):
+        edit(tiny_pipe, *pair, hrv=vectors(tiny_sd(seed=1)), concept="Color", **STEPS)
+
+
+def test_latents_replace_the_seeded_noise(tiny_pipe):
+    noise = torch.cat([initial_noise(tiny_pipe, [0, 4], index) for index in (0, 1)])
+    given = edit(tiny_pipe, SOURCES, TARGETS, seed=[8, 9], latents=noise, **STEPS)
+    seeded = edit(tiny_pipe, SOURCES, TARGETS, seed=[0, 4], **STEPS)
+    np.testing.assert_array_equal(given, seeded)
+    with pytest.raises(ParameterError, match="latents hold 4 pairs, prompts × seeds make 1"):
+        edit(tiny_pipe, "a red car", "a blue car", latents=noise, **STEPS)

@@ -1,0 +1,118 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hrvlab as hl
+from hrvlab.errors import StoreError
+from hrvlab.experiments.study import Study
+from hrvlab.results.check import check_result
+from hrvlab.results.make import make_result, read_result
+from hrvlab.storage.archives import read_units
+from tests.experiments.weakening.test_trial import PROMPTS, TEXTS, vectors
+from tests.pipelines import tiny_sd
+from tests.scores import Brightness
+
+CALL = {"num_inference_steps": 2, "progress": False, "batch_size": 4, "cuts": [3], "draws": 1}
+CONCEPTS = ["Color", "Animals"]
+
+
+def run(pipe, store: Path):
+    hrv = vectors(pipe)
+    given = {"texts": TEXTS, "score": Brightness(), "store": store / "tiny", **CALL}
+    return {concept: hl.weaken(pipe, hrv, concept, PROMPTS, **given) for concept in CONCEPTS}
+
+
+STUDY = Study("tiny", run, "concept", lambda data: data["image"].isel(prompt=0, seed=0).values)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    make_result(STUDY, tiny_sd(), tmp_path_factory.mktemp("work"), results)
+    return results
+
+
+def test_a_result_holds_its_parts_side_by_side(made, tiny_pipe, tmp_path):
+    result = read_result("tiny", made)
+    for concept, part in run(tiny_pipe, tmp_path).items():
+        of_concept = result.data.sel(concept=concept)
+        np.testing.assert_array_equal(of_concept["score"], part.data["score"])
+        shown = result.images(of_concept["image"].isel(prompt=0, seed=0))
+        expected = part.images(part.data["image"].isel(prompt=0, seed=0))
+        np.testing.assert_array_equal(shown, expected)
+        with pytest.raises(StoreError, match="cannot read an image"):
+            result.images(of_concept["image"].isel(prompt=1, seed=0))
+
+
+def test_the_texts_of_every_part_are_kept_whole(tiny_pipe, tmp_path):
+    prompts = {"Color": ["a red car"], "Animals": ["a cat before the red car"]}
+
+    def parts(pipe, store: Path):
+        given = {"texts": ["red"], "score": Brightness(), "store": store / "tiny", **CALL}
+        return {c: hl.weaken(pipe, vectors(pipe), c, prompts[c], **given) for c in CONCEPTS}
+
+    make_result(
+        Study("tiny", parts, "concept", STUDY.shown), tiny_pipe, tmp_path, tmp_path / "made"
+    )
+    made = read_result("tiny", tmp_path / "made").data
+    assert {c: made["prompt_text"].sel(concept=c).values.tolist() for c in CONCEPTS} == prompts
+
+
+def test_a_missing_result_is_reported_with_the_command_that_makes_it(made):
+    with pytest.raises(StoreError, match="make it with: hrvlab results other"):
+        read_result("other", made)
+
+
+def test_a_result_made_again_replaces_the_one_before(made, tiny_pipe, tmp_path):
+    again = tmp_path / "results"
+    for _ in range(2):
+        make_result(STUDY, tiny_pipe, tmp_path / "work", again)
+    first, second = (
+        sorted(path.relative_to(folder) for path in folder.rglob("*.*")) for folder in (made, again)
+    )
+    assert first == second
+
+
+def test_some_units_computed_again_agree(made, tiny_pipe):
+    calls = []
+    tiny_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    units = sum(len(read_units(path)) for path in (made / "tiny" / "units").iterdir())
+    compared = check_result(STUDY, tiny_pipe, made, share=0.3)
+    assert {one.variable for one in compared} == {"score"}
+    assert len(compared) == round(0.3 * units)
+    assert all(one.agrees for one in compared)
+    assert len(calls) == len(compared) * 3  # PNDM calls once more than there are steps
+
+
+def test_a_number_that_was_changed_is_found(made, tiny_pipe, tmp_path):
+    def dimmer(pipe, store):
+        class Dimmer(Brightness):
+            def __call__(self, images, texts):
+                return super().__call__(images, texts) - 1000
+
+        hrv = vectors(pipe)
+        given = {"texts": TEXTS, "score": Dimmer(), "store": store / "tiny", **CALL}
+        return {concept: hl.weaken(pipe, hrv, concept, PROMPTS, **given) for concept in CONCEPTS}
+
+    wrong = Study("tiny", dimmer, "concept", STUDY.shown)
+    compared = check_result(wrong, tiny_pipe, made, share=0.3)
+    assert not any(one.agrees for one in compared)
+
+
+def test_a_result_is_not_checked_without_those_that_it_needs(made, tiny_pipe):
+    needy = Study("tiny", run, "concept", STUDY.shown, needs=("other",))
+    with pytest.raises(StoreError, match="no finished result 'other'"):
+        check_result(needy, tiny_pipe, made)
+
+
+def test_units_that_were_cut_short_cannot_be_read(made, tmp_path):
+    packed = next((made / "tiny" / "units").iterdir())
+    (tmp_path / "short.npz").write_bytes(packed.read_bytes()[:-100])
+    with pytest.raises(StoreError, match="cannot be read"):
+        read_units(tmp_path / "short.npz")
+
+
+def test_a_result_of_another_plan_is_not_checked(made):
+    with pytest.raises(StoreError, match="made by another plan than today's"):
+        check_result(STUDY, tiny_sd(seed=1), made)

@@ -1,0 +1,1 @@
+"""Measurements of what hrvlab costs, against plain generation and a naive implementation."""
