@@ -1,4 +1,4 @@
-"""Sphinx extension: every page is whole by itself and asks no other host for anything."""
+"""A Sphinx extension that makes pages self-contained: they request nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 
 def copy_scripts(app: Sphinx) -> None:
-    """Copy plotly and MathJax from the installed wheels; pages that need one load it from here."""
+    """Copy plotly and MathJax from the installed wheels to where pages load them from."""
     if app.builder.format != "html":
         return
     static = Path(app.outdir) / "_static"
@@ -29,17 +29,17 @@ def copy_scripts(app: Sphinx) -> None:
             shutil.copy2(source, target)
 
 
-def draw_figures(
+def render_figures(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    """Load the drawing scripts, on pages with figures only."""
+    """Load the scripts that render figures, only on pages that have some."""
     if FIGURE in context.get("body", ""):
         app.add_js_file("plotly.min.js", loading_method="defer")
         app.add_js_file("figures.js", loading_method="defer")
 
 
 def silence_thebe(app: Sphinx) -> None:
-    """Keep sphinx-thebe, which Jupyter Book always loads, from writing its CDN into every page."""
+    """Disconnect sphinx-thebe, which Jupyter Book always loads and which links to a CDN."""
     for event in ("env-before-read-docs", "doctree-resolved"):
         for listener in list(app.events.listeners[event]):
             if listener.handler.__module__ == "sphinx_thebe":
@@ -47,8 +47,8 @@ def silence_thebe(app: Sphinx) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register with Sphinx."""
+    """Register the extension with Sphinx."""
     silence_thebe(app)
     app.connect("builder-inited", copy_scripts)
-    app.connect("html-page-context", draw_figures)
+    app.connect("html-page-context", render_figures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
