@@ -2,8 +2,8 @@
 
 Images of one prompt resemble one another, so intervals are taken over prompts: they are 95 %
 percentile intervals of a bootstrap that draws prompts with replacement, and then images of every
-drawn prompt. Where several prompts use the same word, words are drawn instead. Reliability splits
-the prompts into halves.
+drawn prompt. An experiment may name a coordinate that groups prompts, as disambiguation does with
+words; then groups are drawn instead. Reliability splits the prompts into halves.
 
 Means and intervals skip NaN, and are NaN where nothing is left. The correlation with a row that
 does not vary, or that holds NaN, is NaN.

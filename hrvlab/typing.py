@@ -11,7 +11,6 @@ from torch import Tensor
 Images = UInt8[ndarray, "image y x channel"]
 Query = Float[Tensor, "sample head position dim"]
 Key = Float[Tensor, "sample head token dim"]
-Value = Float[Tensor, "sample token channel"]
 Probabilities = Float[Tensor, "sample head position token"]
 HeadFactors = Float[ndarray, "... head_position"]
 Alignment = Float64[ndarray, "source_token target_token"]
@@ -28,6 +27,5 @@ __all__ = [
     "Query",
     "TokenMask",
     "TokenMass",
-    "Value",
     "Votes",
 ]

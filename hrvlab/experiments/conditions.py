@@ -187,7 +187,7 @@ def plan_trial(
         "batch_size": batch_size,
         **call,
     }
-    return Trial(schema, plan, parameters, seeds, units, assemble)
+    return Trial(schema, plan, parameters, seeds, score, units, assemble)
 
 
 def unfold(rows: xr.Dataset, sizes: Mapping[str, int]) -> xr.Dataset:
@@ -220,12 +220,6 @@ def extremes(gained: xr.DataArray) -> tuple[int, int]:
     -------
     most, least : int
         Indices of prompts.
-
-    Examples
-    --------
-    >>> from hrvlab.experiments.editing import extremes
-    >>> extremes(xr.DataArray([[0.0, 0.2], [0.9, -0.9], [0.5, 0.6]], dims=("prompt", "seed")))
-    (2, 1)
 
     Examples
     --------

@@ -43,7 +43,8 @@ def compare(differences: xr.Dataset, subject: str, *, less: str, more: str) -> s
     Returns
     -------
     str
-        A list with an item for each condition; differences are in percentage points.
+        A list with an item for each condition; differences are in percentage points, without
+        their sign where the words state the direction.
 
     Examples
     --------
@@ -54,8 +55,8 @@ def compare(differences: xr.Dataset, subject: str, *, less: str, more: str) -> s
     ...     {"condition": ["plain"]},
     ... )
     >>> print(compare(differences, "Adjusting misreads", less="less often", more="more often"))
-    - Adjusting misreads **less often** than *plain*: by -25.0 points,
-      95 % interval -40.0 to -10.0.
+    - Adjusting misreads **less often** than *plain*: by 25.0 points,
+      95 % interval 10.0 to 40.0.
     """
     lines = []
     for condition in (str(condition) for condition in differences["condition"].values):
@@ -63,10 +64,7 @@ def compare(differences: xr.Dataset, subject: str, *, less: str, more: str) -> s
             float(differences.sel(condition=condition)[name]) for name in ("mean", "low", "high")
         )
         words = verdict(low, high, less=less, more=more)
-        lines.append(
-            f"- {subject} **{words}** than *{condition}*: by {100 * mean:+.1f} points, "
-            f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}."
-        )
+        lines.append(f"- {subject} **{words}** than *{condition}*: by {_points(mean, low, high)}.")
     return "\n".join(lines)
 
 
@@ -102,6 +100,15 @@ def where_it_helps(differences: xr.DataArray, subject: str, other: str) -> str:
     if equal := int((differences == 0).sum()):
         parts.append(f"**just as often for** {equal} of {differences.size}")
     return f"{subject} fails, compared with *{other}*, {'; '.join(parts)}."
+
+
+def _points(mean: float, low: float, high: float) -> str:
+    """Format a difference in percentage points, signed only if its interval contains zero."""
+    if high < 0:
+        mean, low, high = -mean, -high, -low
+    sign = "-" if low > 0 else "+"
+    by, begin, end = (f"{100 * value:{sign}.1f}" for value in (mean, low, high))
+    return f"{by} points, 95 % interval {begin} to {end}"
 
 
 def _with_points(differences: xr.DataArray) -> list[str]:

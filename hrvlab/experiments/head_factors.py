@@ -151,7 +151,7 @@ def plan_trial(
         return finish(laid_out.transpose(*leading, "setting", "prompt", "seed"))
 
     whole = {**plan, **given.plan()}
-    return Trial(schema, whole, whole, seeds, units, assemble)
+    return Trial(schema, whole, whole, seeds, given.score, units, assemble)
 
 
 def _unit(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from hrvlab.typing import Images
 
 # Part of every plan: units computed by another version of this algorithm are not mixed in.
 ALGORITHM = 2
+EVALUATORS = "evaluator"  # in a unit: the names of its scores, in their order
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Trial:
     parameters : dict
         The same for the result's attributes, as JSON.
     seeds : sequence of int
+    score : Score, or mapping of str to Score
+        A single one, or several by the names of their evaluators.
     units : sequence of TrialUnit
     assemble : callable (list of dict of str to ndarray) -> xarray.Dataset
         Assembles the result from the finished units: the measures of each, shape (image,), and
@@ -79,6 +83,7 @@ class Trial:
     plan: dict[str, Any]
     parameters: dict[str, Any]
     seeds: Sequence[int]
+    score: Score | Mapping[str, Score]
     units: Sequence[TrialUnit]
     assemble: Callable[[list[Unit]], xr.Dataset]
 
@@ -87,7 +92,6 @@ def run_trial(
     pipe: DiffusionPipeline,
     trial: Trial,
     *,
-    score: Score | Mapping[str, Score],
     store: str | Path | None,
     progress: bool = True,
 ) -> Run:
@@ -97,8 +101,6 @@ def run_trial(
     ----------
     pipe : diffusers.DiffusionPipeline
     trial : Trial
-    score : Score or mapping of str to Score
-        One, or several by the names of their evaluators.
     store : str or Path, optional
         Keeps units, images and the result, in a folder of its own for every plan; by default
         nothing is kept.
@@ -116,6 +118,7 @@ def run_trial(
         If another run is writing to the same folder, or something cannot be written; finished
         units stay.
     """
+    evaluators = list(trial.score) if isinstance(trial.score, Mapping) else []
     ledger = None if store is None else _open_ledger(pipe, store, trial.plan)
 
     def compute(missing: list[int]) -> Iterator[tuple[int, Unit]]:
@@ -124,7 +127,8 @@ def run_trial(
             generated = unit.generate()
             arrays = dict(generated.measures)
             for name, texts in unit.texts.items():
-                arrays[name] = rate(score, generated.images, texts)
+                arrays[name] = rate(trial.score, generated.images, texts)
+            arrays[EVALUATORS] = np.array(evaluators, str)
             if ledger:
                 save_images(ledger.folder, unit.names, generated.images)
             yield number, arrays
@@ -133,7 +137,12 @@ def run_trial(
         finished = complete(ledger, len(trial.units), compute)
         bar = tqdm(finished, trial.schema, len(trial.units), disable=not progress)
         units = dict(bar)
-        found = trial.assemble([units[number] for number in range(len(trial.units))])
+        found = trial.assemble(
+            [
+                _in_order(units[number], unit.texts, evaluators)
+                for number, unit in enumerate(trial.units)
+            ]
+        )
         if ledger is None:
             found = found.drop_vars([name for name in found.data_vars if is_image(name)])
         return found.assign_attrs(
@@ -148,6 +157,16 @@ def run_trial(
 def is_image(name: Hashable) -> bool:
     """Return whether a variable of that name holds file names of images."""
     return str(name).endswith("image")
+
+
+def _in_order(unit: Unit, scored: Iterable[str], evaluators: list[str]) -> Unit:
+    """Sort a unit's scores as the evaluators are sorted now; older units do not name theirs."""
+    arrays = dict(unit)
+    stored = arrays.pop(EVALUATORS, np.array(evaluators, str)).tolist()
+    if stored == evaluators:
+        return arrays
+    order = [stored.index(name) for name in evaluators]
+    return {**arrays, **{name: arrays[name][order] for name in scored}}
 
 
 def _open_ledger(pipe: DiffusionPipeline, store: str | Path, plan: dict[str, Any]) -> Ledger:

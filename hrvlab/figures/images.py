@@ -28,7 +28,7 @@ def image_grid(
         One for each image.
     title : str
     columns : int
-        At most so many images are side by side.
+        Maximum number of images per row.
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)

@@ -1,4 +1,4 @@
-"""Head Relevance Vectors: their values, their reliability and how they compare."""
+"""Head Relevance Vectors: their values, split-half correlations and similarities."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def concept_matrix(similarity: xr.DataArray, *, title: str) -> go.Figure:
 
 
 def reliability(correlation: xr.DataArray) -> go.Figure:
-    """Plot the correlation of each concept's vectors from two halves of the prompts.
+    """Plot the split-half correlation of each concept's vector.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def reliability(correlation: xr.DataArray) -> go.Figure:
         range=[min(0, float(ordered.min())), 1.02],
     )
     return styled(
-        figure, title="Split-half reliability of each vector", height=130 + 22 * len(ordered)
+        figure, title="Split-half correlation of each vector", height=130 + 22 * len(ordered)
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +105,26 @@ class ConceptSet:
     def to_dict(self) -> dict[str, list[str]]:
         """Return the concepts as a mapping of names to words."""
         return {name: list(words) for name, words in zip(self.names, self.words, strict=True)}
+
+    def check_order(self, stored: Iterable[object]) -> None:
+        """Check that votes are for these concepts in this order, which decides the words drawn.
+
+        Parameters
+        ----------
+        stored : iterable of str
+            Names of concepts, as the votes have them.
+
+        Raises
+        ------
+        ConceptError
+            If the order differs.
+        """
+        names = [str(name) for name in stored]
+        if names != list(self.names):
+            raise ConceptError(
+                f"the store holds votes for these concepts in the order {', '.join(names)}, under "
+                "which other words are drawn; keep that order, or use another store"
+            )
 
     def encode(self, pipe: DiffusionPipeline) -> WordEncodings:
         """Encode every word alone with the model's text encoder, concept by concept."""

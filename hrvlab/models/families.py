@@ -136,8 +136,8 @@ def family_of(pipe: DiffusionPipeline) -> Family:
         raise ModelError(refusal(type(pipe).__name__, denoiser, encoders))
     if None in family.text_encoders(pipe):
         raise ModelError(
-            f"this {type(pipe).__name__} has no first text encoder, whose tokens name the columns "
-            "of attention; hrvlab supports the base model of SDXL, not its refiner"
+            f"this {type(pipe).__name__} lacks text_encoder, whose tokens label the attention "
+            "columns; hrvlab supports the base model of SDXL, not its refiner"
         )
     return family
 

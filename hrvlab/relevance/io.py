@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from hrvlab.errors import StoreError
+from hrvlab.errors import SchemaError, StoreError
 from hrvlab.storage.atomic import storing
 from hrvlab.storage.datasets import read_dataset, write_dataset
 
@@ -66,6 +66,8 @@ def load_relevance(path: str | Path) -> xr.DataArray:
     ('concept', 'head_position')
     """
     dataset = read_dataset(Path(path))
+    if (kind := dataset.attrs["schema"]) != "relevance":
+        raise SchemaError(f"{path} holds a dataset of {kind}, not Head Relevance Vectors")
     return dataset["relevance"].assign_attrs(dataset.attrs)
 
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 # Part of every plan, so that units of another version of this algorithm are never reused.
 ALGORITHM = 2
-TIMESTEPS = "noise_level"  # the name in stored plans
+TIMESTEPS = "noise_level"  # the name in stored units
+CONCEPTS = "concepts"  # in a unit: their names, in the order that words are drawn in
 
 
 def draw_words(
@@ -133,7 +134,6 @@ def run_votes(
         Of a cluster whose workers compute the batches. Each loads the pipeline as this one was
         loaded, with as many CPU threads; only this process writes to the store.
     progress : bool
-        Show a progress bar over batches.
     **call
         Keywords of the pipeline's own call, such as ``num_inference_steps``.
 
@@ -186,7 +186,7 @@ def run_votes(
         units = complete(ledger, len(batches), compute)
         shown = tqdm(units, "votes", total=len(batches), disable=not progress)
         rows: dict[int, NDArray[np.int32]] = {}
-        by_call, scheduler_timesteps = _add_up(shown, None if ledger else rows)
+        by_call, scheduler_timesteps = _add_up(shown, None if ledger else rows, concepts)
         by_prompt = (
             _stream(ledger, batches, by_call.shape[1:])
             if ledger
@@ -213,21 +213,24 @@ def run_votes(
 
     # This process alone writes the streamed votes, one chunk at a time, even with a cluster.
     with dask.config.set(scheduler="synchronous"):
-        return keep(ledger, count)
+        run = keep(ledger, count)
+    concepts.check_order(run.data["concept"].values)
+    return run
 
 
 def _add_up(
-    units: Iterable[tuple[int, Unit]], rows: dict[int, NDArray[np.int32]] | None
+    units: Iterable[tuple[int, Unit]],
+    rows: dict[int, NDArray[np.int32]] | None,
+    concepts: ConceptSet,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Add up all batches' votes by call; keep those by prompt in ``rows``, unless it is None.
+    """Add up the votes by call, and return them with the scheduler timesteps of the calls.
 
-    Returns
-    -------
-    by_call : ndarray of int64, shape (call, head_position, concept)
-    scheduler_timesteps : ndarray of float64, shape (call,)
+    Votes by prompt are kept in ``rows``, unless it is None.
     """
     by_call = np.zeros((), np.int64)
     for number, unit in units:
+        if CONCEPTS in unit:  # older units do not name them
+            concepts.check_order(unit[CONCEPTS])
         by_call = by_call + unit["by_call"].astype(np.int64)
         scheduler_timesteps = unit[TIMESTEPS]
         if rows is not None:
@@ -292,5 +295,6 @@ def _vote(
     return {
         "by_prompt": by_prompt.astype(np.int32),
         "by_call": by_call.astype(np.int32),
+        CONCEPTS: np.array(concepts.names, str),
         TIMESTEPS: np.array(attachment.scheduler_timesteps),
     }

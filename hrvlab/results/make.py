@@ -128,7 +128,7 @@ def result_for(pipe: DiffusionPipeline, name: str, results: Path | None = None) 
     --------
     >>> from hrvlab.results import result_for
     >>> result_for(pipe, "weakening").data.sizes["concept"]
-    12
+    16
     """
     if not ((results or results_path()) / name).is_dir():
         return None

@@ -73,8 +73,24 @@ def score_names(score: Score | Mapping[str, Score]) -> str | dict[str, str]:
     return score.name
 
 
+def score_thresholds(score: Score | Mapping[str, Score]) -> float | dict[str, float]:
+    """Return the lowest score of an image that shows its text; for several, one for each key.
+
+    Parameters
+    ----------
+    score : Score, or mapping of str to Score
+
+    Returns
+    -------
+    float, or dict of str to float
+    """
+    if isinstance(score, Mapping):
+        return {name: one.threshold for name, one in score.items()}
+    return score.threshold
+
+
 def thresholds_of(score: Score | Mapping[str, Score]) -> float | xr.DataArray:
-    """Return the lowest score of an image that shows its text.
+    """Label the lowest score of an image that shows its text by its evaluator.
 
     Parameters
     ----------
@@ -84,10 +100,11 @@ def thresholds_of(score: Score | Mapping[str, Score]) -> float | xr.DataArray:
     -------
     float, or xarray.DataArray with dim ``evaluator`` for several scores
     """
-    if isinstance(score, Mapping):
-        thresholds = [one.threshold for one in score.values()]
-        return xr.DataArray(thresholds, {"evaluator": list(score)}, ("evaluator",))
-    return score.threshold
+    thresholds = score_thresholds(score)
+    if isinstance(thresholds, dict):
+        names = list(thresholds)
+        return xr.DataArray(list(thresholds.values()), {"evaluator": names}, ("evaluator",))
+    return thresholds
 
 
 def check_texts(score: Score | Mapping[str, Score], texts: Sequence[str]) -> None:

@@ -202,7 +202,7 @@ def keep(
     if found is None:
         with writing(ledger.folder):
             write_dataset(make(), path)
-        found = read_dataset(path)
+            found = read_dataset(path)
     return Run(found, ledger.folder)
 
 

@@ -14,16 +14,19 @@ ATTRIBUTE = "schema_version"
 RENAMED: Mapping[str, str] = {
     "arm": "condition",
     "ballot": "voting_rule",
-    "half": "object",
-    "halves": "split_half",
-    "kept": "preservation",
-    "moved": "background_change",
     "noise_level": "scheduler_timestep",
     "place": "block",
     "place_layer": "block_layer",
-    "reached": "target_score",
-    "whole": "prompt_score",
     "witness": "evaluator",
+}
+RENAMED_IN: Mapping[str, Mapping[str, str]] = {
+    "relevance": {"halves": "split_half"},
+    "editing": {
+        "kept": "preservation",
+        "moved": "background_change",
+        "reached": "target_score",
+    },
+    "neglect": {"half": "object", "whole": "prompt_score"},
 }
 RENAMED_SCHEMAS: Mapping[str, str] = {"effects": "head_effects", "polysemy": "disambiguation"}
 
@@ -55,7 +58,8 @@ def upgrade(dataset: xr.Dataset) -> xr.Dataset:
         )
     if version < VERSION:
         there = {*dataset.variables, *dataset.dims}
-        dataset = dataset.rename({old: new for old, new in RENAMED.items() if old in there})
+        renamed = {**RENAMED, **RENAMED_IN.get(attributes.get("schema", ""), {})}
+        dataset = dataset.rename({old: new for old, new in renamed.items() if old in there})
         for variable in dataset.variables.values():
             variable.encoding.pop("coordinates", None)  # it lists the old names
         if attributes.get("schema") in RENAMED_SCHEMAS:

@@ -34,7 +34,7 @@ def run(pipe, conditions=CONDITIONS, store=None, **changes):
         num_inference_steps=2,
         **given,
     )
-    return run_trial(pipe, trial, score=score, store=store, progress=False)
+    return run_trial(pipe, trial, store=store, progress=False)
 
 
 def test_every_row_is_what_generate_generates(tiny_pipe, tmp_path):

@@ -22,8 +22,8 @@ def test_every_condition_gets_its_sentence():
     )
     text = compare(differences, "Adjusting misreads", less="less often", more="more often")
     assert text.splitlines() == [
-        "- Adjusting misreads **less often** than *plain*: by -25.0 points, "
-        "95 % interval -40.0 to -10.0.",
+        "- Adjusting misreads **less often** than *plain*: by 25.0 points, "
+        "95 % interval 10.0 to 40.0.",
         "- Adjusting misreads **neither clearly less often nor clearly more often** than "
         "*uniform*: by +50.0 points, 95 % interval -10.0 to +80.0.",
     ]

@@ -54,13 +54,13 @@ def trial(generated):
             {"condition": ("unit", ["dark", "dim", "bright"])},
         )
 
-    return Trial("rows", {"number": 3}, {"number": 3}, [0, 1], units, assemble)
+    return Trial("rows", {"number": 3}, {"number": 3}, [0, 1], Brightness(), units, assemble)
 
 
 @pytest.fixture
 def run(tiny_pipe, trial):
-    def run_here(store=None, pipe=tiny_pipe, score=Brightness(), **changes):  # noqa: B008
-        return run_trial(pipe, replace(trial, **changes), score=score, store=store, progress=False)
+    def run_here(store=None, pipe=tiny_pipe, **changes):
+        return run_trial(pipe, replace(trial, **changes), store=store, progress=False)
 
     return run_here
 
@@ -156,3 +156,12 @@ def test_another_plan_scheduler_or_decoder_has_another_folder(run, tmp_path):
     pipe.vae.post_quant_conv.weight.data += 1
     run(tmp_path, pipe)
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_scores_keep_their_evaluators_in_whatever_order_these_are_given(run, tmp_path):
+    scores = {"red": Redness(), "bright": Brightness()}
+    first = run(tmp_path, score=scores).data["shown"].copy(deep=True)
+    (run(tmp_path, score=scores).stored() / "ledger" / "000001.npz").unlink()
+    (run(tmp_path, score=scores).stored() / "data.zarr" / "zarr.json").unlink()
+    again = run(tmp_path, score=dict(reversed(scores.items()))).data["shown"]
+    np.testing.assert_array_equal(again, first[::-1])

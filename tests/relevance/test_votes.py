@@ -12,7 +12,7 @@ import xarray as xr
 
 import hrvlab as hl
 from hrvlab.attention import VotingRule
-from hrvlab.errors import ParameterError, StoreError
+from hrvlab.errors import ConceptError, ParameterError, StoreError
 from hrvlab.relevance.votes import draw_words
 from tests.faults import run_and_die
 from tests.pipelines import tiny_sd
@@ -180,3 +180,15 @@ def test_peak_memory_does_not_grow_with_the_prompts(tmp_path):
         for number in (256, 768)
     )
     assert many - few < 4096
+
+
+def test_the_same_concepts_in_another_order_are_refused(tiny_pipe, tmp_path):
+    hl.collect_votes(tiny_pipe, CONCEPTS, PROMPTS, store=tmp_path, **STEPS)
+    words = CONCEPTS.to_dict()
+    other = hl.ConceptSet.from_dict({name: words[name] for name in reversed(words)})
+    with pytest.raises(ConceptError, match="in the order .* keep that order"):
+        hl.collect_votes(tiny_pipe, other, PROMPTS, store=tmp_path, **STEPS)
+    (plan,) = tmp_path.iterdir()
+    (plan / "data.zarr" / "zarr.json").unlink()
+    with pytest.raises(ConceptError, match="in the order .* keep that order"):
+        hl.collect_votes(tiny_pipe, other, PROMPTS, store=tmp_path, **STEPS)

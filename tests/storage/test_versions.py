@@ -6,7 +6,7 @@ import zarr
 from hrvlab.errors import SchemaError
 from hrvlab.storage import datasets
 from hrvlab.storage.datasets import DIGEST, read_dataset, write_dataset
-from hrvlab.storage.versions import ATTRIBUTE, RENAMED, VERSION
+from hrvlab.storage.versions import ATTRIBUTE, RENAMED, RENAMED_IN, VERSION
 
 
 def dataset(schema, coords, **dims):
@@ -31,7 +31,7 @@ CASES = {
             "votes",
             f"noise_level {' '.join(OLD_HEADS)}",
             votes_by_prompt="ballot prompt head_position concept",
-            votes_by_timestep="ballot halves timestep head_position concept",
+            votes_by_timestep="ballot timestep head_position concept",
             ballot="ballot",
             noise_level="timestep",
             **OLD_HEADS,
@@ -40,9 +40,25 @@ CASES = {
             "votes",
             f"scheduler_timestep {' '.join(NEW_HEADS)}",
             votes_by_prompt="voting_rule prompt head_position concept",
-            votes_by_timestep="voting_rule split_half timestep head_position concept",
+            votes_by_timestep="voting_rule timestep head_position concept",
             voting_rule="voting_rule",
             scheduler_timestep="timestep",
+            **NEW_HEADS,
+        ),
+    ),
+    "relevance": (
+        dataset(
+            "relevance",
+            f"halves {' '.join(OLD_HEADS)}",
+            relevance="half concept head_position",
+            halves="concept",
+            **OLD_HEADS,
+        ),
+        dataset(
+            "relevance",
+            f"split_half {' '.join(NEW_HEADS)}",
+            relevance="half concept head_position",
+            split_half="concept",
             **NEW_HEADS,
         ),
     ),
@@ -143,8 +159,9 @@ def test_a_store_of_version_1_is_read_under_today_s_names(tmp_path, schema, attr
 
 
 def test_every_renamed_name_is_tested():
-    old_names = {name for old, _ in CASES.values() for name in (*old.variables, *old.dims)}
-    assert set(RENAMED) <= old_names
+    old_names = {schema: {*old.variables, *old.dims} for schema, (old, _) in CASES.items()}
+    assert set(RENAMED) <= set.union(*old_names.values())
+    assert all(set(renamed) <= old_names[schema] for schema, renamed in RENAMED_IN.items())
 
 
 @pytest.mark.parametrize("schema", CASES)

@@ -40,7 +40,7 @@ def what_decides(rates: xr.DataArray, difference: xr.Dataset) -> str:
         "rescaling the word's attention does not act on",
     )
     if found.startswith("neither clearly"):
-        found = "neither clearly decides the sense by itself"
+        found = "it is unclear which of the two carries the sense"
     plain, word, end, both = (
         f"{float(rates.sel(condition=condition)):.0%}"
         for condition in ("plain", "word swapped", "end swapped", "word and end swapped")

@@ -33,7 +33,7 @@ CHOSEN = "chosen: "
 
 @dataclass(frozen=True)
 class DisambiguationSetting(CommonSetting):
-    """How much is generated.
+    """Parameters of the study.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def run_tuning(
 def run_disambiguation(
     pipe: DiffusionPipeline, store: Path, setting: DisambiguationSetting = DisambiguationSetting()
 ) -> dict[str, Run]:
-    """Generate words that nothing was tuned on, with the published and with the chosen setting."""
+    """Generate the test words, with the published and with the chosen setting."""
     hrv, cases = vectors(pipe, store, setting), read_disambiguation(setting.cases, "test").cases
     settings = candidate_settings(pipe.unet, count_calls(pipe, setting.steps))
     candidates = [ADJUSTING, *(name for name in settings if name != REVERSED)]

@@ -69,7 +69,7 @@ class Swapped:
 
     @property
     def rows(self) -> int:
-        """Return how many rows it has, which is one."""
+        """Number of rows: 1."""
         return 1
 
     def plan(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from hrvlab.experiments.disambiguation.cases import AmbiguousWord
 from hrvlab.experiments.disambiguation.conditions import REWORDED, make_factors
 from hrvlab.experiments.runner import run_trial
 from hrvlab.relevance.vectors import check_model
-from hrvlab.scorers.base import Score, score_names, thresholds_of
+from hrvlab.scorers.base import Score, score_names, score_thresholds, thresholds_of
 from hrvlab.storage.run import Run
 
 
@@ -117,19 +117,19 @@ def disambiguate(
         margin = rows["wanted"] - rows["unwanted"]
         misread = (margin <= 0) | (rows["wanted"] < thresholds_of(score))
         found = xr.Dataset({"misread": misread, "margin": margin, "image": rows["image"]})
-        labelled = unfold(found, {"prompt": len(cases), "condition": len(names)}).assign_coords(
+        labeled = unfold(found, {"prompt": len(cases), "condition": len(names)}).assign_coords(
             condition=names,
             prompt_text=("prompt", [case.prompt for case in cases]),
             word=("prompt", [case.word for case in cases]),
             wanted=("prompt", [case.wanted for case in cases]),
             unwanted=("prompt", [case.unwanted for case in cases]),
         )
-        return labelled.transpose(..., "condition", "prompt", "seed")
+        return labeled.transpose(..., "condition", "prompt", "seed")
 
     parameters = {
         "cases": [case.model_dump() for case in cases],
         "score": score_names(score),
-        "thresholds": np.asarray(thresholds_of(score)).tolist(),
+        "thresholds": score_thresholds(score),
         "conditions": names,
         "gain": gain,
         "loss": loss,
@@ -149,7 +149,7 @@ def disambiguate(
         batch_size=batch_size,
         **call,
     )
-    return run_trial(pipe, trial, score=score, store=store, progress=progress)
+    return run_trial(pipe, trial, store=store, progress=progress)
 
 
 def choose_setting(found: xr.Dataset, settings: Sequence[str]) -> str:

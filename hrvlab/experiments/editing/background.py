@@ -39,7 +39,7 @@ class Source:
     def generate(
         self, pipe: DiffusionPipeline, seeds: Sequence[int], **call: Any
     ) -> tuple[Images, NDArray[np.float32]]:
-        """Generate it, once for all conditions that edit it.
+        """Generate the source images once; all conditions share them.
 
         Returns
         -------

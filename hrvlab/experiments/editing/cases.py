@@ -131,7 +131,7 @@ def some_of_each(cases: Sequence[EditingCase], count: int) -> list[EditingCase]:
     ----------
     cases : sequence of EditingCase
     count : int
-        How many of each concept, if it has so many.
+        At most this many of each concept.
 
     Returns
     -------

@@ -51,7 +51,7 @@ class Edited:
 
     @property
     def rows(self) -> int:
-        """Return how many rows it has, which is one."""
+        """Number of rows: 1."""
         return 1
 
     def plan(self) -> dict[str, Any]:

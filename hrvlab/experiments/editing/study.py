@@ -24,7 +24,7 @@ EDITING, TUNING = "editing", "editing-tuning"
 
 @dataclass(frozen=True)
 class EditingSetting(CommonSetting):
-    """How much is generated.
+    """Parameters of the study.
 
     Parameters
     ----------

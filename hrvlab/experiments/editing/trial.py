@@ -75,7 +75,8 @@ def rate_edits(
 
     Notes
     -----
-    Pixels count as outside the object the more, the weaker the source's cross-attention to it is.
+    The weaker the source's cross-attention to the object at a pixel, the more the pixel counts as
+    background.
     """
     if not cases:
         raise ParameterError("the list of cases is empty; give at least one")
@@ -126,7 +127,7 @@ def rate_edits(
         batch_size=batch_size,
         **call,
     )
-    return run_trial(pipe, trial, score=score, store=store, progress=progress)
+    return run_trial(pipe, trial, store=store, progress=progress)
 
 
 def compare_edits(

@@ -42,7 +42,7 @@ def describe(found: xr.Dataset) -> str:
         one = found.sel(evaluator=evaluator)
         own = one.sel(vector=first)
         ceiling = float(one["ceiling"].mean())
-        most = "unknown, for one prompt cannot be split" if isnan(ceiling) else f"{ceiling:.2f}"
+        most = "unknown, because there is only one prompt" if isnan(ceiling) else f"{ceiling:.2f}"
         line = (
             f"- **{evaluator}**: the correlation of the *{first}* with the effects of heads is "
             f"clearly positive for **{int((own['low'] > 0).sum())} of {one.sizes['concept']}** "

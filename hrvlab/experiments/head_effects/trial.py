@@ -104,7 +104,7 @@ def head_effects(
 
     plan = {"experiment": "head effects"}
     trial = plan_trial(pipe, factors, given, finish, schema="head_effects", plan=plan)
-    return run_trial(pipe, trial, score=score, store=store, progress=progress)
+    return run_trial(pipe, trial, store=store, progress=progress)
 
 
 def effects_beside_attention(

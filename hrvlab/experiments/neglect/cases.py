@@ -66,7 +66,7 @@ class PairCases(BaseModel):
         Raises
         ------
         ParameterError
-            If there is no such section, it has not so many pairs, or one of them cannot be read.
+            If there is no such section, it has fewer pairs, or one of them cannot be read.
         """
         if section not in self.sections:
             raise ParameterError(
@@ -83,8 +83,8 @@ class PairCases(BaseModel):
         half = len(words) // 2
         if len(words) not in (2, 4) or not {words[half - 1], words[-1]} <= concept_of.keys():
             raise ParameterError(
-                f"{written!r} is not a pair; give two objects, each with a color before it or "
-                f"neither, of: {', '.join(concept_of)}"
+                f"{written!r} is not a pair; give two objects, either both or neither "
+                f"preceded by a color, of: {', '.join(concept_of)}"
             )
         first, second = words[half - 1], words[-1]
         prompt = AND.join(f"a {' '.join(part)}" for part in (words[:half], words[half:]))

@@ -35,7 +35,7 @@ def pair_judge_and_clip() -> Mapping[str, Score]:
 
 @dataclass(frozen=True)
 class NeglectSetting(CommonSetting):
-    """How much is generated.
+    """Parameters of the study.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def run_tuning(
 def run_neglect(
     pipe: DiffusionPipeline, store: Path, setting: NeglectSetting = NeglectSetting()
 ) -> dict[str, Run]:
-    """Generate pairs that no setting was chosen by, under every condition."""
+    """Generate the test pairs under every condition."""
     hrv, cases = vectors(pipe, store, setting), read_pairs(setting.cases)
     chosen = {
         label: candidates(setting)[label][best_condition(run.data.isel(evaluator=0))]

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 from diffusers import DiffusionPipeline
 
@@ -18,7 +17,7 @@ from hrvlab.experiments.neglect.conditions import ExcitedPair, make_conditions
 from hrvlab.experiments.runner import run_trial
 from hrvlab.methods.excitation import Excitation
 from hrvlab.relevance.vectors import check_model
-from hrvlab.scorers.base import Score, score_names, thresholds_of
+from hrvlab.scorers.base import Score, score_names, score_thresholds, thresholds_of
 from hrvlab.storage.run import Run
 
 PHRASES = ("first", "second")  # the names in stored plans
@@ -105,7 +104,7 @@ def rate_pairs(
     parameters = {
         "pairs": [asdict(pair) for pair in pairs],
         "score": score_names(score),
-        "thresholds": np.asarray(thresholds_of(score)).tolist(),
+        "thresholds": score_thresholds(score),
         "conditions": names,
         "batch_size": batch_size,
         **call,
@@ -122,7 +121,7 @@ def rate_pairs(
         batch_size=batch_size,
         **call,
     )
-    return run_trial(pipe, trial, score=score, store=store, progress=progress)
+    return run_trial(pipe, trial, store=store, progress=progress)
 
 
 def compare_excitations(

@@ -190,7 +190,7 @@ def explain(one: xr.Dataset) -> str:
     ):
         return (
             "Its score falls almost as much with the least relevant heads first: the vector does "
-            "not tell the heads apart."
+            "not distinguish relevant heads from irrelevant ones."
         )
     if float(one["reliability"]) < RELIABLE:
         return "No single head matters much: single effects are within the noise of these images."

@@ -134,4 +134,4 @@ def weaken(
     orders_plan = {name: order.tolist() for name, order in ordered.items()}
     plan = {"concept": concept, "orders": orders_plan, "cuts": counts}
     trial = plan_trial(pipe, factors, given, finish, schema="weakening", plan=plan)
-    return run_trial(pipe, trial, score=score, store=store, progress=progress)
+    return run_trial(pipe, trial, store=store, progress=progress)

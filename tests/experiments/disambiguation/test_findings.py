@@ -9,7 +9,7 @@ def test_the_swap_that_helps_more_decides_where_the_sense_lies():
     for interval, said in (
         ((0.1, 0.5), "states of the end token"),
         ((-0.5, -0.1), "the word's own state"),
-        ((-0.1, 0.5), "neither clearly decides"),
+        ((-0.1, 0.5), "it is unclear which of the two carries the sense"),
     ):
         low, high = interval
         difference = xr.Dataset({"mean": (low + high) / 2, "low": low, "high": high})
