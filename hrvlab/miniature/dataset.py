@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -80,6 +81,18 @@ def captions_of(
 ) -> list[str]:
     """Compose one caption for each of some images."""
     return [caption(scene, rng) for scene in scenes_of(indices, world)]
+
+
+def held_out_captions(count: int, seed: int = 7) -> list[str]:
+    """Compose distinct captions, of two words or more, for scenes held out of training."""
+    rng = np.random.default_rng(seed)
+    texts: dict[str, None] = {}
+    scenes = (sample_scene(HELD_OUT_WORLD, index) for index in itertools.count())
+    while len(texts) < count:
+        text = caption(next(scenes), rng)
+        if " " in text:
+            texts[text] = None
+    return list(texts)
 
 
 def as_images(pixels: Tensor) -> Images:

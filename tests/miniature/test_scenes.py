@@ -4,8 +4,9 @@ import re
 import numpy as np
 import pytest
 
+from hrvlab.inputs.prompts import read_prompts
 from hrvlab.miniature import world
-from hrvlab.miniature.dataset import TRAINING_WORLD, captions_of
+from hrvlab.miniature.dataset import HELD_OUT_WORLD, TRAINING_WORLD, captions_of, held_out_captions
 from hrvlab.miniature.scenes import caption, sample_scene
 
 SCENES = [sample_scene(TRAINING_WORLD, index) for index in range(3000)]
@@ -85,3 +86,8 @@ def test_captions_use_the_right_article():
         for word, after in itertools.pairwise(words):
             if word in ("a", "an"):
                 assert (word == "an") == (after[0] in "aeiou"), text
+
+
+def test_the_shipped_prompts_are_captions_of_held_out_scenes():
+    assert read_prompts("miniature") == held_out_captions(512)
+    assert HELD_OUT_WORLD != TRAINING_WORLD
