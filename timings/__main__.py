@@ -8,15 +8,24 @@ from typing import Annotated
 
 import typer
 
-from timings import full_size, memory, miniature, tables
+from timings import full_size, memory, miniature, startup, tables
 from timings.clocks import machine
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 TABLES = HERE.parent / "book" / "tables"
+PARTS = {
+    "full_size": full_size.measure,
+    "miniature": miniature.measure,
+    "memory": memory.measure,
+    "startup": startup.measure,
+}
 
 
 def main(
+    parts: Annotated[
+        list[str] | None, typer.Argument(help=f"Of {', '.join(PARTS)}; default: all.")
+    ] = None,
     rounds: Annotated[int, typer.Option(help="Timed repetitions.")] = 5,
     quick: Annotated[
         bool, typer.Option("--quick", help="Measure tiny sizes, as a test; write nothing.")
@@ -29,12 +38,12 @@ def main(
     if render:
         tables.write(json.loads(RESULTS.read_text()), TABLES)
         return
-    results = {
-        "machine": machine(),
-        "full_size": full_size.measure(rounds, quick),
-        "miniature": miniature.measure(rounds, quick),
-        "memory": memory.measure(quick),
-    }
+    if unknown := sorted(set(parts or ()) - PARTS.keys()):
+        raise typer.BadParameter(f"there is no part {', '.join(unknown)}; give {', '.join(PARTS)}")
+    stored = json.loads(RESULTS.read_text()) if parts and not quick else {}
+    measured = {name: PARTS[name](rounds, quick) for name in parts or PARTS}
+    here = {name: machine() for name in measured}
+    results = {**stored, **measured, "machines": {**stored.get("machines", {}), **here}}
     if quick:
         typer.echo("\n".join(f"{name}\n{table}" for name, table in tables.tables(results).items()))
         return

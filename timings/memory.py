@@ -12,8 +12,8 @@ from timings.clocks import resident
 PROMPTS = (16, 256)
 
 
-def measure(quick: bool) -> dict[str, int]:
-    """Measure the peak memory in bytes for few and for many prompts."""
+def measure(rounds: int, quick: bool) -> dict[str, int]:
+    """Measure the peak memory in bytes for few and for many prompts; one round tells it."""
     return {str(number): _in_own_process(number // (8 if quick else 1)) for number in PROMPTS}
 
 

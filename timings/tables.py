@@ -39,13 +39,16 @@ Table = list[list[str]]
 def tables(results: dict[str, Any]) -> dict[str, str]:
     """Build every table of the book, as CSV by name."""
     built = {
-        "machine": _machine(results["machine"]),
+        "machine": _machine(results["machines"]["miniature"]),
+        "machine-startup": _machine(results["machines"]["startup"]),
         "observing": _observing(results["full_size"]),
         "naive": _naive(results["full_size"]),
         "generating": _generating(results["miniature"]),
         "votes": _votes(results["miniature"], results["memory"]),
         "runs": _runs(results["full_size"]),
         "captures": _captures(),
+        "startup": _startup(results["startup"]["cpu_seconds"]),
+        "busy": _busy(results["startup"]["busy_seconds"]),
     }
     return {name: _csv(table) for name, table in built.items()}
 
@@ -125,6 +128,16 @@ def _votes(miniature: dict[str, Any], memory: dict[str, int]) -> Table:
     ratio = memory[many] / memory[few]
     rows.append([f"peak memory, {many} prompts over {few}", f"{ratio:.2f}", "1"])
     return [["votes on the miniature", "measured", "promised"], *rows]
+
+
+def _startup(cpu_seconds: dict[str, list[float]]) -> Table:
+    rows = [[name, f"{min(values):.2f}"] for name, values in cpu_seconds.items()]
+    return [["process", "CPU seconds, the least of all rounds"], *rows]
+
+
+def _busy(seconds: dict[str, list[float]]) -> Table:
+    rows = [[policy, _spread(values, "{:.1f}")] for policy, values in seconds.items()]
+    return [["OMP_WAIT_POLICY", "seconds for four images of ten steps"], *rows]
 
 
 def _runs(full: dict[str, Any]) -> Table:
