@@ -2,14 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 2
+# Threads that spin while they wait are slow wherever anything else runs.
+export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 # Markers of tests whose Debian packages are missing.
 FONT := /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf
 MISSING := $(strip $(if $(shell command -v chromedriver),,browser) $(if $(wildcard $(FONT)),,font))
 SPACE := $(subst ,, )
+# An option of pytest that leaves out tests with one of some markers.
+without = $(if $(strip $(1)),-m "not ($(subst $(SPACE), or ,$(strip $(1))))")
+# Two processes of one thread each, between which modules are shared out in order.
+PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help book lab results timings test test-oldest lint clean
+.PHONY: help book lab results timings test test-full test-oldest lint clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -29,9 +35,15 @@ lab: .venv/.installed ## Open the notebooks in JupyterLab
 results: .venv/.installed ## Recompute the stored results of the miniature (hours)
 	$(BIN)/hrvlab results
 
-test: .venv/.installed ## Run the tests
+test test-full test-oldest: export OMP_NUM_THREADS := 1
+
+test: .venv/.installed ## Run the tests, less the exhaustive ones
 	@$(if $(MISSING),echo "tests left out because Debian packages are missing: $(MISSING)",:)
-	$(BIN)/python -m pytest $(if $(MISSING),-m "not ($(subst $(SPACE), or ,$(MISSING)))")
+	$(BIN)/python $(PYTEST) $(call without,full $(MISSING))
+
+test-full: .venv/.installed ## Run all tests
+	@$(if $(MISSING),echo "tests left out because Debian packages are missing: $(MISSING)",:)
+	$(BIN)/python $(PYTEST) $(call without,$(MISSING))
 
 # A second environment on top of the first, in which another diffusers takes precedence.
 OLDEST = $(shell sed -nE 's/.*"diffusers>=([0-9.]+).*/\1/p' pyproject.toml)
@@ -44,8 +56,8 @@ SITE = import sysconfig; print(sysconfig.get_path("purelib"))
 	touch $@
 
 test-oldest: .venv-oldest/.installed ## Run the tests of the core on the oldest supported diffusers
-	.venv-oldest/bin/python -m pytest tests/attention tests/models tests/test_generation.py \
-		tests/test_capture.py tests/test_every_family.py
+	.venv-oldest/bin/python $(PYTEST) $(call without,full) tests/attention tests/models \
+		tests/test_generation.py tests/test_capture.py tests/test_every_family.py
 
 lint: .venv/.installed ## Check format, style and types
 	$(BIN)/ruff format --check .

@@ -70,10 +70,11 @@ def test_one_two_and_four_workers_count_the_same_votes_as_one_process(
         same(alone, hl.collect_votes(pipe, concepts, PROMPTS, client=client, **STEPS))
 
 
-def test_ten_workers_killed_at_random_points_cost_only_their_units(
-    pipe, concepts, client, workers, tmp_path
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.full)])
+def test_workers_killed_at_random_points_cost_only_their_units(
+    pipe, concepts, client, workers, tmp_path, kills
 ):
-    points = np.random.default_rng(0).integers(1, 12, size=10).tolist()
+    points = np.random.default_rng(0).integers(1, 12, size=kills).tolist()
     deaths = []
 
     def keep_replacing():
@@ -89,7 +90,7 @@ def test_ten_workers_killed_at_random_points_cost_only_their_units(
     finish.start()
     votes = hl.collect_votes(pipe, concepts, MANY, client=client, store=tmp_path, **STEPS)
     finish.join()
-    assert deaths == [-signal.SIGKILL] * 10
+    assert deaths == [-signal.SIGKILL] * kills
     same(votes, hl.collect_votes(pipe, concepts, MANY, **STEPS))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
@@ -31,7 +32,10 @@ from hrvlab.miniature.pairs import measure_pairs
 from hrvlab.miniature.quality import measure_quality
 from hrvlab.miniature.rendering import check_font
 from hrvlab.miniature.tokens import kept_tokenizer
-from hrvlab.miniature.training import Stage, train
+from hrvlab.miniature.training import train
+
+if TYPE_CHECKING:
+    from hrvlab.miniature.training import Stage
 
 UNET_PROCESSES = 2
 
@@ -83,14 +87,14 @@ class Recipe:
 SHIPPED = Recipe()
 SMOKE = Recipe(
     images=250,
-    clip_steps=4,
-    autoencoder_steps=4,
-    judge_steps=4,
-    unet_steps=dict.fromkeys(LESSONS, 2),
+    clip_steps=2,
+    autoencoder_steps=2,
+    judge_steps=2,
+    unet_steps=dict.fromkeys(LESSONS, 1),
     measured_images=1,
-    measured_scenes=200,
-    measured_pairs=16,
-    sampling_steps=2,
+    measured_scenes=40,
+    measured_pairs=8,
+    sampling_steps=1,
 )
 
 

@@ -2,19 +2,16 @@ import ast
 import re
 from pathlib import Path
 
-import nbformat
-import papermill
 import pytest
 
 from hrvlab.publish.chapters import Chapter, find_chapters
 from hrvlab.replication import arrays
 from hrvlab.replication.checks import check_facts
-from tests.notebooks.smallest import FIGURES, smallest
+from tests.notebooks.smallest import FIGURES
 from tests.replication.published_arrays import write_arrays
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = find_chapters(ROOT)
-FIGURE = "application/vnd.plotly.v1+json"
 USERS = re.compile(r"hrvlab(\.(figures|results|widgets|experiments\.\w+))?")
 # Two chapters are about vectors themselves, one about the shipped files.
 INSIDE = {
@@ -29,20 +26,15 @@ INSIDE = {
 }
 
 
-@pytest.fixture(scope="module")
-def parameters(tmp_path_factory):
-    return smallest(tmp_path_factory.mktemp("chapters"))
-
-
 def test_all_chapters_are_tested():
     assert set(CHAPTERS) == set(FIGURES)
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_sources_carry_no_outputs(name):
-    cells = Chapter.read(CHAPTERS[name]).notebook.cells
-    code = [cell for cell in cells if cell.cell_type == "code"]
-    assert not any(cell.outputs or cell.execution_count for cell in code)
+    cells = Chapter.read(CHAPTERS[name]).cells
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] or cell["execution_count"] for cell in code)
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
@@ -52,47 +44,24 @@ def test_every_parameter_is_typed_and_explained(name):
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_notebook_defines_no_functions(name):
-    cells = Chapter.read(CHAPTERS[name]).notebook.cells
-    assert not any(word in cell.source for cell in cells for word in ("def ", "class ", "lambda"))
+    cells = Chapter.read(CHAPTERS[name]).cells
+    assert not any(
+        word in cell["source"] for cell in cells for word in ("def ", "class ", "lambda")
+    )
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_chapter_imports_what_is_meant_for_users(name):
     found = set()
-    for cell in Chapter.read(CHAPTERS[name]).notebook.cells:
-        if cell.cell_type == "code":
+    for cell in Chapter.read(CHAPTERS[name]).cells:
+        if cell["cell_type"] == "code":
             found |= {
                 node.module
-                for node in ast.walk(ast.parse(cell.source))
+                for node in ast.walk(ast.parse(cell["source"]))
                 if isinstance(node, ast.ImportFrom) and node.module.startswith("hrvlab")
             }
     inside = {module for module in found if not USERS.fullmatch(module)}
     assert inside <= INSIDE.get(name, set())
-
-
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_a_chapter_runs_on_any_pipeline_folder(name, parameters, tmp_path, monkeypatch):
-    monkeypatch.setenv("PLOTLY_RENDERER", "plotly_mimetype")
-    output = tmp_path / "executed.ipynb"
-    papermill.execute_notebook(
-        CHAPTERS[name], output, parameters[name], kernel_name="python3", progress_bar=False
-    )
-    cells = nbformat.read(output, as_version=4).cells
-    outputs = [out for cell in cells if cell.cell_type == "code" for out in cell.outputs]
-    figures = [out for out in outputs if FIGURE in out.get("data", {})]
-    assert len(figures) == FIGURES[name]
-    assert all(out["data"][FIGURE]["data"] for out in figures)
-
-
-def test_a_word_missing_from_the_prompt_stops_the_chapter_before_it_generates(parameters, tmp_path):
-    with pytest.raises(papermill.PapermillExecutionError, match="zebra"):
-        papermill.execute_notebook(
-            CHAPTERS["capture"],
-            tmp_path / "failed.ipynb",
-            {**parameters["capture"], "words": ["zebra"]},
-            kernel_name="python3",
-            progress_bar=False,
-        )
 
 
 def test_the_published_arrays_are_read_where_they_are(tmp_path, monkeypatch):
@@ -100,9 +69,9 @@ def test_the_published_arrays_are_read_where_they_are(tmp_path, monkeypatch):
     monkeypatch.setattr(arrays, "SHA256", {})
     write_arrays(tmp_path)
     shown = {}
-    for cell in Chapter.read(CHAPTERS["replication"]).notebook.cells:
-        if cell.cell_type == "code":
-            source = cell.source.replace('arrays: str = ""', f"arrays: str = {str(tmp_path)!r}")
+    for cell in Chapter.read(CHAPTERS["replication"]).cells:
+        if cell["cell_type"] == "code":
+            source = cell["source"].replace('arrays: str = ""', f"arrays: str = {str(tmp_path)!r}")
             exec(source, shown)
     assert list(shown["models"]) == ["Stable Diffusion 1.4", "SDXL"]
     assert shown["about"].startswith("Shown are the published arrays")

@@ -135,11 +135,12 @@ def weaken_all(store):
     weakened(tiny_sd(), store=store, cuts=None, seeds=[0, 1, 2])
 
 
-def test_killed_at_ten_random_points_it_resumes_to_identical_scores(tiny_pipe, tmp_path):
-    for point in np.random.default_rng(0).integers(40, 100, size=10):
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.full)])
+def test_killed_at_random_points_it_resumes_to_identical_scores(tiny_pipe, tmp_path, kills):
+    for point in np.random.default_rng(0).integers(40, 100, size=kills):
         assert run_and_die(weaken_all, tmp_path, point) == -signal.SIGKILL
     (units,) = tmp_path.glob("*/ledger")
-    assert len(list(units.glob("*.npz"))) > 3
+    assert len(list(units.glob("*.npz"))) > min(kills, 3)
     resumed = weakened(tiny_pipe, store=tmp_path, cuts=None, seeds=[0, 1, 2])
     whole = weakened(tiny_pipe, cuts=None, seeds=[0, 1, 2])
     np.testing.assert_array_equal(resumed.data["score"], whole.data["score"])

@@ -1,12 +1,15 @@
-"""The rendered book in a real browser that can reach no other host."""
+"""Every chapter executed, and the rendered book in a real browser that can reach no other host."""
 
 import json
 import shutil
+from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
+import nbformat
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -14,24 +17,45 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from hrvlab.publish.book import render
 from hrvlab.publish.chapters import find_chapter
-from hrvlab.publish.runs import execute
+from hrvlab.publish.pages import plan_page
+from hrvlab.publish.runs import RunError, execute
 from tests.notebooks.smallest import FIGURES, smallest
 
 ROOT = Path(__file__).parents[2]
+FIGURE = "application/vnd.plotly.v1+json"
 
-pytestmark = pytest.mark.browser
+
+@dataclass
+class Checkout:
+    """A copy of the book's sources, whose chapters are executed on a tiny model."""
+
+    root: Path
+    smallest: dict[str, dict[str, Any]]
+
+    def executed(self, name, run="tiny", **given):
+        """Return the page of a chapter, executed unless it was before."""
+        chapter = find_chapter(self.root, name)
+        page = plan_page(self.root, chapter, self.smallest[name] | given, run)
+        if not page.finished:
+            execute(page)
+        return page.path
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    """The whole book, its chapters run on a tiny model, served to this machine only."""
+def checkout(tmp_path_factory):
     root = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("runs"))
     shutil.copytree(ROOT / "notebooks", root / "notebooks")
     shutil.copy(ROOT / "_config.yml", root)
-    for name, given in smallest(root).items():
-        execute(root, find_chapter(root, name), given, name="tiny")
-    handler = partial(Quiet, directory=render(root).parent)
+    return Checkout(root, smallest(root))
+
+
+@pytest.fixture(scope="module")
+def site(checkout):
+    """The whole book, its chapters run on a tiny model, served to this machine only."""
+    for name in FIGURES:
+        checkout.executed(name)
+    handler = partial(Quiet, directory=render(checkout.root).parent)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -85,6 +109,21 @@ def visit(browser, site, page):
     return requested, errors
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_chapter_runs_on_any_pipeline_folder(name, checkout):
+    cells = nbformat.read(checkout.executed(name), as_version=4).cells
+    outputs = [out for cell in cells if cell.cell_type == "code" for out in cell.outputs]
+    figures = [out for out in outputs if FIGURE in out.get("data", {})]
+    assert len(figures) == FIGURES[name]
+    assert all(out["data"][FIGURE]["data"] for out in figures)
+
+
+def test_a_word_missing_from_the_prompt_stops_the_chapter_before_it_generates(checkout):
+    with pytest.raises(RunError, match="zebra"):
+        checkout.executed("capture", run="failed", words=["zebra"])
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize(
     "page",
     [
@@ -109,6 +148,7 @@ def test_a_page_is_complete_without_a_network(browser, site, page):
     assert not errors
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("chapter", FIGURES)
 def test_every_figure_of_a_chapter_is_rendered(browser, site, chapter, tmp_path):
     visit(browser, site, f"runs/{chapter}/tiny.html")
@@ -118,6 +158,7 @@ def test_every_figure_of_a_chapter_is_rendered(browser, site, chapter, tmp_path)
     assert browser.save_screenshot(str(tmp_path / f"{chapter}.png"))
 
 
+@pytest.mark.browser
 def test_a_menu_changes_what_a_figure_shows(browser, site):
     visit(browser, site, "runs/relevance/tiny.html")
     visible = (
@@ -133,6 +174,7 @@ def test_a_menu_changes_what_a_figure_shows(browser, site):
     assert browser.execute_script(visible) == ["Animals"]
 
 
+@pytest.mark.browser
 def test_formulas_are_typeset(browser, site):
     visit(browser, site, "how-to-read-an-hrv.html")
     WebDriverWait(browser, 30).until(
