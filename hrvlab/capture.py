@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import torch
 import xarray as xr
-from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
@@ -18,10 +16,16 @@ from hrvlab.errors import ParameterError
 from hrvlab.forecast import capture_bytes
 from hrvlab.generation import as_uint8, count_calls, plan_batches, refuse, run_batch
 from hrvlab.models.families import family_of
-from hrvlab.models.heads import Layer, cross_attention_layers
+from hrvlab.models.heads import cross_attention_layers
 from hrvlab.models.tokens import token_table, word_columns
 from hrvlab.provenance import provenance
 from hrvlab.storage.schema import validate
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.models.heads import Layer
 
 BUDGET_BYTES = 2 * 1024**3
 

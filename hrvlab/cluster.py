@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import DiffusionPipeline
 from distributed import Client, KilledWorker, as_completed
 
 from hrvlab.errors import ClusterError, ModelError
 from hrvlab.generation import ONE_AT_A_TIME
-from hrvlab.models.load import MINIATURE, fingerprint, load, scheduler_settings
-from hrvlab.paths import data_path
-from hrvlab.provenance import LIBRARIES
+from hrvlab.libraries import library_versions
+from hrvlab.models.load import fingerprint, load, scheduler_settings
+from hrvlab.paths import MINIATURE, data_path
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 SECONDS_TO_CONNECT = 20
 
@@ -87,7 +89,7 @@ class Source:
 
 def _identity(pipe: DiffusionPipeline) -> str:
     """Serialize a pipeline's weights, scheduler and library versions as JSON."""
-    versions = {name: version(name) for name in ("hrvlab", *LIBRARIES)}
+    versions = {"hrvlab": version("hrvlab"), **library_versions()}
     parts = {"weights": fingerprint(pipe), "scheduler": scheduler_settings(pipe), **versions}
     return json.dumps(parts, sort_keys=True)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from hrvlab.models.heads import Layer
+if TYPE_CHECKING:
+    from hrvlab.models.heads import Layer
 
 FLOAT = COUNT = 4
 SUM = 8

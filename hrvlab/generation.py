@@ -8,17 +8,22 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from hrvlab.attention import Attachment, Part, Rescale, attach
+from hrvlab.attention import Rescale, attach
 from hrvlab.errors import ParameterError
-from hrvlab.typing import Images
+from hrvlab.inputs.prompts import check_prompts
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.attention import Attachment, Part
+    from hrvlab.typing import Images
 
 # Hooks of one generation would act on another that runs at the same time on the same model.
 ONE_AT_A_TIME = RLock()
@@ -60,11 +65,7 @@ def plan_batches(prompts: Sequence[str], seeds: Sequence[int], batch_size: int) 
         If there is no prompt, a prompt is empty, there is no seed or a negative one, or the batch
         size is not positive.
     """
-    if not prompts:
-        raise ParameterError("the list of prompts is empty; give at least one prompt")
-    for index, prompt in enumerate(prompts):
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise ParameterError(f"prompt {index} is {prompt!r}; give a text with words")
+    check_prompts(prompts)
     if not seeds:
         raise ParameterError("the list of seeds is empty; give at least one seed")
     if any(seed < 0 for seed in seeds):

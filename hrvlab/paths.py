@@ -3,6 +3,8 @@
 from importlib.resources import files
 from pathlib import Path
 
+MINIATURE = "miniature"
+
 
 def data_path(*parts: str) -> Path:
     """Return the path of a shipped data file or folder.

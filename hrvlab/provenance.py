@@ -6,15 +6,15 @@ import json
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-from diffusers import DiffusionPipeline
+from typing import TYPE_CHECKING, Any
 
 from hrvlab.generation import default_guidance
+from hrvlab.libraries import library_versions
 from hrvlab.models.load import fingerprint
 from hrvlab.storage.plans import as_json
 
-LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "xarray")
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 
 def provenance(
@@ -45,7 +45,7 @@ def provenance(
         "guidance_scale": float(parameters.get("guidance_scale", default_guidance(pipe))),
         "seed": seed,
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
-        "libraries": json.dumps({name: version(name) for name in LIBRARIES}),
+        "libraries": json.dumps(library_versions()),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "parameters": as_json(parameters),
     }

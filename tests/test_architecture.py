@@ -1,4 +1,5 @@
 import ast
+import re
 from graphlib import TopologicalSorter
 from itertools import combinations
 from pathlib import Path
@@ -8,10 +9,10 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "hrvlab"
 # Bottom to top; a room may import what stands before it, and itself.
 FLOORS = [
-    ["errors", "paths", "typing"],
+    ["errors", "libraries", "paths", "typing"],
     ["statistics", "models"],
-    ["attention", "forecast", "storage"],
-    ["inputs", "generation"],
+    ["attention", "forecast", "storage", "inputs"],
+    ["generation"],
     ["provenance"],
     ["capture", "cluster"],
     ["relevance"],
@@ -21,14 +22,21 @@ FLOORS = [
     ["widgets", "publish"],
     ["miniature"],
     ["cli"],
+    ["hrvlab"],
 ]
 HEIGHT = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE or p.name[0] != "_")
+MODULES = sorted(p for p in PACKAGE.rglob("*.py*") if p.suffix in (".py", ".pyi"))
+# A module that is imported by its name when it is needed, possibly with one of its attributes.
+NAMED = re.compile(r"(hrvlab(?:\.\w+)+)(?::(\w+))?")
+# Not every platform has them.
+UNIX_ONLY = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"}
 LIKE_LINES = 10
 
 
 def room_of(path):
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    """Name the room of a file; what `import hrvlab` runs stands above all rooms."""
+    first = path.relative_to(PACKAGE).parts[0].partition(".")[0]
+    return "hrvlab" if first.startswith("__") else first
 
 
 def name_of(path):
@@ -39,17 +47,25 @@ def name_of(path):
 NAMES = {name_of(path) for path in MODULES}
 
 
-def imported_modules(path):
-    """Name the modules of the package that a file imports, anywhere in it."""
+def imported_names(path):
+    """List what a file imports, anywhere in it: by statements, or by texts that name modules."""
     for node in ast.walk(ast.parse(path.read_text())):
-        names = []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        if isinstance(node, ast.ImportFrom):
+            folders = path.relative_to(PACKAGE.parent).parts[: -node.level] if node.level else ()
+            module = ".".join(filter(None, (*folders, node.module)))
+            yield from (f"{module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        for name in names:
-            if name.startswith("hrvlab."):
-                yield name if name in NAMES else name.rpartition(".")[0]
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Constant):
+            named = NAMED.fullmatch(str(node.value))
+            yield from [".".join(filter(None, named.groups()))] if named else []
+
+
+def imported_modules(path):
+    """Name the modules of the package that a file imports."""
+    for name in imported_names(path):
+        if name.startswith("hrvlab."):
+            yield name if name in NAMES else name.rpartition(".")[0]
 
 
 def imported_rooms(path):
@@ -65,13 +81,20 @@ def test_imports_run_downwards_only(path):
 
 
 def test_no_modules_import_each_other_in_a_circle():
-    graph = {name_of(path): {*imported_modules(path)} - {name_of(path)} for path in MODULES}
-    TopologicalSorter(graph).prepare()
+    graph = TopologicalSorter()
+    for path in MODULES:
+        graph.add(name_of(path), *({*imported_modules(path)} - {name_of(path)}))
+    graph.prepare()
 
 
 def test_only_the_command_line_knows_the_miniature():
     users = {room_of(path) for path in MODULES if "miniature" in imported_rooms(path)}
     assert users <= {"miniature", "cli"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_module_needs_what_only_unix_has(path):
+    assert not UNIX_ONLY & {name.partition(".")[0] for name in imported_names(path)}
 
 
 def test_experiments_do_not_plot():

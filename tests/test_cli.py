@@ -42,6 +42,10 @@ def hrvlab(monkeypatch, capsys):
     return lambda *arguments: run(monkeypatch, capsys, *arguments)
 
 
+def never(*_, **__):
+    raise AssertionError("a kernel was started")
+
+
 @pytest.mark.parametrize(
     "command", ["run", "book", "capture", "votes", "verify", "results", "check-results", "model"]
 )
@@ -90,6 +94,8 @@ def test_vectors_are_stored_beside_their_votes(hrvlab, model, tmp_path):
         (["--prompts", "nowhere.txt"], "there are no prompts 'nowhere.txt'"),
         (["--prompt", "a", "--scheduler", "nowhere"], "there is no dask scheduler at 'nowhere'"),
         (["--prompt", "a", "--scheduler", "h:1", "--device", "cpu"], "leave out --device"),
+        (["--prompt", "a", "--device", "gpu"], "unknown device 'gpu'; give 'cpu', 'cuda', 'mps'"),
+        (["--prompt", "a", "--concepts", "nothing"], "there are no concepts 'nothing'"),
         (["--prompt", " "], "prompt 0 is ' '; give a text with words"),
     ],
 )
@@ -135,6 +141,29 @@ def test_too_few_prompts_to_verify_are_refused_before_the_model_is_loaded(hrvlab
     assert "1 prompts are too few to split; give 8 or more" in err
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("category_vectors_mine.npy", "head_index_mine.npy: there is no such file"),
+        ("mine.npy", "mine.npy has no category_vectors in its name; give category_vectors"),
+    ],
+)
+def test_published_vectors_are_looked_for_before_the_model_is_loaded(
+    hrvlab, tmp_path, name, message
+):
+    (tmp_path / name).touch()
+    code, _, err = hrvlab("verify", "no/model", "--published", tmp_path / name)
+    assert code == 1
+    assert message in err
+
+
+def test_only_an_assembled_miniature_is_trained_further(hrvlab, tmp_path):
+    code, _, err = hrvlab("model", "train", "--from", tmp_path, "--folder", tmp_path / "work")
+    assert code == 1
+    assert "has no training.json: pass a miniature assembled by this recipe" in err
+    assert not (tmp_path / "work").exists()
+
+
 def test_a_capture_overwrites_nothing(hrvlab, model, tmp_path):
     code, _, err = hrvlab("capture", "-o", tmp_path, "--prompt", "a cat", "-m", model)
     assert code == 1
@@ -155,16 +184,31 @@ def test_the_parameters_of_a_chapter_are_listed(hrvlab, tmp_path, monkeypatch):
         (["story", "-p", "cuont=3"], "has no parameter 'cuont'; valid names: name, count"),
         (["story", "-p", "count=many"], "count must be int, got 'many'"),
         (["story", "-f", "none.yml"], "cannot read the parameter file none.yml"),
+        (["story", "-p", "count"], "cannot read the parameter 'count'; write name=value"),
+        (["story", "--name", "../x"], "'../x' cannot be the name of a run"),
     ],
 )
-def test_a_run_with_bad_arguments_creates_nothing(
+def test_a_run_with_bad_arguments_creates_nothing_and_starts_no_kernel(
     hrvlab, tmp_path, monkeypatch, arguments, message
 ):
     monkeypatch.chdir(checkout(tmp_path))
+    monkeypatch.setattr("papermill.execute_notebook", never)
     code, _, err = hrvlab("run", *arguments)
     assert code == 1
     assert message in " ".join(err.split())
     assert not (tmp_path / "book").exists()
+
+
+def test_a_page_is_executed_once(hrvlab, tmp_path, monkeypatch):
+    monkeypatch.chdir(checkout(tmp_path))
+    arguments = ["run", "story", "-p", "count=3", "--name", "three"]
+    page = tmp_path / "book" / "runs" / "story" / "three.ipynb"
+    assert f"executed: {page}" in hrvlab(*arguments)[1]
+    assert page.is_file()
+    monkeypatch.setattr("papermill.execute_notebook", never)
+    code, out, _ = hrvlab(*arguments)
+    assert code == 0
+    assert f"unchanged: {page}" in out
 
 
 def test_warnings_of_the_book_are_an_error(hrvlab, tmp_path, monkeypatch):

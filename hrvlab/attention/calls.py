@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from diffusers.models.attention_processor import Attention
 from torch import Tensor
 
-from hrvlab.models.heads import Layer
-from hrvlab.typing import Key, Query
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
+
+    from hrvlab.models.heads import Layer
+    from hrvlab.typing import Key, Query
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
-from hrvlab.attention.calls import Call, Hook
 from hrvlab.errors import ParameterError
-from hrvlab.models.heads import Layer
 from hrvlab.models.tokens import content_columns, word_columns
-from hrvlab.typing import HeadFactors, TokenMask
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+    from hrvlab.attention.calls import Call, Hook
+    from hrvlab.models.heads import Layer
+    from hrvlab.typing import HeadFactors, TokenMask
 
 CONTENT = "content"
 

@@ -8,15 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import conv2d, interpolate, pad
 
 from hrvlab.attention.taps import attention_map
 from hrvlab.errors import ParameterError
-from hrvlab.models.heads import Layer
 from hrvlab.typing import Key, Query
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hrvlab.models.heads import Layer
 
 QueriesAndKeys = dict[int, tuple[Query, Key]]
 

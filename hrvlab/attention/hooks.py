@@ -9,22 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import DiffusionPipeline
 from diffusers.models.attention_processor import Attention, FusedAttnProcessor2_0
 from diffusers.utils.torch_utils import unwrap_module
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor
 
-from hrvlab.attention.calls import BoundEdit, Call, Hook, Tap
+from hrvlab.attention.calls import Call, Tap
 from hrvlab.attention.edits import BoundRescale, Rescale
 from hrvlab.attention.injection import BoundInjection, Injection
 from hrvlab.errors import CoverageError, ModelError, ParameterError
 from hrvlab.models.families import family_of
-from hrvlab.models.heads import Layer, cross_attention_layers
+from hrvlab.models.heads import cross_attention_layers
 from hrvlab.models.load import fingerprint
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+    from torch import nn
+    from torch.utils.hooks import RemovableHandle
+
+    from hrvlab.attention.calls import BoundEdit, Hook
+    from hrvlab.models.heads import Layer
 
 Edit = Rescale | Injection
 Part = Tap | Edit

@@ -11,16 +11,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from hrvlab.attention.calls import Call, Hook
 from hrvlab.errors import ParameterError
-from hrvlab.models.heads import Layer
-from hrvlab.typing import Alignment, HeadFactors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hrvlab.attention.calls import Call, Hook
+    from hrvlab.models.heads import Layer
+    from hrvlab.typing import Alignment, HeadFactors
 
 SELF_SIDE = 1 / 4
 

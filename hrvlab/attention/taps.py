@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from diffusers.models.attention_processor import Attention
 from numpy.typing import NDArray
-from torch import Tensor
 
-from hrvlab.attention.calls import Call
 from hrvlab.errors import CoverageError
-from hrvlab.models.heads import Layer
-from hrvlab.typing import Key, Probabilities, Query, TokenMass
+
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
+    from torch import Tensor
+
+    from hrvlab.attention.calls import Call
+    from hrvlab.models.heads import Layer
+    from hrvlab.typing import Key, Probabilities, Query, TokenMass
 
 
 def attention_map(query: Query, key: Key, scale: float) -> Probabilities:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from diffusers.models.attention_processor import Attention
 from numpy.typing import NDArray
-from torch import Tensor
 
-from hrvlab.attention.calls import Call
 from hrvlab.attention.taps import NOT_FINITE
 from hrvlab.errors import CoverageError
-from hrvlab.models.families import WordEncodings
-from hrvlab.models.heads import Layer
-from hrvlab.typing import Key, Query, Votes
+
+if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
+    from torch import Tensor
+
+    from hrvlab.attention.calls import Call
+    from hrvlab.models.families import WordEncodings
+    from hrvlab.models.heads import Layer
+    from hrvlab.typing import Key, Query, Votes
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version as installed_version
 from typing import Annotated
 
-import transformers
 import typer
 from rich.text import Text
 
@@ -41,7 +41,7 @@ def root(
 def main() -> None:
     """Run the command line; print an `HrvlabError` as one red line and exit with 1."""
     # Loading a pipeline would warn about torchvision, which nothing here needs.
-    transformers.logging.set_verbosity_error()
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         app(prog_name="hrvlab")
     except HrvlabError as error:

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from hrvlab.cli.options import out, say
+from hrvlab.cli.run import make_page
 from hrvlab.publish.book import render
 from hrvlab.publish.chapters import find_chapter, find_chapters, find_checkout
-from hrvlab.publish.runs import execute as execute_chapter
+from hrvlab.publish.pages import plan_page
 
 
 def book(
@@ -20,10 +21,9 @@ def book(
     """Render the book as web pages."""
     checkout = find_checkout()
     if execute:
-        for name in find_chapters(checkout):
-            with out.status(f"executing {name}"):
-                done = execute_chapter(checkout, find_chapter(checkout, name), {})
-            say(f"{'unchanged' if done.skipped else 'executed'}: {name}")
+        chapters = [find_chapter(checkout, name) for name in find_chapters(checkout)]
+        for page in [plan_page(checkout, chapter, {}) for chapter in chapters]:
+            make_page(page)
     with out.status("rendering the book"):
-        page = render(checkout)
-    say(f"open {page}")
+        first = render(checkout)
+    say(f"open {first}")

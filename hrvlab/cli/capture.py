@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from hrvlab.capture import capture as capture_attention
 from hrvlab.cli.options import (
     BatchSize,
     Device,
@@ -20,8 +19,8 @@ from hrvlab.cli.options import (
     say,
 )
 from hrvlab.errors import ParameterError
-from hrvlab.models.load import MINIATURE, load
-from hrvlab.storage.datasets import write_dataset
+from hrvlab.models.locate import locate_model
+from hrvlab.paths import MINIATURE
 
 
 def capture(
@@ -40,6 +39,12 @@ def capture(
     texts = prompts_from(prompt, prompts)
     if output.exists():
         raise ParameterError(f"{output} already exists; remove it, or choose another --output")
+    locate_model(model)
+    # Imported here so that help and errors of parameters need not wait for it.
+    from hrvlab.capture import capture as capture_attention
+    from hrvlab.models.load import load
+    from hrvlab.storage.datasets import write_dataset
+
     dataset = capture_attention(
         load(model, device=device),
         texts,

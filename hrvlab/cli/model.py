@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from hrvlab.miniature.report import read_report
+
 StageName = Literal[
     "clip",
     "autoencoder",
@@ -28,10 +30,14 @@ def train(
         StageName | None, typer.Argument(help="A single stage; default: all, in this order.")
     ] = None,
     folder: Annotated[
-        Path, typer.Option(help="Working folder; an interrupted training resumes from it.")
+        Path,
+        typer.Option(
+            file_okay=False, help="Working folder; an interrupted training resumes from it."
+        ),
     ] = Path("runs/miniature"),
     target: Annotated[
-        Path | None, typer.Option(help="Pipeline folder to write; default: FOLDER/pipeline.")
+        Path | None,
+        typer.Option(file_okay=False, help="Pipeline folder to write; default: FOLDER/pipeline."),
     ] = None,
     start_from: Annotated[
         Path | None,
@@ -42,7 +48,9 @@ def train(
     ] = False,
 ) -> None:
     """Train the miniature from scratch: takes hours on two CPU cores, and can be resumed."""
-    # Imported here because it takes seconds, which other commands need not wait.
+    if start_from:
+        read_report(start_from)
+    # Imported here so that help and errors of parameters need not wait for it.
     from hrvlab.miniature.assembly import unpack
     from hrvlab.miniature.recipe import SHIPPED, SMOKE, STAGES, run_stages
 

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from hrvlab.cli.options import out, say
 from hrvlab.publish.chapters import Chapter, find_chapter, find_checkout
+from hrvlab.publish.pages import Page, plan_page
 from hrvlab.publish.parameters import parse_assignments, read_parameter_file
-from hrvlab.publish.runs import execute
 
 
 def run(
@@ -41,10 +41,21 @@ def run(
     given = read_parameter_file(file) if file else {}
     given |= parse_assignments(found.parameters, parameter or [])
     run_name = name or (file.stem if file and not parameter else None)
-    with out.status(f"executing {found.name}"):
-        done = execute(checkout, found, given, run_name)
-    say(f"{'unchanged' if done.skipped else 'executed'}: {done.page}")
+    make_page(plan_page(checkout, found, given, run_name))
     say("to render the book: hrvlab book")
+
+
+def make_page(page: Page) -> None:
+    """Execute a page, unless it is finished, and print which of both."""
+    if page.finished:
+        say(f"unchanged: {page.path}")
+        return
+    # Imported here so that help and errors of parameters need not wait for it.
+    from hrvlab.publish.runs import execute
+
+    with out.status(f"executing {page.chapter.name}"):
+        execute(page)
+    say(f"executed: {page.path}")
 
 
 def _list_parameters(chapter: Chapter) -> None:

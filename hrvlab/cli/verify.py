@@ -11,12 +11,10 @@ from rich.text import Text
 
 from hrvlab.cli.options import BatchSize, Device, Seed, out, say
 from hrvlab.inputs.concepts import ConceptSet
-from hrvlab.inputs.prompts import read_prompts
-from hrvlab.models.load import load
-from hrvlab.replication.diagnosis import diagnose
+from hrvlab.inputs.prompts import check_prompts, read_prompts
+from hrvlab.models.locate import locate_model
+from hrvlab.replication.arrays import find_head_index
 from hrvlab.replication.fidelity import check_count
-from hrvlab.replication.verify import COLUMNS, collect_as_published, find_published, report, rows
-from hrvlab.storage.atomic import storing
 
 
 def verify(
@@ -33,7 +31,10 @@ def verify(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="Folder of votes and report; an interrupted run resumes."
+            "--output",
+            "-o",
+            file_okay=False,
+            help="Folder of votes and report; an interrupted run resumes.",
         ),
     ] = Path("runs/verify"),
     seed: Seed = 0,
@@ -41,8 +42,25 @@ def verify(
     device: Device = None,
 ) -> None:
     """Check Stable Diffusion 1.4 or SDXL on this machine against the published vectors."""
-    concepts, texts = ConceptSet.read("published"), read_prompts(prompts)
+    texts = read_prompts(prompts)
+    check_prompts(texts)
     check_count(len(texts))
+    if published:
+        find_head_index(published)
+    locate_model(model)
+    # Imported here so that help and errors of parameters need not wait for it.
+    from hrvlab.models.load import load
+    from hrvlab.replication.diagnosis import diagnose
+    from hrvlab.replication.verify import (
+        COLUMNS,
+        collect_as_published,
+        find_published,
+        report,
+        rows,
+    )
+    from hrvlab.storage.atomic import storing
+
+    concepts = ConceptSet.read("published")
     pipe = load(model, device=device)
     vectors = find_published(pipe, concepts, published)
     run = collect_as_published(

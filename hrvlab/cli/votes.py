@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,20 +22,24 @@ from hrvlab.cli.options import (
 )
 from hrvlab.errors import ParameterError
 from hrvlab.inputs.concepts import ConceptSet
-from hrvlab.models.load import MINIATURE, load
-from hrvlab.relevance.io import save_relevance
-from hrvlab.relevance.vectors import relevance
-from hrvlab.relevance.votes import run_votes
-from hrvlab.storage.units import DATA
+from hrvlab.models.locate import locate_model
+from hrvlab.paths import MINIATURE
 
 if TYPE_CHECKING:
     from distributed import Client
+
+ADDRESS = re.compile(r"(\w+://)?[^/\s]+:\d+")
 
 
 def votes(
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Folder of all runs; an interrupted run resumes."),
+        typer.Option(
+            "--output",
+            "-o",
+            file_okay=False,
+            help="Folder of all runs; an interrupted run resumes.",
+        ),
     ],
     prompt: Prompt = None,
     prompts: Prompts = None,
@@ -55,9 +60,22 @@ def votes(
 ) -> None:
     """Collect the votes of heads for concepts and build Head Relevance Vectors from them."""
     texts = prompts_from(prompt, prompts)
+    concept_set = ConceptSet.read(concepts)
     if scheduler and device:
         raise ParameterError("workers choose their own device; leave out --device")
-    concept_set = ConceptSet.read(concepts)
+    if scheduler and not ADDRESS.fullmatch(scheduler):
+        raise ParameterError(
+            f"there is no dask scheduler at {scheduler!r}: an address has a host and a port, such "
+            "as 'tcp://host:8786', which `dask scheduler` prints when it starts"
+        )
+    locate_model(model)
+    # Imported here so that help and errors of parameters need not wait for it.
+    from hrvlab.models.load import load
+    from hrvlab.relevance.io import save_relevance
+    from hrvlab.relevance.vectors import relevance
+    from hrvlab.relevance.votes import run_votes
+    from hrvlab.storage.units import DATA
+
     with _connect(scheduler) if scheduler else nullcontext() as client:
         run = run_votes(
             load(model, device="cpu" if client else device),

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from diffusers import DiffusionPipeline
 
 from hrvlab.attention import Rescale
 from hrvlab.attention.edits import CONTENT
 from hrvlab.errors import ParameterError
 from hrvlab.experiments.runner import Generated, Trial, TrialUnit
 from hrvlab.generation import Batch, as_uint8, plan_batches, refuse, run_batch
-from hrvlab.scorers.base import Score, check_texts, score_names
-from hrvlab.storage.units import Unit
-from hrvlab.typing import HeadFactors
+from hrvlab.scorers.base import check_texts, score_names
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.scorers.base import Score
+    from hrvlab.storage.units import Unit
+    from hrvlab.typing import HeadFactors
 
 SCORED = "scored"
 

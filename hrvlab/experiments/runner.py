@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from hrvlab.models.load import fingerprint, scheduler_settings, weights_digest
 from hrvlab.provenance import provenance
-from hrvlab.scorers.base import Score, rate
+from hrvlab.scorers.base import rate
 from hrvlab.storage.images import save_images
-from hrvlab.storage.run import Run
-from hrvlab.storage.units import Ledger, Unit, complete, keep
-from hrvlab.typing import Images
+from hrvlab.storage.units import Ledger, complete, keep
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.scorers.base import Score
+    from hrvlab.storage.run import Run
+    from hrvlab.storage.units import Unit
+    from hrvlab.typing import Images
 
 # Part of every plan: units computed by another version of this algorithm are not mixed in.
 ALGORITHM = 2

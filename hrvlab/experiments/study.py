@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 
-from hrvlab.models.load import MINIATURE
-from hrvlab.scorers.base import Score
+from hrvlab.paths import MINIATURE
 from hrvlab.scorers.clip import clip_score
 from hrvlab.scorers.judge import judge_score
-from hrvlab.storage.run import Run
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.scorers.base import Score
+    from hrvlab.storage.run import Run
 
 SEEDS_SHOWN = 4  # images of each chosen prompt that ship
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Sequence
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,7 +14,9 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from hrvlab.figures.style import escaped, styled
-from hrvlab.typing import Images
+
+if TYPE_CHECKING:
+    from hrvlab.typing import Images
 
 
 def image_grid(

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
-from diffusers import DiffusionPipeline
 
 from hrvlab.errors import ConceptError
 from hrvlab.inputs.sources import find_source
-from hrvlab.models.families import WordEncodings, family_of
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.models.families import WordEncodings
 
 
 @dataclass(frozen=True)
@@ -128,4 +132,7 @@ class ConceptSet:
 
     def encode(self, pipe: DiffusionPipeline) -> WordEncodings:
         """Encode every word alone with the model's text encoder, concept by concept."""
+        # Imported here because reading concepts must not take the seconds that diffusers takes.
+        from hrvlab.models.families import family_of
+
         return family_of(pipe).encode_words(pipe, [word for words in self.words for word in words])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -54,6 +55,25 @@ def read_prompts(source: str | Path) -> list[str]:
     if not isinstance(prompts, list) or not all(isinstance(prompt, str) for prompt in prompts):
         raise ParameterError(f"{path} must contain a list 'prompts' of texts")
     return prompts
+
+
+def check_prompts(prompts: Sequence[str]) -> None:
+    """Check that there are prompts, and that each has words.
+
+    Parameters
+    ----------
+    prompts : sequence of str
+
+    Raises
+    ------
+    ParameterError
+        If there is no prompt, or one is empty.
+    """
+    if not prompts:
+        raise ParameterError("the list of prompts is empty; give at least one prompt")
+    for index, prompt in enumerate(prompts):
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise ParameterError(f"prompt {index} is {prompt!r}; give a text with words")
 
 
 def _imagenet_classes() -> list[str]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hrvlab.errors import HrvlabError, ParameterError
+from hrvlab.errors import ParameterError
 from hrvlab.paths import data_path
+
+if TYPE_CHECKING:
+    from hrvlab.errors import HrvlabError
 
 
 def find_source(

@@ -5,27 +5,32 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import xarray as xr
-from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from hrvlab.attention.gradients import frozen
 from hrvlab.attention.hooks import attention_module
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.generation import ONE_AT_A_TIME, as_uint8, plan_batches, refuse, run_pipeline
-from hrvlab.methods.excitation import PRESETS, Excitation, attended_layers
+from hrvlab.methods.excitation import attended_layers, find_excitation
 from hrvlab.methods.latent_updates import LatentUpdater
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import cross_attention_layers
 from hrvlab.models.tokens import word_columns
-from hrvlab.relevance.vectors import check_model, concept_vector
-from hrvlab.typing import Images
+from hrvlab.relevance.model import check_model
+from hrvlab.relevance.vectors import concept_vector
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+    from torch import Tensor
+
+    from hrvlab.methods.excitation import Excitation
+    from hrvlab.typing import Images
 
 
 @dataclass(frozen=True)
@@ -148,32 +153,6 @@ def excite(
         passes.append(updater.passes)
         start += len(batch.seeds)
     return Excited(np.concatenate(images), np.concatenate(passes))
-
-
-def find_excitation(preset: str | Excitation | None, *, with_vectors: bool) -> Excitation:
-    """Return the settings of a preset, or the settings themselves.
-
-    Parameters
-    ----------
-    preset : str or Excitation, optional
-    with_vectors : bool
-        Whether the default is that with vectors.
-
-    Returns
-    -------
-    Excitation
-
-    Raises
-    ------
-    ParameterError
-        If there is no preset of that name.
-    """
-    if isinstance(preset, Excitation):
-        return preset
-    name = preset or ("published-hrv" if with_vectors else "attend-and-excite")
-    if name not in PRESETS:
-        raise ParameterError(f"there is no preset {name!r}; there are: {', '.join(PRESETS)}")
-    return PRESETS[name]
 
 
 def check_call(pipe: DiffusionPipeline, call: dict[str, Any]) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from diffusers import DiffusionPipeline
 
 from hrvlab.errors import ParameterError
-from hrvlab.models.heads import Layer, cross_attention_layers
+from hrvlab.models.heads import cross_attention_layers
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.models.heads import Layer
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,32 @@ PRESETS = {
     "published-baseline": Excitation(side=1 / 4, layers="side"),
     "attend-and-excite": Excitation(side=1 / 4, layers="side", leave_out_last=True),
 }
+
+
+def find_excitation(preset: str | Excitation | None, *, with_vectors: bool) -> Excitation:
+    """Return the settings of a preset, or the settings themselves.
+
+    Parameters
+    ----------
+    preset : str or Excitation, optional
+    with_vectors : bool
+        Whether the default is that with vectors.
+
+    Returns
+    -------
+    Excitation
+
+    Raises
+    ------
+    ParameterError
+        If there is no preset of that name.
+    """
+    if isinstance(preset, Excitation):
+        return preset
+    name = preset or ("published-hrv" if with_vectors else "attend-and-excite")
+    if name not in PRESETS:
+        raise ParameterError(f"there is no preset {name!r}; there are: {', '.join(PRESETS)}")
+    return PRESETS[name]
 
 
 def attended_layers(pipe: DiffusionPipeline, excitation: Excitation) -> list[Layer]:

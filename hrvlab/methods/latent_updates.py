@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 from torch import Tensor
 
 from hrvlab.attention.gradients import blended_maps, blur, queries_and_keys, word_shares
 from hrvlab.errors import CoverageError
-from hrvlab.generation import Batch, image_generator, run_pipeline
-from hrvlab.methods.excitation import Excitation, attended_layers
+from hrvlab.generation import image_generator, run_pipeline
+from hrvlab.methods.excitation import attended_layers
 from hrvlab.models.families import family_of
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.generation import Batch
+    from hrvlab.methods.excitation import Excitation
 
 SHARPNESS = 100.0
 KERNEL_SIZE = 3

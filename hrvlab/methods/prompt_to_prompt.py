@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 import xarray as xr
-from diffusers import DiffusionPipeline
 from tqdm.auto import tqdm
 
 from hrvlab.attention import Injection
 from hrvlab.errors import ParameterError
 from hrvlab.generation import Batch, as_uint8, count_calls, plan_batches, run_batch
 from hrvlab.methods.steering import strengthening_factors
-from hrvlab.models.alignment import Method, align
+from hrvlab.models.alignment import align
 from hrvlab.relevance.vectors import concept_vector
-from hrvlab.typing import Images
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.models.alignment import Method
+    from hrvlab.typing import Images
 
 # Shares of the calls in which attention is injected, as published.
 CROSS_SHARE = 0.8

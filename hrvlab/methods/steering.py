@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 from hrvlab.attention import Rescale
 from hrvlab.errors import ParameterError
 from hrvlab.relevance.vectors import concept_vector, rank
-from hrvlab.typing import HeadFactors
+
+if TYPE_CHECKING:
+    from hrvlab.typing import HeadFactors
 
 
 def strengthening_factors(

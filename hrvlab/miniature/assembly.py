@@ -6,23 +6,26 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file
-from torch import Tensor
-from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
+from transformers import CLIPImageProcessor, CLIPProcessor
 
-from hrvlab.errors import StoreError
 from hrvlab.miniature.autoencoder import build_autoencoder, encode_images, scaling_factor
 from hrvlab.miniature.clip import build_clip
 from hrvlab.miniature.denoiser import build_pipeline, build_scheduler, build_unet
 from hrvlab.miniature.lessons import LESSONS
 from hrvlab.miniature.rendering import SIDE
+from hrvlab.miniature.report import TRAINING, read_report
 from hrvlab.miniature.tokens import TOKENIZER, kept_tokenizer
 from hrvlab.miniature.training import averaged_weights, checkpoint_path, save_finished
 
-TRAINING = "training.json"
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from torch import Tensor
+    from transformers import CLIPModel, CLIPTokenizer
+
 TRAINED = ("clip", "autoencoder", "judge", *LESSONS)
 
 
@@ -117,8 +120,7 @@ def unpack(pipeline: Path, folder: Path) -> None:
     StoreError
         If the folder was not written by `assemble`.
     """
-    if not (pipeline / TRAINING).exists():
-        raise StoreError(f"{pipeline} has no {TRAINING}: pass a miniature assembled by this recipe")
+    report = read_report(pipeline)
     unet = _shipped(pipeline / "unet" / "diffusion_pytorch_model.safetensors", "unet")
     weights = {
         "clip": _shipped(pipeline / "clip" / "model.safetensors", "clip"),
@@ -131,7 +133,6 @@ def unpack(pipeline: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not checkpoint_path(folder, "clip").exists():
         shutil.copyfile(pipeline / "tokenizer" / TOKENIZER, folder / TOKENIZER)
-    report = json.loads((pipeline / TRAINING).read_text())
     for stage, curve in report["losses"].items():
         if not checkpoint_path(folder, stage).exists():
             points = zip(curve["step"], curve["loss"], strict=True)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from tqdm.auto import tqdm
 
 from hrvlab.miniature.dataset import as_tensor, render_images
 from hrvlab.miniature.grids import save_grid
 from hrvlab.miniature.rendering import SIDE
 from hrvlab.miniature.training import Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LATENT_CHANNELS = 12
 CROP = 32

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+from torch import nn
+from transformers import CLIPConfig, CLIPModel
 
 from hrvlab.miniature.dataset import as_tensor, captions_of, render_images
 from hrvlab.miniature.rendering import SIDE
 from hrvlab.miniature.tokens import MAX_LENGTH
 from hrvlab.miniature.training import Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import CLIPTokenizer
 
 WIDTH = 128
 

@@ -6,16 +6,21 @@ import itertools
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from hrvlab.miniature.rendering import SIDE, render
-from hrvlab.miniature.scenes import Scene, caption, sample_scene
-from hrvlab.typing import Images
+from hrvlab.miniature.scenes import caption, sample_scene
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hrvlab.miniature.scenes import Scene
+    from hrvlab.typing import Images
 
 TRAINING_WORLD = 1
 HELD_OUT_WORLD = 2  # no stage trains on its scenes

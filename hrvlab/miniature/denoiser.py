@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTokenizer
+from torch import nn
 
 from hrvlab.miniature.autoencoder import LATENT_CHANNELS, encode_images, scaling_factor
 from hrvlab.miniature.clip import WIDTH
 from hrvlab.miniature.dataset import captions_of, scenes_of
 from hrvlab.miniature.grids import save_grid
-from hrvlab.miniature.lessons import LESSONS, Lesson
+from hrvlab.miniature.lessons import LESSONS
 from hrvlab.miniature.rendering import SIDE
 from hrvlab.miniature.training import Stage
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+    from torch import Tensor
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    from hrvlab.miniature.lessons import Lesson
 
 CHANNELS = (64, 96, 128)
 EMPTY_CAPTIONS = 0.1  # share of captions dropped, for classifier-free guidance

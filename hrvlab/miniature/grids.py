@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from hrvlab.miniature.dataset import as_images
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def save_grid(pixels: Tensor, path: Path, *, columns: int) -> None:

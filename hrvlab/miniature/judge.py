@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 from tqdm.auto import tqdm
 
 from hrvlab.miniature import world
 from hrvlab.miniature.autoencoder import encode_images
 from hrvlab.miniature.clip import soften
 from hrvlab.miniature.dataset import as_images, as_tensor, render_images, scenes_of
-from hrvlab.miniature.scenes import Scene
 from hrvlab.miniature.training import Stage, averaged_weights
 from hrvlab.scorers.judge import CONFIG, NONE, OBJECTS, WEIGHTS, JudgeNetwork
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+    from torch import Tensor
+
+    from hrvlab.miniature.scenes import Scene
 
 IGNORED = -100  # the target that torch's cross entropy ignores
 DECODED = 24_000

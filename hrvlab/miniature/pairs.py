@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from hrvlab.miniature import world
@@ -17,9 +17,14 @@ from hrvlab.miniature.quality import degradations, rate_row, reconstruct
 from hrvlab.miniature.rendering import render
 from hrvlab.miniature.scenes import Figure, Scene
 from hrvlab.models.load import load
-from hrvlab.scorers.judge import Judge, load_judge
+from hrvlab.scorers.judge import load_judge
 from hrvlab.scorers.pair_judge import FILE, look, raw_score
-from hrvlab.typing import Images
+
+if TYPE_CHECKING:
+    import torch
+
+    from hrvlab.scorers.judge import Judge
+    from hrvlab.typing import Images
 
 # Thresholds are chosen on the scenes of one world, error rates are measured on those of another.
 CHOICE_WORLD, CHECK_WORLD = 3, 4

@@ -6,13 +6,12 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from transformers import CLIPModel, CLIPTokenizer
 
 from hrvlab.generation import generate
@@ -25,11 +24,17 @@ from hrvlab.miniature.questions import (
     read_quality_prompts,
 )
 from hrvlab.miniature.rendering import render
-from hrvlab.miniature.scenes import Scene, caption, sample_scene
+from hrvlab.miniature.scenes import caption, sample_scene
 from hrvlab.models.load import fingerprint, load
 from hrvlab.scorers.judge import load_judge
 from hrvlab.statistics import proportion_interval
 from hrvlab.typing import Images
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, DiffusionPipeline
+    from torch import Tensor
+
+    from hrvlab.miniature.scenes import Scene
 
 RETRIEVED_FROM = 200
 GUIDANCE = 7.5

@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from hrvlab.miniature import world
-from hrvlab.miniature.scenes import Scene
 from hrvlab.miniature.world import OBJECT_BY_NAME
 from hrvlab.paths import data_path
+
+if TYPE_CHECKING:
+    from hrvlab.miniature.scenes import Scene
 
 TWO_OBJECTS = "two objects"
 

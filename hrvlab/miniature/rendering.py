@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 from hrvlab.errors import StoreError
 from hrvlab.miniature import textures, world
 from hrvlab.miniature.backdrops import backdrop, foreground
-from hrvlab.miniature.scenes import Figure, Scene
+
+if TYPE_CHECKING:
+    from hrvlab.miniature.scenes import Figure, Scene
 
 SIDE = 64
 FONT = Path("/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hrvlab.miniature import world
-from hrvlab.miniature.world import OBJECTS, WorldObject
+from hrvlab.miniature.world import OBJECTS
+
+if TYPE_CHECKING:
+    from hrvlab.miniature.world import WorldObject
 
 # Probability that a caption uses an ambiguous word alone, by how common the meant sense is, and
 # that it says "rose" rather than "rose-colored".

@@ -7,17 +7,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from hrvlab.errors import StoreError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WARMUP = 200
 DECAY = 0.25  # share of the steps, the last ones, over which the learning rate falls to zero

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from hrvlab.errors import TokenError
 from hrvlab.models.tokens import token_table
-from hrvlab.typing import Alignment
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from hrvlab.typing import Alignment
 
 Method = Literal["words", "published"]
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from diffusers import DiffusionPipeline
-from torch import Tensor, nn
 
 from hrvlab.errors import ModelError
 from hrvlab.models.unsupported import obstacles
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)

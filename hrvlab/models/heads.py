@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from diffusers.utils.torch_utils import unwrap_module
 
 from hrvlab.errors import ModelError
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel
 
 BLOCKS = {"down_blocks": "down", "mid_block": "mid", "up_blocks": "up"}
 ORDER = ("down", "mid", "up")

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import diffusers
 import torch
 from accelerate.utils.modeling import get_state_dict_offloaded_model
 from diffusers import DiffusionPipeline
 from diffusers.utils.torch_utils import unwrap_module
-from torch import nn
 
 from hrvlab.errors import ModelError
 from hrvlab.models.families import family_of, find_family, refusal
-from hrvlab.paths import data_path
+from hrvlab.models.locate import locate_model
 
-MINIATURE = "miniature"
+if TYPE_CHECKING:
+    from torch import nn
+
 SAMPLED_VALUES = 1024
 
 
@@ -54,19 +55,7 @@ def load(
     >>> type(pipe).__name__
     'StableDiffusionPipeline'
     """
-    path = data_path(MINIATURE) if str(model) == MINIATURE else Path(model)
-    is_folder = path.is_dir()
-    if is_folder and not (path / "model_index.json").exists():
-        raise ModelError(
-            f"the folder {model} has no model_index.json; give a folder that a diffusers pipeline "
-            "was saved to with save_pretrained"
-        )
-    if not is_folder and str(model).count("/") != 1:
-        raise ModelError(
-            f"unknown model {str(model)!r}; give 'miniature', a pipeline folder, or a hub id such "
-            "as 'CompVis/stable-diffusion-v1-4'"
-        )
-    source = str(path) if is_folder else str(model)
+    source = locate_model(model)
     try:
         _check_supported(source)
         pipe = DiffusionPipeline.from_pretrained(source, use_safetensors=True, **_in_dtype(dtype))

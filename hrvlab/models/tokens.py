@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Literal
 
 from hrvlab.errors import TokenError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 TokenKind = Literal["start", "content", "end", "padding"]
 ENDS = ("⟨end⟩", "⟨padding⟩")  # parts of a prompt that are not words

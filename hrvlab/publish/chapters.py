@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-
-import nbformat
-from nbformat import NotebookNode
+from typing import TYPE_CHECKING, Any
 
 from hrvlab.errors import ParameterError, StoreError
 from hrvlab.paths import data_path
-from hrvlab.publish.parameters import Parameter, read_parameters
+from hrvlab.publish.parameters import read_parameters
+
+if TYPE_CHECKING:
+    from hrvlab.publish.parameters import Parameter
 
 PARAMETERS_TAG = "parameters"
 
@@ -23,12 +25,12 @@ class Chapter:
     ----------
     name : str
         The notebook's file name without its suffix.
-    notebook : NotebookNode
-        Without outputs.
+    notebook : dict of str to object
+        The content of the file; the source of every cell is one text.
     """
 
     name: str
-    notebook: NotebookNode
+    notebook: dict[str, Any]
 
     @classmethod
     def read(cls, path: Path) -> Chapter:
@@ -43,25 +45,35 @@ class Chapter:
         StoreError
             If the file is not a notebook.
         """
+        # Parsed here because nbformat takes more than a second to import.
         try:
-            return cls(path.stem, nbformat.read(path, as_version=4))
-        except nbformat.reader.NotJSONError as error:
+            notebook = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
             raise StoreError(f"{path} is not a notebook: it is not valid JSON") from error
+        if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
+            raise StoreError(f"{path} is not a notebook: it has no list of cells")
+        for cell in notebook["cells"]:
+            # Stored as a text or as a list of its lines.
+            cell["source"] = "".join(cell["source"])
+        return cls(path.stem, notebook)
+
+    @property
+    def cells(self) -> list[dict[str, Any]]:
+        """Cells of the notebook, in order."""
+        return self.notebook["cells"]
 
     @property
     def title(self) -> str:
         """Heading of the first cell."""
-        heading = self.notebook.cells[0].source.partition("\n")[0] if self.notebook.cells else ""
+        heading = self.cells[0]["source"].partition("\n")[0] if self.cells else ""
         if not heading.startswith("# "):
             raise ParameterError(f"chapter {self.name!r} must begin with the line '# Title'")
         return heading[2:].strip()
 
     @property
-    def parameters_cell(self) -> NotebookNode | None:
+    def parameters_cell(self) -> dict[str, Any] | None:
         """Cell tagged ``parameters``; None if there is none."""
-        tagged = [
-            cell for cell in self.notebook.cells if PARAMETERS_TAG in cell.metadata.get("tags", ())
-        ]
+        tagged = [cell for cell in self.cells if PARAMETERS_TAG in cell["metadata"].get("tags", ())]
         if len(tagged) > 1:
             raise ParameterError(
                 f"chapter {self.name!r} has {len(tagged)} cells tagged 'parameters'; keep one"
@@ -72,7 +84,7 @@ class Chapter:
     def parameters(self) -> list[Parameter]:
         """Parameters of the chapter, in order."""
         cell = self.parameters_cell
-        return read_parameters(cell.source, self.name) if cell else []
+        return read_parameters(cell["source"], self.name) if cell else []
 
 
 def find_checkout() -> Path:

@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
-from typing import Any
-
-from diffusers import DiffusionPipeline
+from typing import TYPE_CHECKING, Any
 
 from hrvlab.provenance import provenance
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
 
 
 @dataclass(frozen=True)

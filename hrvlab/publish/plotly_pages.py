@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from docutils import nodes
-from myst_nb.core.render import MimeData, NbElementRenderer
+
+if TYPE_CHECKING:
+    from myst_nb.core.render import MimeData, NbElementRenderer
 
 PLOTLY = "application/vnd.plotly.v1+json"
 

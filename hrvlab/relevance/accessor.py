@@ -6,7 +6,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from hrvlab.relevance import io, vectors
+from hrvlab.relevance import vectors
 
 
 @xr.register_dataset_accessor("hrv")
@@ -50,4 +50,7 @@ class VectorsAccessor:
 
     def to_published(self, folder: str | Path, name: str) -> tuple[Path, Path]:
         """Write the published form: see `hrvlab.relevance.io.write_published`."""
+        # Imported here because `import hrvlab` need not wait for zarr.
+        from hrvlab.relevance import io
+
         return io.write_published(self._array, folder, name)

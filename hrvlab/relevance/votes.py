@@ -12,24 +12,29 @@ from typing import TYPE_CHECKING, Any
 import dask
 import numpy as np
 import xarray as xr
-from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from hrvlab.attention import PUBLISHED_RULE, ConceptVotes, VotingRule
+from hrvlab.attention import PUBLISHED_RULE, ConceptVotes
 from hrvlab.forecast import CHUNK_BYTES
-from hrvlab.generation import Batch, plan_batches, refuse, run_batch
-from hrvlab.inputs.concepts import ConceptSet
-from hrvlab.models.families import WordEncodings, family_of
+from hrvlab.generation import plan_batches, refuse, run_batch
+from hrvlab.models.families import family_of
 from hrvlab.models.heads import head_table
 from hrvlab.models.load import fingerprint, scheduler_settings
 from hrvlab.provenance import provenance
-from hrvlab.storage.run import Run
-from hrvlab.storage.units import Ledger, Unit, complete, keep
+from hrvlab.storage.units import Ledger, complete, keep
 
 if TYPE_CHECKING:
     from dask.array import Array
+    from diffusers import DiffusionPipeline
     from distributed import Client
+
+    from hrvlab.attention import VotingRule
+    from hrvlab.generation import Batch
+    from hrvlab.inputs.concepts import ConceptSet
+    from hrvlab.models.families import WordEncodings
+    from hrvlab.storage.run import Run
+    from hrvlab.storage.units import Unit
 
 # Part of every plan, so that units of another version of this algorithm are never reused.
 ALGORITHM = 2
@@ -150,11 +155,7 @@ def run_votes(
     refuse(call, own, "votes are counted for one image per prompt, from seeded noise")
     batches = plan_batches(prompts, [seed], batch_size)
     family_of(pipe)
-    parameters = {
-        "prompts": list(prompts),
-        "batch_size": batch_size,
-        **call,
-    }
+    parameters = {"prompts": list(prompts), "batch_size": batch_size, **call}
     rule = asdict(voting_rule)
     ledger = None
     if store is not None:
@@ -223,10 +224,7 @@ def _add_up(
     rows: dict[int, NDArray[np.int32]] | None,
     concepts: ConceptSet,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Add up the votes by call, and return them with the scheduler timesteps of the calls.
-
-    Votes by prompt are kept in ``rows``, unless it is None.
-    """
+    """Add up votes by call, with the calls' timesteps; keep those by prompt in ``rows``."""
     by_call = np.zeros((), np.int64)
     for number, unit in units:
         if CONCEPTS in unit:  # older units do not name them

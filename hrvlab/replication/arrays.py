@@ -10,28 +10,31 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pooch
 import xarray as xr
 from numpy.typing import NDArray
 
 from hrvlab.errors import ParameterError, StoreError
-from hrvlab.inputs.concepts import ConceptSet
+
+if TYPE_CHECKING:
+    from hrvlab.inputs.concepts import ConceptSet
 
 REPOSITORY = "SNU-DRL/HRV"
 COMMIT = "414122f1ddc0005fcca20d02575a019ebe7c7310"
 URL = f"https://raw.githubusercontent.com/{REPOSITORY}/{COMMIT}/final_result"
+VECTORS, LABELS = "category_vectors", "head_index"
+BOTH_FILES = f"give {VECTORS}….npy, with its {LABELS}….npy in the same folder"
 # The part of the published names that describes the run.
 RUN = "epoch_1_to_1_neg_prompt_False_merged_340_final_text_descriptions"
 SD, SD_BY_TIMESTEP, SDXL, SHARES = (
-    f"category_vectors_{RUN}_sd_v1_4.npy",
-    f"category_vectors_{RUN}_sd_v1_4_per_timesteps.npy",
-    f"category_vectors_{RUN}_sd_xl_base_1_0.npy",
+    f"{VECTORS}_{RUN}_sd_v1_4.npy",
+    f"{VECTORS}_{RUN}_sd_v1_4_per_timesteps.npy",
+    f"{VECTORS}_{RUN}_sd_xl_base_1_0.npy",
     "340_final_ranking_list.npy",
 )
-SD_HEADS, SDXL_HEADS = (f"head_index_{RUN}_{m}.npy" for m in ("sd_v1_4", "sd_xl_base_1_0"))
+SD_HEADS, SDXL_HEADS = (f"{LABELS}_{RUN}_{m}.npy" for m in ("sd_v1_4", "sd_xl_base_1_0"))
 SHA256 = {
     SD: "1be200f3adc4fed89124d13a08dd9660585135766743a7612de84b5c925441cf",
     SD_BY_TIMESTEP: "8c32cb1f9012e9639ff7baf49240478bc87527f83f2f66a992ac0c67a1b1f186",
@@ -66,6 +69,9 @@ def fetch_published(file: str, *, url: str = URL) -> Path:
         If it cannot be downloaded, or is not the published file; the message explains how to
         download it by hand.
     """
+    # Imported here because reading files need not wait for it.
+    import pooch
+
     cache = Path(pooch.os_cache("hrvlab"))
     by_hand = (
         f"download it and its head_index from the folder final_result of github.com/{REPOSITORY} "
@@ -78,6 +84,35 @@ def fetch_published(file: str, *, url: str = URL) -> Path:
     except ValueError:
         reason = f"{url}/{file} is not the published file: its sha256 differs"
     raise StoreError(f"{reason}; {by_hand}")
+
+
+def find_head_index(vectors: Path) -> Path:
+    """Find the head index that belongs to a file of published vectors.
+
+    Parameters
+    ----------
+    vectors : Path
+        ``category_vectors….npy``.
+
+    Returns
+    -------
+    Path
+        ``head_index….npy`` in the same folder.
+
+    Raises
+    ------
+    ParameterError
+        If the file has another name.
+    StoreError
+        If one of the two is missing.
+    """
+    if VECTORS not in vectors.name:
+        raise ParameterError(f"{vectors.name} has no {VECTORS} in its name; {BOTH_FILES}")
+    labels = vectors.with_name(vectors.name.replace(VECTORS, LABELS))
+    for path in (vectors, labels):
+        if not path.is_file():
+            raise StoreError(f"cannot read {path}: there is no such file; {BOTH_FILES}")
+    return labels
 
 
 def published_table(head_index: str | Path) -> xr.Dataset:

@@ -6,18 +6,23 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import xarray as xr
-from diffusers import DiffusionPipeline, PNDMScheduler
+from diffusers import PNDMScheduler
 
 from hrvlab.errors import ModelError, ParameterError
-from hrvlab.inputs.concepts import ConceptSet
 from hrvlab.models.heads import head_table
 from hrvlab.relevance.votes import run_votes
-from hrvlab.replication.arrays import FILES, fetch_published, read_published
-from hrvlab.replication.diagnosis import Verdict
+from hrvlab.replication.arrays import FILES, fetch_published, find_head_index, read_published
 from hrvlab.replication.fidelity import DIFFERS
-from hrvlab.storage.run import Run
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.inputs.concepts import ConceptSet
+    from hrvlab.replication.diagnosis import Verdict
+    from hrvlab.storage.run import Run
 
 # As published: 50 steps of PNDM without Runge-Kutta are 51 denoiser calls.
 STEPS = 50
@@ -65,8 +70,7 @@ def find_published(
     table = head_table(pipe.unet)
     if file is not None:
         given = Path(file)
-        labels = given.with_name(given.name.replace("category_vectors", "head_index"))
-        vectors = read_published(given, labels, table, concepts=concepts)
+        vectors = read_published(given, find_head_index(given), table, concepts=concepts)
         if "timestep" in vectors.dims:
             raise ParameterError(
                 f"{given.name} holds vectors of single calls; give vectors of all calls together"

@@ -1,5 +1,8 @@
-"""Results at full scale on the miniature, which ship with hrvlab: made, read and checked."""
+"""Results at full scale on the miniature, which ship with hrvlab: made, read and checked.
 
-from hrvlab.results.make import read_result, result_for
+Public names are imported when they are first used; ``__init__.pyi`` lists where each is defined.
+"""
 
-__all__ = ["read_result", "result_for"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

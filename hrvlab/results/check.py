@@ -6,16 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
-from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 
 from hrvlab.errors import StoreError
-from hrvlab.experiments.study import Study
 from hrvlab.results.make import PACKED, read_result
-from hrvlab.storage.archives import Units, close, read_units, unpack
+from hrvlab.storage.archives import close, read_units, unpack
 from hrvlab.storage.units import UNITS
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.experiments.study import Study
+    from hrvlab.storage.archives import Units
 
 # Another processor rounds differently, and one rounding may tip a vote.
 TOLERANCE = 0.05

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from diffusers import DiffusionPipeline
 
 from hrvlab.errors import StoreError
 from hrvlab.experiments.runner import is_image
-from hrvlab.experiments.study import Study
 from hrvlab.models.load import fingerprint
 from hrvlab.paths import data_path
 from hrvlab.storage.archives import pack
@@ -20,6 +19,11 @@ from hrvlab.storage.datasets import read_dataset, write_dataset
 from hrvlab.storage.images import FOLDER
 from hrvlab.storage.run import Run
 from hrvlab.storage.units import DATA
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.experiments.study import Study
 
 PACKED = "units"
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from hrvlab.errors import ParameterError
-from hrvlab.typing import Images
+
+if TYPE_CHECKING:
+    from hrvlab.typing import Images
 
 
 class Score(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 from transformers import CLIPModel, CLIPProcessor
 
 from hrvlab.errors import ModelError, ParameterError
-from hrvlab.models.load import MINIATURE, weights_digest
-from hrvlab.paths import data_path
+from hrvlab.models.load import weights_digest
+from hrvlab.paths import MINIATURE, data_path
 from hrvlab.scorers.base import check_counts
-from hrvlab.typing import Images
+
+if TYPE_CHECKING:
+    from hrvlab.typing import Images
 
 # Images that go through CLIP together.
 CHUNK = 64

@@ -7,19 +7,24 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from hrvlab.errors import ModelError, ParameterError
-from hrvlab.models.load import MINIATURE, weights_digest
-from hrvlab.paths import data_path
+from hrvlab.models.load import weights_digest
+from hrvlab.paths import MINIATURE, data_path
 from hrvlab.scorers.base import check_counts
-from hrvlab.typing import Images
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hrvlab.typing import Images
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 OBJECTS = "object"

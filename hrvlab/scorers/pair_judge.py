@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hrvlab.errors import ModelError, ParameterError
-from hrvlab.models.load import MINIATURE, weights_digest
-from hrvlab.paths import data_path
+from hrvlab.models.load import weights_digest
+from hrvlab.paths import MINIATURE, data_path
 from hrvlab.scorers.base import check_counts
-from hrvlab.scorers.judge import NONE, OBJECTS, SIDE, Judge, load_judge
-from hrvlab.typing import Images
+from hrvlab.scorers.judge import NONE, OBJECTS, SIDE, load_judge
+
+if TYPE_CHECKING:
+    from hrvlab.scorers.judge import Judge
+    from hrvlab.typing import Images
 
 FILE = "pairs.json"
 COLOR = "color"

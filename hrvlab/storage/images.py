@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -11,7 +12,9 @@ from PIL import Image
 
 from hrvlab.errors import StoreError
 from hrvlab.storage.atomic import storing
-from hrvlab.typing import Images
+
+if TYPE_CHECKING:
+    from hrvlab.typing import Images
 
 FOLDER = "images"
 

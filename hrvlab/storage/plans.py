@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from hrvlab.errors import ParameterError
 
@@ -45,7 +44,7 @@ def plan_folder(store: Path, plan: bytes) -> Path:
 
 def _digest(value: object) -> str:
     """Compute a digest of an image, an array or a tensor, with its shape."""
-    if isinstance(value, Tensor):
+    if hasattr(value, "detach"):  # a tensor, told without importing torch
         value = value.detach().float().cpu().numpy()
     if not isinstance(value, Image.Image | np.ndarray):
         raise ParameterError(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import xarray as xr
 
 from hrvlab.errors import StoreError
 from hrvlab.storage.images import read_images
-from hrvlab.typing import Images
+
+if TYPE_CHECKING:
+    from hrvlab.typing import Images
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from hrvlab.errors import StoreError
@@ -115,18 +115,19 @@ def writing(folder: Path) -> Iterator[None]:
     StoreError
         If another run is writing there.
     """
+    lock = FileLock(folder / "lock", timeout=0)
     with storing(folder):
-        lock = (folder / "lock").open("w")
-    with lock:
-        with storing(folder):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise StoreError(
-                    f"another process is writing to {folder}; wait until it has finished, or use "
-                    "another store"
-                ) from error
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise StoreError(
+                f"another process is writing to {folder}; wait until it has finished, or use "
+                "another store"
+            ) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def complete(

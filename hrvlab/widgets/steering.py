@@ -6,21 +6,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 import numpy as np
 import xarray as xr
 import yaml
-from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 from PIL import Image
 
-from hrvlab.attention import Rescale
 from hrvlab.generation import generate
 from hrvlab.methods.steering import adjust, strengthen
 from hrvlab.relevance.vectors import concept_vector
 from hrvlab.widgets.latest import Latest, Stale
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.attention import Rescale
 
 SHOWN_SIDE = 288
 STRENGTHEN, ADJUST = "strengthen", "adjust"

@@ -1,7 +1,7 @@
 import pytest
 
 from hrvlab.errors import ParameterError
-from hrvlab.inputs.prompts import read_prompts
+from hrvlab.inputs.prompts import check_prompts, read_prompts
 
 
 def test_the_shipped_list_is_found_by_name():
@@ -55,3 +55,16 @@ def test_without_open_clip_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr("hrvlab.inputs.prompts.find_spec", lambda _: None)
     with pytest.raises(ParameterError, match="pip install --no-deps open_clip_torch"):
         read_prompts("imagenet")
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        ([], "the list of prompts is empty; give at least one"),
+        (["a cat", " "], "prompt 1 is ' '; give a text with words"),
+        ([3], "prompt 0 is 3; give a text with words"),
+    ],
+)
+def test_prompts_without_words_are_refused(prompts, message):
+    with pytest.raises(ParameterError, match=message):
+        check_prompts(prompts)

@@ -1,3 +1,5 @@
+import json
+
 import nbformat
 import pytest
 
@@ -38,7 +40,15 @@ def test_two_cells_tagged_parameters_are_refused(tmp_path):
         _ = find_chapter(checkout(tmp_path, cells), "story").parameters
 
 
-def test_a_file_that_is_not_a_notebook_is_named_in_the_error(tmp_path):
-    (tmp_path / "x.ipynb").write_text("nothing")
+@pytest.mark.parametrize("content", ["nothing", "[]", '{"cells": 3}'])
+def test_a_file_that_is_not_a_notebook_is_named_in_the_error(tmp_path, content):
+    (tmp_path / "x.ipynb").write_text(content)
     with pytest.raises(StoreError, match=r"x\.ipynb is not a notebook"):
         Chapter.read(tmp_path / "x.ipynb")
+
+
+def test_the_source_of_a_cell_is_one_text_however_it_is_stored(tmp_path):
+    path = tmp_path / "x.ipynb"
+    cells = [{"cell_type": "code", "metadata": {}, "source": s} for s in ("a\nb", ["a\n", "b"])]
+    path.write_text(json.dumps({"cells": cells}))
+    assert [cell["source"] for cell in Chapter.read(path).cells] == ["a\nb"] * 2

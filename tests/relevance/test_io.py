@@ -3,7 +3,7 @@ import xarray as xr
 
 import hrvlab as hl
 from hrvlab.errors import SchemaError, StoreError
-from hrvlab.relevance.vectors import check_model
+from hrvlab.relevance.model import check_model
 from tests.relevance.test_vectors import PROMPTS, example
 
 

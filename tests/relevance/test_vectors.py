@@ -8,7 +8,8 @@ from hypothesis.extra import numpy as hnp
 import hrvlab as hl
 from hrvlab.errors import ConceptError, ModelError, ParameterError
 from hrvlab.models.heads import head_table
-from hrvlab.relevance.vectors import check_model, normalize, rank
+from hrvlab.relevance.model import check_model
+from hrvlab.relevance.vectors import normalize, rank
 from tests.pipelines import tiny_sd
 
 PROMPTS = [f"a {color} {noun}" for color in ("red", "blue") for noun in ("car", "cat", "tree")]

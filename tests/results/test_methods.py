@@ -11,7 +11,7 @@ from hrvlab.experiments.neglect.study import NeglectSetting
 from hrvlab.experiments.study import CommonSetting
 from hrvlab.results.check import check_result
 from hrvlab.results.make import make_result, read_result, result_for
-from hrvlab.results.registry import STUDIES
+from hrvlab.results.registry import find_study
 from tests.pipelines import tiny_sd
 from tests.scores import Brightness, Darkness
 
@@ -86,7 +86,7 @@ def studies(tmp_path_factory):
         "neglect": pairs,
     }
     return {
-        name: replace(STUDIES[name], run=partial(STUDIES[name].run, setting=setting))
+        name: replace(find_study(name), run=partial(find_study(name).run, setting=setting))
         for name, setting in settings.items()
     }
 

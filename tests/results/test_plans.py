@@ -9,7 +9,7 @@ import hrvlab as hl
 from hrvlab.experiments.head_effects.trial import head_effects
 from hrvlab.results.check import unpack_result
 from hrvlab.results.make import join_parts, read_result, results_path
-from hrvlab.results.registry import STUDIES
+from hrvlab.results.registry import STUDIES, find_study
 
 ATTENTION = "attention"  # of single heads: measured each time, and in no unit
 
@@ -30,7 +30,7 @@ def test_a_study_asks_for_exactly_the_plans_that_ship_and_generates_nothing(
 ):
     module = "hrvlab.experiments.head_effects.study"
     monkeypatch.setattr(f"{module}.effects_beside_attention", head_effects)
-    study, shipped = STUDIES[name], read_result(name).data
+    study, shipped = find_study(name), read_result(name).data
     parts = study.run(finished.pipe, finished.store)
     assert not finished.calls
     assert {label: part.stored() for label, part in parts.items()} == finished.folders[name]
@@ -39,9 +39,3 @@ def test_a_study_asks_for_exactly_the_plans_that_ship_and_generates_nothing(
     for variable in made.variables:
         assert made[variable].dims == shipped[variable].dims
         np.testing.assert_array_equal(made[variable], shipped[variable])
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_a_study_comes_after_those_that_it_needs(name):
-    names = list(STUDIES)
-    assert all(names.index(needed) < names.index(name) for needed in STUDIES[name].needs)

@@ -17,7 +17,7 @@ from hrvlab.experiments.weakening.study import SHOWN, WeakeningSetting
 from hrvlab.relevance.vectors import relevance
 from hrvlab.results.check import check_result
 from hrvlab.results.make import make_result, read_result, result_for
-from hrvlab.results.registry import STUDIES
+from hrvlab.results.registry import find_study
 from hrvlab.statistics import mean_with_interval
 from tests.pipelines import tiny_sd
 from tests.scores import Brightness, Redness
@@ -56,7 +56,7 @@ def made(tmp_path_factory):
     }
     pipe = tiny_sd()
     studies = {
-        name: replace(STUDIES[name], run=partial(STUDIES[name].run, setting=setting))
+        name: replace(find_study(name), run=partial(find_study(name).run, setting=setting))
         for name, setting in settings.items()
     }
     for study in studies.values():

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-
-from diffusers import DiffusionPipeline
+from typing import TYPE_CHECKING
 
 from hrvlab.experiments.ablations.conditions import VOTING_RULES
 from hrvlab.experiments.ablations.trial import ablate
 from hrvlab.experiments.study import CommonSetting, Study
 from hrvlab.experiments.votes.study import VOTES, vectors
 from hrvlab.experiments.weakening.cases import choose_cases
-from hrvlab.inputs.cases import Split
 from hrvlab.inputs.concepts import ConceptSet
 from hrvlab.inputs.prompts import read_prompts
-from hrvlab.models.load import MINIATURE
+from hrvlab.paths import MINIATURE
 from hrvlab.relevance import votes
 from hrvlab.relevance.vectors import relevance
-from hrvlab.storage.run import Run
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.inputs.cases import Split
+    from hrvlab.storage.run import Run
 
 RULES, ABLATIONS = "voting-rules", "ablations"
 

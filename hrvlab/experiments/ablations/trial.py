@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import xarray as xr
-from diffusers import DiffusionPipeline
 
 from hrvlab.experiments.ablations.conditions import PUBLISHED, variants
 from hrvlab.experiments.weakening.conditions import LEAST_FIRST
 from hrvlab.experiments.weakening.trial import weaken
 from hrvlab.generation import count_calls
 from hrvlab.statistics import mean_with_interval
-from hrvlab.storage.run import Run
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.storage.run import Run
 
 
 def ablate(

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from diffusers import UNet2DConditionModel
 
 from hrvlab.experiments.conditions import Prompt
-from hrvlab.experiments.disambiguation.cases import AmbiguousWord
 from hrvlab.methods.steering import adjust, adjusting_factors, strengthening_factors
 from hrvlab.models.heads import cross_attention_layers
 from hrvlab.models.tokens import ENDS
 from hrvlab.relevance.vectors import concept_vector
-from hrvlab.typing import HeadFactors
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel
+
+    from hrvlab.experiments.disambiguation.cases import AmbiguousWord
+    from hrvlab.typing import HeadFactors
 
 PLAIN, ADJUSTING, REWORDED, REVERSED = "plain", "adjusting", "reworded", "reversed"
 OWN_WORD = "word"  # in a setting, stands for the word of each case

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import xarray as xr
-from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
-from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from hrvlab.errors import ConceptError, ModelError
-from hrvlab.experiments.disambiguation.cases import AmbiguousWord
 from hrvlab.experiments.runner import Generated
 from hrvlab.generation import Batch, as_uint8, run_batch
-from hrvlab.inputs.concepts import ConceptSet
 from hrvlab.models.tokens import content_columns, word_columns
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+    from hrvlab.experiments.disambiguation.cases import AmbiguousWord
+    from hrvlab.inputs.concepts import ConceptSet
 
 WORD, END = "word", "end"
 

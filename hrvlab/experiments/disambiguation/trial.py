@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from diffusers import DiffusionPipeline
 
 from hrvlab.attention import Rescale
 from hrvlab.errors import ParameterError
-from hrvlab.experiments.conditions import Condition, Prompt, plan_trial, unfold
-from hrvlab.experiments.disambiguation.cases import AmbiguousWord
+from hrvlab.experiments.conditions import Prompt, plan_trial, unfold
 from hrvlab.experiments.disambiguation.conditions import REWORDED, make_factors
 from hrvlab.experiments.runner import run_trial
-from hrvlab.relevance.vectors import check_model
-from hrvlab.scorers.base import Score, score_names, score_thresholds, thresholds_of
-from hrvlab.storage.run import Run
+from hrvlab.relevance.model import check_model
+from hrvlab.scorers.base import score_names, score_thresholds, thresholds_of
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.experiments.conditions import Condition
+    from hrvlab.experiments.disambiguation.cases import AmbiguousWord
+    from hrvlab.scorers.base import Score
+    from hrvlab.storage.run import Run
 
 
 def disambiguate(

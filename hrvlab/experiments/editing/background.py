@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 from PIL import Image
 
 from hrvlab.capture import capture
-from hrvlab.experiments.conditions import Condition
-from hrvlab.experiments.editing.cases import EditingCase
 from hrvlab.experiments.runner import Generated
 from hrvlab.generation import initial_noise
-from hrvlab.typing import Images
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.experiments.conditions import Condition
+    from hrvlab.experiments.editing.cases import EditingCase
+    from hrvlab.typing import Images
 
 
 @dataclass(frozen=True)

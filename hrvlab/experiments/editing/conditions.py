@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from diffusers import DiffusionPipeline
 
 from hrvlab.errors import ParameterError
-from hrvlab.experiments.conditions import Condition, Prompt
-from hrvlab.experiments.editing.cases import EditingCase
+from hrvlab.experiments.conditions import Prompt
 from hrvlab.experiments.runner import Generated
 from hrvlab.generation import initial_noise
 from hrvlab.methods.prompt_to_prompt import CROSS_SHARE, SELF_SHARE, SELF_SHARE_WITH_VECTORS, edit
 from hrvlab.models.alignment import align
 from hrvlab.relevance.vectors import concept_vector, rank
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.experiments.conditions import Condition
+    from hrvlab.experiments.editing.cases import EditingCase
 
 REGENERATED = "regenerated"
 EARLY_SHARE = 0.4  # of cross-attention, where it is injected in early calls only

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 
 from hrvlab.experiments.conditions import extremes
@@ -16,8 +16,12 @@ from hrvlab.experiments.editing.conditions import make_candidates
 from hrvlab.experiments.editing.trial import compare_edits, rate_edits
 from hrvlab.experiments.study import SEEDS_SHOWN, CommonSetting, Study
 from hrvlab.experiments.votes.study import VOTES, vectors
-from hrvlab.models.load import MINIATURE
-from hrvlab.storage.run import Run
+from hrvlab.paths import MINIATURE
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.storage.run import Run
 
 EDITING, TUNING = "editing", "editing-tuning"
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
-from diffusers import DiffusionPipeline
 
 from hrvlab.errors import ParameterError
-from hrvlab.experiments.conditions import Condition, Prompt, plan_trial, unfold
+from hrvlab.experiments.conditions import Prompt, plan_trial, unfold
 from hrvlab.experiments.editing.background import Beside, Source
-from hrvlab.experiments.editing.cases import EditingCase
 from hrvlab.experiments.editing.conditions import make_conditions
 from hrvlab.experiments.runner import run_trial
 from hrvlab.models.tokens import word_columns
-from hrvlab.relevance.vectors import check_model
-from hrvlab.scorers.base import Score, score_names
-from hrvlab.storage.run import Run
+from hrvlab.relevance.model import check_model
+from hrvlab.scorers.base import score_names
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.experiments.conditions import Condition
+    from hrvlab.experiments.editing.cases import EditingCase
+    from hrvlab.scorers.base import Score
+    from hrvlab.storage.run import Run
 
 # What is measured, by the names in stored plans.
 MEASURES = {"reached": "target_score", "kept": "preservation", "moved": "background_change"}

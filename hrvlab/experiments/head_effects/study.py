@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-
-from diffusers import DiffusionPipeline
+from typing import TYPE_CHECKING
 
 from hrvlab.experiments.head_effects.trial import effects_beside_attention
 from hrvlab.experiments.study import CommonSetting, Study
 from hrvlab.experiments.weakening.cases import choose_cases, read_weakening
-from hrvlab.inputs.cases import Split
-from hrvlab.models.load import MINIATURE
-from hrvlab.storage.run import Run
+from hrvlab.paths import MINIATURE
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.inputs.cases import Split
+    from hrvlab.storage.run import Run
 
 HEAD_EFFECTS = "head-effects"
 

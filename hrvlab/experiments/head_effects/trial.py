@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from diffusers import DiffusionPipeline
 
 from hrvlab.attention.edits import CONTENT
 from hrvlab.capture import capture
@@ -18,8 +17,12 @@ from hrvlab.experiments.runner import run_trial
 from hrvlab.models.heads import head_table
 from hrvlab.models.tokens import word_columns
 from hrvlab.relevance.vectors import stack_heads
-from hrvlab.scorers.base import Score
-from hrvlab.storage.run import Run
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.scorers.base import Score
+    from hrvlab.storage.run import Run
 
 
 def head_effects(

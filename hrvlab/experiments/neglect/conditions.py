@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from diffusers import DiffusionPipeline
 
-from hrvlab.experiments.conditions import Condition, Prompt
-from hrvlab.experiments.neglect.cases import ObjectPair
+from hrvlab.experiments.conditions import Prompt
 from hrvlab.experiments.runner import Generated
 from hrvlab.generation import initial_noise
 from hrvlab.methods.attend_and_excite import check_maps, excite, mark_words
 from hrvlab.methods.excitation import Excitation
 from hrvlab.relevance.vectors import concept_vector
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.experiments.conditions import Condition
+    from hrvlab.experiments.neglect.cases import ObjectPair
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 
 from hrvlab.experiments.conditions import extremes
@@ -17,12 +17,16 @@ from hrvlab.experiments.neglect.conditions import make_candidates
 from hrvlab.experiments.neglect.trial import best_condition, compare_excitations, try_excitations
 from hrvlab.experiments.study import SEEDS_SHOWN, CommonSetting, Study
 from hrvlab.experiments.votes.study import VOTES, vectors
-from hrvlab.methods.excitation import Excitation
-from hrvlab.models.load import MINIATURE
-from hrvlab.scorers.base import Score
+from hrvlab.paths import MINIATURE
 from hrvlab.scorers.clip import clip_score
 from hrvlab.scorers.pair_judge import pair_score
-from hrvlab.storage.run import Run
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.methods.excitation import Excitation
+    from hrvlab.scorers.base import Score
+    from hrvlab.storage.run import Run
 
 NEGLECT, TUNING = "neglect", "neglect-tuning"
 WITH, WITHOUT = "with vectors", "without vectors"

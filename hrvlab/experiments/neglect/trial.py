@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
-from diffusers import DiffusionPipeline
 
 from hrvlab.errors import ParameterError
-from hrvlab.experiments.conditions import Condition, plan_trial, unfold
-from hrvlab.experiments.neglect.cases import ObjectPair
+from hrvlab.experiments.conditions import plan_trial, unfold
 from hrvlab.experiments.neglect.conditions import ExcitedPair, make_conditions
 from hrvlab.experiments.runner import run_trial
-from hrvlab.methods.excitation import Excitation
-from hrvlab.relevance.vectors import check_model
-from hrvlab.scorers.base import Score, score_names, score_thresholds, thresholds_of
-from hrvlab.storage.run import Run
+from hrvlab.relevance.model import check_model
+from hrvlab.scorers.base import score_names, score_thresholds, thresholds_of
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.experiments.conditions import Condition
+    from hrvlab.experiments.neglect.cases import ObjectPair
+    from hrvlab.methods.excitation import Excitation
+    from hrvlab.scorers.base import Score
+    from hrvlab.storage.run import Run
 
 PHRASES = ("first", "second")  # the names in stored plans
 OBJECTS = ("first thing", "second thing")  # the names in stored plans

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import xarray as xr
-from diffusers import DiffusionPipeline
 
 from hrvlab.experiments.study import CommonSetting, Study
 from hrvlab.inputs.concepts import ConceptSet
 from hrvlab.inputs.prompts import read_prompts
 from hrvlab.relevance import votes
 from hrvlab.relevance.vectors import relevance
-from hrvlab.storage.run import Run
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.storage.run import Run
 
 VOTES = "votes"
 SHIPPED = CommonSetting()

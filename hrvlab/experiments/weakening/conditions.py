@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from hrvlab.errors import ParameterError
 from hrvlab.relevance.vectors import rank
-from hrvlab.typing import HeadFactors
+
+if TYPE_CHECKING:
+    from hrvlab.typing import HeadFactors
 
 MOST_FIRST, LEAST_FIRST, RANDOM = "MoRHF", "LeRHF", "random"
 KINDS = (MOST_FIRST, LEAST_FIRST, RANDOM)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 
 from hrvlab.experiments.study import CommonSetting, Study
 from hrvlab.experiments.votes.study import VOTES, vectors
 from hrvlab.experiments.weakening.cases import choose_cases, read_weakening
 from hrvlab.experiments.weakening.trial import weaken
-from hrvlab.inputs.cases import Split
-from hrvlab.models.load import MINIATURE
-from hrvlab.storage.run import Run
+from hrvlab.paths import MINIATURE
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.inputs.cases import Split
+    from hrvlab.storage.run import Run
 
 WEAKENING = "weakening"
 SHOWN = ("MoRHF", "LeRHF", "random 0")

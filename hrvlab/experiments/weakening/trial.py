@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from diffusers import DiffusionPipeline
 
 from hrvlab.attention.edits import CONTENT
 from hrvlab.experiments.head_factors import Intervention, plan_trial
@@ -20,9 +19,14 @@ from hrvlab.experiments.weakening.conditions import (
     weakened_factors,
 )
 from hrvlab.generation import plan_batches
-from hrvlab.relevance.vectors import check_model, concept_vector
-from hrvlab.scorers.base import Score
-from hrvlab.storage.run import Run
+from hrvlab.relevance.model import check_model
+from hrvlab.relevance.vectors import concept_vector
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.scorers.base import Score
+    from hrvlab.storage.run import Run
 
 
 def weaken(
