@@ -1,5 +1,5 @@
 from .attention.edits import Rescale as Rescale
-from .attention.hooks import attach as attach
+from .attention.session import attach as attach
 from .capture import attention_by_word as attention_by_word
 from .capture import capture as capture
 from .experiments.weakening.trial import weaken as weaken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -12,20 +13,23 @@ from tqdm.auto import tqdm
 
 from hrvlab.attention import SpatialMaps, TokenMeans
 from hrvlab.attention.taps import map_size
-from hrvlab.errors import ParameterError
-from hrvlab.forecast import capture_bytes
-from hrvlab.generation import as_uint8, count_calls, plan_batches, refuse, run_batch
+from hrvlab.errors import ParameterError, TokenError
+from hrvlab.forecast import capture_bytes, forecast_calls, forecast_latent_size
+from hrvlab.generation import as_uint8, plan_batches, run_batch
+from hrvlab.inputs.prompts import as_prompts
+from hrvlab.keywords import check_call, describe
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import cross_attention_layers
 from hrvlab.models.tokens import token_table, word_columns
+from hrvlab.noise import as_seeds
 from hrvlab.provenance import provenance
 from hrvlab.storage.schema import validate
 
 if TYPE_CHECKING:
-    import torch
     from diffusers import DiffusionPipeline
 
     from hrvlab.models.heads import Layer
+    from hrvlab.models.tokens import Token
 
 BUDGET_BYTES = 2 * 1024**3
 
@@ -42,14 +46,12 @@ def capture(
     pipe: DiffusionPipeline,
     prompts: str | Sequence[str],
     *,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     maps: Sequence[str] | None = None,
     grids: Sequence[int] | None = None,
     budget_bytes: int = BUDGET_BYTES,
     batch_size: int = 8,
     progress: bool = True,
-    num_inference_steps: int = 50,
-    latents: torch.Tensor | None = None,
     **call: Any,
 ) -> xr.Dataset | xr.DataTree:
     """Generate images and record how much every head attends to every token in every denoiser call.
@@ -61,8 +63,8 @@ def capture(
     pipe : diffusers.DiffusionPipeline
         Of a supported family.
     prompts : str or sequence of str
-    seed : int
-        Of the initial noise.
+    seed : int or sequence of int
+        Of the initial noise; every prompt is generated with each.
     maps : sequence of str, optional
         Words whose spatial maps are kept as well; each must occur in every prompt.
     grids : sequence of int, optional
@@ -74,18 +76,17 @@ def capture(
         Images that go through the model together.
     progress : bool
         Show a progress bar over batches.
-    num_inference_steps : int
-    latents : Tensor, shape (prompt, channel, height, width), optional
-        Replaces the seeded initial noise.
     **call
-        Keywords of the pipeline's own call, such as ``guidance_scale``.
+        Keywords of the pipeline's own call, such as ``num_inference_steps``; see `generate`.
 
     Returns
     -------
     xarray.Dataset
         ``attention (prompt, timestep, layer, head, token)`` float32, the spatial mean of the
         conditional softmax map, NaN where a layer has fewer heads than another; and ``image
-        (prompt, y, x, channel)`` uint8. ``timestep`` counts denoiser calls.
+        (prompt, y, x, channel)`` uint8, prompt by prompt, seed by seed. ``timestep`` counts
+        denoiser calls. If the pipeline has a safety checker, ``withheld (prompt)`` bool tells
+        which images it returned black. Columns of ``prompt_embeds`` are numbered.
     xarray.DataTree
         If ``maps`` is given: the same dataset at its root, and for every grid size a node
         ``grid_{side}`` with ``maps (prompt, timestep, map_layer, head, map_word, map_y, map_x)``
@@ -96,8 +97,8 @@ def capture(
     TokenError
         If a word of ``maps`` does not occur in a prompt.
     ParameterError
-        If a prompt is empty, no layer has a grid of ``grids``, or the capture would exceed the
-        budget.
+        If a prompt is empty, a keyword is wrong, no layer has a grid of ``grids``, or the capture
+        would exceed the budget.
 
     Examples
     --------
@@ -105,61 +106,71 @@ def capture(
     >>> dict(captured["attention"].sizes)
     {'prompt': 1, 'timestep': 2, 'layer': 16, 'head': 8, 'token': 32}
     """
-    texts = [prompts] if isinstance(prompts, str) else list(prompts)
-    batches = plan_batches(texts, [seed], batch_size)
+    texts, seeds = as_prompts(prompts), as_seeds(seed)
+    batches = plan_batches(texts, seeds, batch_size)
+    keywords = check_call(pipe, call, prompts=len(texts), images=len(texts) * len(seeds))
     family_of(pipe)
     layers = cross_attention_layers(pipe.unet)
-    refuse(call, {"num_images_per_prompt", "output_type"}, "a capture has one image per prompt")
-    columns = [[word_columns(pipe.tokenizer, text, word) for word in maps or ()] for text in texts]
-    mapped = _mapped_layers(pipe, layers, grids) if maps else {}
-    coords = {**_layer_coords(layers), **_token_coords(pipe, texts)}
-    size = _latent_size(pipe, call)
+    embeds = call.get("prompt_embeds")
+    if maps and embeds is not None:
+        raise TokenError(
+            "prompt_embeds have columns without names, among which no word is found; give the "
+            "prompts alone, or leave out maps"
+        )
+    columns = [[word_columns(pipe, text, word) for word in maps or ()] for text in texts]
+    mapped = _mapped_layers(layers, grids) if maps else {}
+    copies = int(call.get("num_images_per_prompt", 1))
+    size = forecast_latent_size(pipe, call)
     needed = capture_bytes(
         layers,
-        prompts=len(texts),
-        calls=count_calls(pipe, num_inference_steps),
-        tokens=pipe.tokenizer.model_max_length,
+        prompts=len(texts) * len(seeds) * copies,
+        calls=forecast_calls(pipe, call),
+        tokens=pipe.tokenizer.model_max_length if embeds is None else embeds.shape[1],
         image_size=(size[0] * pipe.vae_scale_factor, size[1] * pipe.vae_scale_factor),
         words=len(maps or ()),
         map_sizes=[map_size(size, scale) for scale in mapped.values()],
     )
-    _check_budget(sum(needed.values()) + xr.Dataset(coords=coords).nbytes, budget_bytes)
-    if latents is not None and len(latents) != len(texts):
-        raise ParameterError(f"latents hold {len(latents)} images, there are {len(texts)} prompts")
-    call = {**call, "num_inference_steps": num_inference_steps}
-    means, images = [], []
+    forecast = [token_table(pipe, text) for text in texts for _ in range(len(seeds) * copies)]
+    coords = xr.Dataset(coords={**_layer_coords(layers), **_token_coords(forecast)})
+    _check_budget(sum(needed.values()) + coords.nbytes, budget_bytes)
+    means, generations = [], []
     spatial: list[dict[tuple[int, int], NDArray[np.float32]]] = []
-    scheduler_timesteps: list[float] = []
     for batch in tqdm(batches, "capture", disable=not progress or len(batches) == 1):
         token_means = TokenMeans()
-        own_columns = [columns[index] for index in batch.indices]
+        own_columns = [columns[index] for index in batch.indices for _ in range(copies)]
         spatial_maps = [SpatialMaps(own_columns, mapped)] if maps else []
-        own = call if latents is None else {**call, "latents": latents[list(batch.indices)]}
-        made, attachment = run_batch(
-            pipe, batch, token_means, *spatial_maps, output_type="np", **own
-        )
-        scheduler_timesteps = attachment.scheduler_timesteps
+        made = run_batch(pipe, batch, token_means, *spatial_maps, output_type="np", **keywords)
         means.append(token_means.result())
-        images.append(as_uint8(made))
+        generations.append(replace(made, images=as_uint8(made.images)))
         spatial.extend(tap.result() for tap in spatial_maps)
-    parameters = {"prompts": texts, "batch_size": batch_size, **call}
-    if latents is not None:
-        parameters["latents"] = latents
+    images = [(prompt, own_seed) for prompt in texts for own_seed in seeds for _ in range(copies)]
+    sessions = [made.session for made in generations if made.session is not None]
+    parameters = {"prompts": texts, "batch_size": batch_size, **describe(call)}
     dataset = xr.Dataset(
         {
             "attention": (
                 ("prompt", "timestep", "layer", "head", "token"),
                 np.concatenate(means),
             ),
-            "image": (("prompt", "y", "x", "channel"), np.concatenate(images)),
+            "image": (
+                ("prompt", "y", "x", "channel"),
+                np.concatenate([made.images for made in generations]),
+            ),
         },
         coords={
-            "scheduler_timestep": ("timestep", scheduler_timesteps),
-            "prompt_text": ("prompt", texts),
-            **coords,
+            "prompt_text": ("prompt", [text for text, _ in images]),
+            "seed": ("prompt", [own_seed for _, own_seed in images]),
+            **_layer_coords(layers),
+            **_token_coords([row for session in sessions for row in session.tokens]),
+            "scheduler_timestep": ("timestep", sessions[-1].scheduler_timesteps),
         },
-        attrs=provenance(pipe, "capture", seed=seed, parameters=parameters),
+        attrs=provenance(
+            pipe, "capture", seed=seeds if len(seeds) > 1 else seeds[0], parameters=parameters
+        ),
     )
+    if getattr(pipe, "safety_checker", None) is not None:
+        withheld = np.concatenate([made.withheld for made in generations])
+        dataset["withheld"] = ("prompt", withheld)
     validate(dataset)
     if not maps:
         return dataset
@@ -215,38 +226,24 @@ def _layer_coords(layers: Sequence[Layer]) -> dict[str, tuple[str, list[Any]]]:
     return {**coords, "layer": ("layer", [layer.index for layer in layers])}
 
 
-def _token_coords(
-    pipe: DiffusionPipeline, texts: Sequence[str]
-) -> dict[str, tuple[tuple[str, str], list[list[str]]]]:
+def _token_coords(tokens: Sequence[Sequence[Token]]) -> dict[str, Any]:
     """Build the coordinates along the dims ``(prompt, token)``."""
-    tables = [token_table(pipe.tokenizer, text) for text in texts]
     named = {"token_text": "text", "word": "word", "token_kind": "kind"}
     return {
-        coord: (("prompt", "token"), [[getattr(token, name) for token in row] for row in tables])
+        coord: (("prompt", "token"), [[getattr(token, name) for token in row] for row in tokens])
         for coord, name in named.items()
     }
 
 
-def _mapped_layers(
-    pipe: DiffusionPipeline, layers: Sequence[Layer], grids: Sequence[int] | None
-) -> dict[int, int]:
+def _mapped_layers(layers: Sequence[Layer], grids: Sequence[int] | None) -> dict[int, int]:
     """Select the layers whose maps are kept, each with its grid's downscaling of the latents."""
     there = sorted({layer.grid for layer in layers})
     wrong = sorted(set(grids or ()) - set(there))
     if wrong or (grids is not None and not grids):
         raise ParameterError(f"no layer has a grid of {wrong}; give some of {there}")
-    side = int(pipe.unet.config.sample_size)
     return {
-        layer.index: side // layer.grid for layer in layers if grids is None or layer.grid in grids
+        layer.index: layer.downscale for layer in layers if grids is None or layer.grid in grids
     }
-
-
-def _latent_size(pipe: DiffusionPipeline, call: dict[str, Any]) -> tuple[int, int]:
-    """Return height and width of the latents."""
-    default = int(pipe.unet.config.sample_size)
-    sides = (call.get(name) for name in ("height", "width"))
-    y, x = (default if side is None else int(side) // pipe.vae_scale_factor for side in sides)
-    return y, x
 
 
 def _check_budget(needed: int, budget: int) -> None:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hrvlab.errors import ParameterError
+from hrvlab.models.heads import default_size
 
 if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
     from hrvlab.models.heads import Layer
 
 FLOAT = COUNT = 4
@@ -52,6 +61,90 @@ def capture_bytes(
         "image": 3 * prompts * math.prod(image_size),
         "maps": FLOAT * prompts * calls * widest * words * positions,
     }
+
+
+def forecast_calls(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> int:
+    """Forecast the denoiser calls of a generation; some schedulers make more of them than steps.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    call : mapping of str to object
+        Keywords of its own call.
+
+    Returns
+    -------
+    int
+        At most so many.
+
+    Raises
+    ------
+    ParameterError
+        If the scheduler does not take the steps or timesteps.
+    """
+    scheduler = copy.deepcopy(pipe.scheduler)
+    own = {name: call[name] for name in ("timesteps", "sigmas") if call.get(name) is not None}
+    try:
+        if own:
+            scheduler.set_timesteps(**own)
+        else:
+            scheduler.set_timesteps(_keyword(pipe, call, "num_inference_steps"))
+    except (TypeError, ValueError, ZeroDivisionError, IndexError) as error:
+        given = ", ".join(own) or f"num_inference_steps={call.get('num_inference_steps')}"
+        raise ParameterError(
+            f"{type(scheduler).__name__} does not take {given}: {' '.join(str(error).split())}"
+        ) from error
+    calls = len(scheduler.timesteps)
+    strength = _keyword(pipe, call, "strength")
+    if strength is None:
+        return calls
+    steps = calls if own else int(scheduler.num_inference_steps)
+    skipped = steps - min(int(steps * strength), steps)
+    return calls - skipped * scheduler.order
+
+
+def forecast_latent_size(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> tuple[int, int]:
+    """Forecast the size of a generation's latents.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    call : mapping of str to object
+        Keywords of its own call.
+
+    Returns
+    -------
+    height, width : int
+    """
+    if (latents := call.get("latents")) is not None:
+        height, width = latents.shape[-2:]
+        return int(height), int(width)
+    sides = inspect.signature(type(pipe).__call__).parameters
+    image = call.get("image")
+    if "height" in sides or image is None:
+        default = default_size(pipe.unet)
+        given = (call.get("height"), call.get("width"))
+        height, width = (
+            side if own is None else int(own) // pipe.vae_scale_factor
+            for own, side in zip(given, default, strict=True)
+        )
+        return height, width
+    first = image[0] if isinstance(image, list | tuple) else image
+    if isinstance(first, np.ndarray):
+        height, width = first.shape[-3:-1]
+    elif hasattr(first, "shape"):  # a tensor
+        height, width = first.shape[-2:]
+        if first.shape[-3] == pipe.vae.config.latent_channels:
+            return int(height), int(width)
+    else:
+        width, height = first.size
+    return height // pipe.vae_scale_factor, width // pipe.vae_scale_factor
+
+
+def _keyword(pipe: DiffusionPipeline, call: Mapping[str, Any], name: str) -> Any:
+    """Return a keyword of a pipeline's call, or its default; None if there is no such keyword."""
+    parameters = inspect.signature(type(pipe).__call__).parameters
+    return call.get(name, parameters[name].default) if name in parameters else None
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,19 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from hrvlab.attention import Rescale, attach
-from hrvlab.errors import ParameterError
-from hrvlab.inputs.prompts import check_prompts
+from hrvlab.attention.rows import GivenStates
+from hrvlab.errors import ParameterError, TokenError
+from hrvlab.forecast import forecast_calls
+from hrvlab.inputs.prompts import as_prompts
+from hrvlab.keywords import check_call, for_batch
+from hrvlab.models.adapters import adapters_kept
+from hrvlab.noise import as_seeds, image_generator
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+    from torch import Generator, Tensor
 
-    from hrvlab.attention import Attachment, Part
+    from hrvlab.attention import Part, Session
     from hrvlab.typing import Images
 
 # Hooks of one generation would act on another that runs at the same time on the same model.
@@ -39,11 +45,37 @@ class Batch:
     indices : tuple of int
         Each prompt's number among all prompts.
     seeds : tuple of int
+    first : int
+        Number of its first image among all images of the run.
     """
 
     prompts: tuple[str, ...]
     indices: tuple[int, ...]
     seeds: tuple[int, ...]
+    first: int = 0
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What one run of a pipeline made.
+
+    Parameters
+    ----------
+    images
+        As returned by the pipeline for its ``output_type``.
+    withheld : ndarray of bool, shape (image,)
+        Whether the safety checker returned an image black.
+    session : Session or None
+        What `attach` saw.
+    """
+
+    images: Any
+    withheld: NDArray[np.bool_]
+    session: Session | None = None
+
+
+class WithheldWarning(UserWarning):
+    """Images that the safety checker returned black."""
 
 
 def plan_batches(prompts: Sequence[str], seeds: Sequence[int], batch_size: int) -> list[Batch]:
@@ -65,47 +97,15 @@ def plan_batches(prompts: Sequence[str], seeds: Sequence[int], batch_size: int) 
         If there is no prompt, a prompt is empty, there is no seed or a negative one, or the batch
         size is not positive.
     """
-    check_prompts(prompts)
-    if not seeds:
-        raise ParameterError("the list of seeds is empty; give at least one seed")
-    if any(seed < 0 for seed in seeds):
-        raise ParameterError(f"the seed {min(seeds)} is negative; give 0 or more")
+    texts, numbers = as_prompts(prompts), as_seeds(seeds)
     if batch_size < 1:
         raise ParameterError(f"batch_size is {batch_size}; give 1 or more")
-    images = [(p, i, seed) for i, p in enumerate(prompts) for seed in seeds]
-    chunks = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
-    return [Batch(*zip(*chunk, strict=True)) for chunk in chunks]
-
-
-def image_generator(seed: int, prompt_index: int, image: int = 0) -> torch.Generator:
-    """Return the random generator of one image's noise, the same in any batch and on any device.
-
-    Prompts are numbered, and so are the images of one prompt and seed.
-    """
-    sequence = np.random.SeedSequence([seed, prompt_index, image])
-    state = int(sequence.generate_state(1, np.uint64)[0])
-    return torch.Generator("cpu").manual_seed(state >> 1)
-
-
-def refuse(call: Mapping[str, Any], keywords: Collection[str], why: str) -> None:
-    """Check that keywords of the pipeline's own call are not given.
-
-    Parameters
-    ----------
-    call : mapping of str to object
-        The keywords that are given.
-    keywords : collection of str
-        The ones that are not allowed.
-    why : str
-        The reason, for the error.
-
-    Raises
-    ------
-    ParameterError
-        With the reason, and the keywords to leave out.
-    """
-    if taken := sorted({*keywords} & call.keys()):
-        raise ParameterError(f"{why}; leave out {', '.join(taken)}")
+    images = [(p, i, seed) for i, p in enumerate(texts) for seed in numbers]
+    batches = []
+    for first in range(0, len(images), batch_size):
+        own_texts, indices, own_seeds = zip(*images[first : first + batch_size], strict=True)
+        batches.append(Batch(own_texts, indices, own_seeds, first))
+    return batches
 
 
 def default_guidance(pipe: DiffusionPipeline) -> float:
@@ -113,37 +113,7 @@ def default_guidance(pipe: DiffusionPipeline) -> float:
     return float(inspect.signature(type(pipe).__call__).parameters["guidance_scale"].default)
 
 
-def count_calls(pipe: DiffusionPipeline, steps: int) -> int:
-    """Count the denoiser calls of a number of steps; some schedulers add a call."""
-    scheduler = copy.deepcopy(pipe.scheduler)
-    scheduler.set_timesteps(steps)
-    return len(scheduler.timesteps)
-
-
-def initial_noise(pipe: DiffusionPipeline, seeds: Sequence[int], prompt_index: int) -> torch.Tensor:
-    """Draw the initial noise of a prompt's images, at the model's own size.
-
-    Parameters
-    ----------
-    pipe : diffusers.DiffusionPipeline
-    seeds : sequence of int
-    prompt_index : int
-        The prompt's number among all prompts.
-
-    Returns
-    -------
-    Tensor, shape (seed, channel, height, width)
-        For ``latents=``; equal to the noise that the pipeline draws for these seeds.
-    """
-    side = pipe.unet.config.sample_size
-    shape = (1, pipe.vae.config.latent_channels, side, side)
-    generators = [image_generator(seed, prompt_index) for seed in seeds]
-    # Other numbers are drawn in half precision, here and by a pipeline of that type.
-    dtype = pipe.unet.dtype
-    return torch.cat([torch.randn(shape, generator=one, dtype=dtype) for one in generators])
-
-
-def run_pipeline(pipe: DiffusionPipeline, batch: Batch, **call: Any) -> Any:
+def run_pipeline(pipe: DiffusionPipeline, batch: Batch, **call: Any) -> Generation:
     """Run the pipeline once, silently, from the batch's own noise.
 
     Parameters
@@ -151,38 +121,55 @@ def run_pipeline(pipe: DiffusionPipeline, batch: Batch, **call: Any) -> Any:
     pipe : diffusers.DiffusionPipeline
     batch : Batch
     **call
-        Keywords of the pipeline's own call; ``prompt_embeds`` replace the prompts.
+        Keywords of the pipeline's own call, from `hrvlab.keywords.check_call`; ``prompt_embeds``
+        replace the prompts.
 
     Returns
     -------
-    images
-        As returned by the pipeline for its ``output_type``.
-
-    Raises
-    ------
-    ParameterError
-        If the second text encoder is given another prompt.
+    Generation
     """
-    if "prompt_2" in call:
-        raise ParameterError("both text encoders take the same prompt; leave out prompt_2")
     copies = call.get("num_images_per_prompt", 1)
+    count = len(batch.prompts)
+    own = for_batch(call, batch.indices, batch.first * copies, count * copies)
+    if own.get("generator") is None:
+        own["generator"] = _generators(batch, copies, own.get("latents"))
+    if own.get("padding_mask_crop") is not None:
+        own["output_type"] = "pil"  # diffusers pastes the crop into images of PIL alone
+    prompts = None if own.get("prompt_embeds") is not None else list(batch.prompts)
+    with ONE_AT_A_TIME, _silent(pipe), adapters_kept(pipe):
+        made = pipe(prompts, **own)
+    flagged = getattr(made, "nsfw_content_detected", None) or [False] * (count * copies)
+    images = made.images
+    if own.get("padding_mask_crop") is not None:
+        images = np.stack([np.asarray(image) / 255 for image in images])
+    generation = Generation(images, np.array(flagged, bool))
+    if generation.withheld.any():
+        black = np.flatnonzero(generation.withheld) // copies
+        named = [f"{batch.prompts[i]!r} (seed {batch.seeds[i]})" for i in dict.fromkeys(black)]
+        warnings.warn(
+            f"the safety checker returned {len(black)} of {len(flagged)} images black, of "
+            f"{', '.join(named)}; they are marked as withheld, and never scored",
+            WithheldWarning,
+            stacklevel=2,
+        )
+    return generation
+
+
+def _generators(batch: Batch, copies: int, latents: Tensor | None) -> list[Generator]:
+    """Return the random generator of every image."""
     generators = [
         image_generator(seed, index, copy)
         for index, seed in zip(batch.indices, batch.seeds, strict=True)
         for copy in range(copies)
     ]
-    if call.get("latents") is not None:
+    if latents is not None:
         # A scheduler's own noise is then what it would be after seeded latents.
         for generator in generators:
-            torch.randn(call["latents"].shape[1:], dtype=call["latents"].dtype, generator=generator)
-    prompts = None if "prompt_embeds" in call else list(batch.prompts)
-    with ONE_AT_A_TIME, _silent(pipe):
-        return pipe(prompts, generator=generators, **call).images
+            torch.randn(latents.shape[1:], dtype=latents.dtype, generator=generator)
+    return generators
 
 
-def run_batch(
-    pipe: DiffusionPipeline, batch: Batch, *parts: Part, **call: Any
-) -> tuple[Any, Attachment]:
+def run_batch(pipe: DiffusionPipeline, batch: Batch, *parts: Part, **call: Any) -> Generation:
     """Run the pipeline once with taps and edits attached.
 
     Parameters
@@ -195,14 +182,14 @@ def run_batch(
 
     Returns
     -------
-    images
-        As returned by the pipeline for its ``output_type``.
-    attachment : Attachment
-        With the scheduler timestep of every denoiser call.
+    Generation
+        With its session.
     """
-    with ONE_AT_A_TIME, attach(pipe, *parts, prompts=list(batch.prompts)) as attachment:
-        images = run_pipeline(pipe, batch, **call)
-    return images, attachment
+    own = for_batch(call, batch.indices, batch.first, len(batch.prompts))
+    given = GivenStates(own.get("prompt_embeds"), own.get("negative_prompt_embeds"))
+    with ONE_AT_A_TIME, attach(pipe, *parts, prompts=batch.prompts, given=given) as session:
+        generation = run_pipeline(pipe, batch, **call)
+    return replace(generation, session=session)
 
 
 @contextmanager
@@ -231,7 +218,6 @@ def generate(
     seed: int | Sequence[int] = 0,
     edit: Rescale | Sequence[Rescale] = (),
     batch_size: int = 8,
-    latents: torch.Tensor | None = None,
     progress: bool = True,
     **call: Any,
 ) -> Images:
@@ -249,13 +235,13 @@ def generate(
         Of the cross-attention; several act in the order given.
     batch_size : int
         Images that go through the model together.
-    latents : Tensor, shape (prompt × seed, channel, height, width), optional
-        Replaces the seeded initial noise.
     progress : bool
         Show a progress bar over batches.
     **call
         Keywords of the pipeline's own call, such as ``num_inference_steps``, ``guidance_scale``,
-        ``height``, ``num_images_per_prompt``.
+        ``height``, ``num_images_per_prompt``. Texts, images and text states may be given once for
+        all prompts, or for each; ``latents`` and ``generator``, which replace the seeded noise,
+        for each prompt × seed.
 
     Returns
     -------
@@ -273,26 +259,41 @@ def generate(
     >>> images.shape, images.dtype
     ((1, 64, 64, 3), dtype('uint8'))
     """
-    texts = [prompts] if isinstance(prompts, str) else list(prompts)
-    seeds = [seed] if isinstance(seed, int) else list(seed)
+    texts, seeds = as_prompts(prompts), as_seeds(seed)
     batches = plan_batches(texts, seeds, batch_size)
-    if latents is not None and len(latents) != len(texts) * len(seeds):
-        raise ParameterError(
-            f"latents hold {len(latents)} images, prompts × seeds make {len(texts) * len(seeds)}"
-        )
+    own = check_call(pipe, call, prompts=len(texts), images=len(texts) * len(seeds))
     edits = [edit] if isinstance(edit, Rescale) else list(edit)
-    for one in edits:
-        if one.factors.ndim == 2 and len(one.factors) != len(texts):
-            raise ParameterError(
-                f"an edit has factors for {len(one.factors)} prompts, there are {len(texts)}"
-            )
-        one.columns(pipe.tokenizer, texts)
+    check_edits(pipe, edits, texts, call)
     images = []
-    start = 0
     for batch in tqdm(batches, "generate", disable=not progress or len(batches) == 1):
         parts = [one.for_prompts(batch.indices) for one in edits]
-        own = call if latents is None else {**call, "latents": latents[start:][: len(batch.seeds)]}
-        made, _ = run_batch(pipe, batch, *parts, output_type="np", **own)
-        images.append(as_uint8(made))
-        start += len(batch.seeds)
+        images.append(as_uint8(run_batch(pipe, batch, *parts, output_type="np", **own).images))
     return np.concatenate(images)
+
+
+def check_edits(
+    pipe: DiffusionPipeline, edits: Sequence[Rescale], texts: Sequence[str], call: Mapping[str, Any]
+) -> None:
+    """Check that edits fit prompts and keywords, before anything is generated.
+
+    Raises
+    ------
+    ParameterError, TokenError
+    """
+    if edits and call.get("prompt_embeds") is not None:
+        raise TokenError(
+            "prompt_embeds have columns without names, in which an edit finds no word; give the "
+            "prompts alone"
+        )
+    for edit in edits:
+        if edit.factors.ndim == 2 and len(edit.factors) != len(texts):
+            raise ParameterError(
+                f"an edit has factors for {len(edit.factors)} prompts, there are {len(texts)}"
+            )
+        edit.columns(pipe, texts)
+        calls = forecast_calls(pipe, call)
+        if edit.window[0] >= calls:
+            raise ParameterError(
+                f"an edit begins at denoiser call {edit.window[0]}, and there are only {calls}; "
+                "give an earlier window, or more steps"
+            )

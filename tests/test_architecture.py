@@ -11,7 +11,9 @@ PACKAGE = Path(__file__).parent.parent / "hrvlab"
 FLOORS = [
     ["errors", "libraries", "paths", "typing"],
     ["statistics", "models"],
-    ["attention", "forecast", "storage", "inputs"],
+    ["inputs"],
+    ["attention", "forecast", "storage"],
+    ["keywords", "noise"],
     ["generation"],
     ["provenance"],
     ["capture", "cluster"],

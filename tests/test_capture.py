@@ -5,7 +5,7 @@ import xarray as xr
 
 import hrvlab as hl
 from hrvlab.errors import ParameterError, TokenError
-from hrvlab.generation import initial_noise
+from hrvlab.noise import initial_noise
 from hrvlab.storage.datasets import read_dataset, write_dataset
 from tests.pipelines import tiny_sd
 
@@ -130,5 +130,5 @@ def test_given_latents_replace_the_seeded_noise(tiny_pipe):
     seeded = hl.capture(tiny_pipe, prompts, seed=5, batch_size=1, **call)
     np.testing.assert_array_equal(given["image"], seeded["image"])
     np.testing.assert_array_equal(given["attention"], seeded["attention"])
-    with pytest.raises(ParameterError, match="latents hold 2 images, there are 1 prompts"):
+    with pytest.raises(ParameterError, match="latents has 2 values, there are 1 images"):
         hl.capture(tiny_pipe, "a dog", latents=noise, **call)

@@ -13,6 +13,7 @@ from PIL import Image
 
 import hrvlab as hl
 from hrvlab.errors import ParameterError, StoreError
+from hrvlab.noise import initial_noise
 from tests.methods.test_steering import vectors
 from tests.pipelines import TINY, tiny_sd, tiny_sdxl, tiny_turbo, tiny_unet
 from tests.scores import Brightness
@@ -157,7 +158,7 @@ def test_an_inpainting_unet_has_more_input_channels_than_output_channels():
     call |= {"num_inference_steps": 3, "progress": False}
     ds = hl.capture(inpaint, PROMPTS, **call)
     np.testing.assert_array_equal(ds["image"].values, hl.generate(inpaint, PROMPTS, **call))
-    assert hl.generation.initial_noise(inpaint, [0], 0).shape == (1, 4, 8, 8)
+    assert initial_noise(inpaint, [0], 0).shape == (1, 4, 8, 8)
 
 
 @pytest.mark.parametrize("encoder", ["text_encoder", "text_encoder_2"])

@@ -1,6 +1,6 @@
 import pytest
 
-from hrvlab.forecast import CHUNK_BYTES, forecast_votes
+from hrvlab.forecast import CHUNK_BYTES, forecast_calls, forecast_votes
 
 RUN = {"head_positions": 128, "weights": 10**9, "prompts": 2100, "seconds_per_call": 0.1}
 
@@ -29,3 +29,10 @@ def test_a_chunk_holds_whole_prompts_and_at_least_one(heads):
     run = forecast_votes(**{**RUN, "head_positions": heads})
     row = 4 * heads * 34
     assert run.chunk == 1 or run.chunk * row <= CHUNK_BYTES < (run.chunk + 1) * row
+
+
+def test_calls_are_counted_without_touching_the_scheduler(tiny_pipe):
+    before = dict(vars(tiny_pipe.scheduler))
+    assert forecast_calls(tiny_pipe, {"num_inference_steps": 7}) == 8
+    assert vars(tiny_pipe.scheduler).keys() == before.keys()
+    assert all(vars(tiny_pipe.scheduler)[name] is value for name, value in before.items())

@@ -140,7 +140,7 @@ def capturing(pipe: DiffusionPipeline, prompts: list[str], steps: int) -> Callab
 def naively_weakened(factors: np.ndarray, steps: int) -> Callable[[], object]:
     """Weaken heads by explicit maps, one image at a time."""
     pipe = hl.load("miniature")
-    columns = content_columns(pipe.tokenizer, SOURCE)
+    columns = content_columns(pipe, SOURCE)
     layers = cross_attention_layers(pipe.unet)
     make_explicit(pipe.unet, [weakener(factors[layer.head_positions], columns) for layer in layers])
     return generate(pipe, [SOURCE], steps)

@@ -16,8 +16,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """The rows of a denoiser's batch that are conditioned on prompts.
+
+    Parameters
+    ----------
+    conditional : slice
+    prompts : tuple of int
+        For each of those rows, the number of its prompt among the session's prompts; all 0 if the
+        session was given none.
+    """
+
+    conditional: slice
+    prompts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Call:
-    """One call of the denoiser.
+    """A call of the denoiser that has conditional rows.
 
     Parameters
     ----------
@@ -25,19 +41,30 @@ class Call:
         Its number within the generation, from 0.
     scheduler_timestep : float
         The scheduler's timestep; with some schedulers, two calls share one timestep.
-    conditional : slice
-        The rows of the denoiser's batch that are conditioned on the prompts.
-    samples : int
-        Number of those rows.
+    rows : Rows
+        The same object as long as the text states are the same.
     latent_size : tuple of int
         Height and width of the latents.
+    calls, steps : int or None
+        How many calls and steps the whole generation makes; None: the run does not show it.
     """
 
     index: int
     scheduler_timestep: float
-    conditional: slice
-    samples: int
+    rows: Rows
     latent_size: tuple[int, int]
+    calls: int | None
+    steps: int | None
+
+    @property
+    def conditional(self) -> slice:
+        """The rows of the denoiser's batch that are conditioned on the prompts."""
+        return self.rows.conditional
+
+    @property
+    def samples(self) -> int:
+        """Number of those rows."""
+        return len(self.rows.prompts)
 
 
 # Maps the states of one projection in one call to the states that replace them.
@@ -46,6 +73,15 @@ Hook = Callable[[Call, Tensor], Tensor]
 
 class BoundEdit(Protocol):
     """An intervention bound to the prompts and the model that it acts on."""
+
+    def check(self, call: Call) -> None:
+        """Check a generation's first call, before any hook runs.
+
+        Raises
+        ------
+        ParameterError
+            If the edit does not fit the generation.
+        """
 
     def hooks(self, layer: Layer) -> Mapping[str, Hook]:
         """Return the hooks of a layer's transformer block.

@@ -19,10 +19,10 @@ from hrvlab.errors import ParameterError
 from hrvlab.models.tokens import content_columns, word_columns
 
 if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
     from torch import Tensor
-    from transformers import PreTrainedTokenizerBase
 
-    from hrvlab.attention.calls import Call, Hook
+    from hrvlab.attention.calls import Call, Hook, Rows
     from hrvlab.models.heads import Layer
     from hrvlab.typing import HeadFactors, TokenMask
 
@@ -55,7 +55,7 @@ class Rescale:
 
     >>> heads = hl.head_table(pipe.unet).sizes["head_position"]
     >>> edit = hl.Rescale(np.full(heads, -2.0), "red", window=(1, None))
-    >>> np.flatnonzero(edit.columns(pipe.tokenizer, ["a red car"])).tolist()
+    >>> np.flatnonzero(edit.columns(pipe, ["a red car"])).tolist()
     [2]
     """
 
@@ -91,12 +91,12 @@ class Rescale:
         """Whether every prompt has words of its own."""
         return not isinstance(self.words, str) and not isinstance(self.words[0], str)
 
-    def columns(self, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> TokenMask:
+    def columns(self, pipe: DiffusionPipeline, prompts: Sequence[str]) -> TokenMask:
         """Mark the token columns that the edit acts on in each prompt.
 
         Parameters
         ----------
-        tokenizer : transformers.PreTrainedTokenizerBase
+        pipe : diffusers.DiffusionPipeline
         prompts : sequence of str
 
         Returns
@@ -108,14 +108,14 @@ class Rescale:
         TokenError
             If a word does not occur in a prompt.
         """
-        mask = np.zeros((len(prompts), tokenizer.model_max_length), bool)
+        mask = np.zeros((len(prompts), pipe.tokenizer.model_max_length), bool)
         of_prompts = self.words if self._each else [self.words] * len(prompts)
         for row, prompt, words in zip(mask, prompts, of_prompts, strict=True):
             if words == CONTENT:
-                row[content_columns(tokenizer, prompt)] = True
+                row[content_columns(pipe, prompt)] = True
                 continue
             for word in [words] if isinstance(words, str) else words:
-                row[word_columns(tokenizer, prompt, str(word))] = True
+                row[word_columns(pipe, prompt, str(word))] = True
         return mask
 
 
@@ -149,7 +149,15 @@ class BoundRescale:
         self.window = edit.window
         self.mask = torch.from_numpy(mask)
         self.factors = torch.from_numpy(np.atleast_2d(edit.factors))
-        self._scales: dict[int, Tensor] = {}
+        self._scales: dict[int, tuple[Rows, Tensor]] = {}
+
+    def check(self, call: Call) -> None:
+        """Check that the window begins within the generation."""
+        if call.calls is not None and self.window[0] >= call.calls:
+            raise ParameterError(
+                f"an edit begins at denoiser call {self.window[0]}, and there are only "
+                f"{call.calls}; give an earlier window, or more steps"
+            )
 
     def hooks(self, layer: Layer) -> dict[str, Hook]:
         """Return the hook of the value projection of a layer's transformer block."""
@@ -160,21 +168,17 @@ class BoundRescale:
         start, stop = self.window
         if call.index < start or (stop is not None and call.index >= stop):
             return value
-        # One generation, one batch: the factors are laid out at a layer's first call.
-        if layer.index not in self._scales:
-            self._scales[layer.index] = self._lay_out(layer, call, value)
-        return (value.unflatten(-1, (layer.heads, -1)) * self._scales[layer.index]).flatten(-2)
+        rows, scale = self._scales.get(layer.index, (None, None))
+        # The factors are laid out anew only when the rows of the batch are others.
+        if scale is None or rows is not call.rows:
+            scale = self._lay_out(layer, call, value)
+            self._scales[layer.index] = call.rows, scale
+        return (value.unflatten(-1, (layer.heads, -1)) * scale).flatten(-2)
 
     def _lay_out(self, layer: Layer, call: Call, value: Tensor) -> Tensor:
         """Lay the factors out by row, token and head, shape (batch, token, head, 1)."""
-        repeats, rest = divmod(call.samples, len(self.mask))
-        if rest:
-            raise ParameterError(
-                f"{call.samples} images are not a multiple of the {len(self.mask)} prompts that "
-                "the edit was attached for; give attach the same prompts as the pipeline"
-            )
         factors = self.factors[:, layer.head_positions]
         per_token = torch.where(self.mask[:, :, None], factors[:, None, :], 1.0)
         scale = torch.ones(len(value), *per_token.shape[1:]).to(value)
-        scale[call.conditional] = per_token.repeat_interleave(repeats, dim=0).to(value)
+        scale[call.conditional] = per_token[list(call.rows.prompts)].to(value)
         return scale[..., None]

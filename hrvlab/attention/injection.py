@@ -9,7 +9,7 @@ those columns alone, added before the output projection.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -44,8 +44,9 @@ class Injection:
     factors : ndarray of float, shape (head_position,), optional
         The new words keep the target's own map, times these factors. None: the source's map is
         injected for the new words too.
-    cross_calls, self_calls : int
-        Number of denoiser calls, from the first, in which cross- and self-attention are injected.
+    cross_share, self_share : float
+        Shares of the generation's denoiser calls and of its steps, from the first, in which cross-
+        and self-attention are injected.
     self_side : float
         Largest grid of self-attention that is injected, as a share of the latents' side.
     model : str, optional
@@ -54,15 +55,15 @@ class Injection:
     Raises
     ------
     ParameterError
-        If there is not one list of columns per mapper, a factor is not finite, or nothing would
-        be injected in any call.
+        If there is not one list of columns per mapper, a factor is not finite, or a share is not
+        between 0 and 1.
     """
 
     mappers: Sequence[Alignment]
     replaced: Sequence[Sequence[int]]
     factors: HeadFactors | None = None
-    cross_calls: int = 0
-    self_calls: int = 0
+    cross_share: float = 0.0
+    self_share: float = 0.0
     self_side: float = SELF_SIDE
     model: str | None = None
 
@@ -74,8 +75,38 @@ class Injection:
             )
         if self.factors is not None and not np.isfinite(self.factors).all():
             raise ParameterError("every factor must be a finite number; some are NaN or infinite")
-        if max(self.cross_calls, self.self_calls) < 1:
-            raise ParameterError("cross_calls and self_calls are both 0; give at least one of them")
+        for name in ("cross_share", "self_share"):
+            if not 0 <= (share := getattr(self, name)) <= 1:
+                raise ParameterError(f"{name} is {share}; give a share of the calls, from 0 to 1")
+
+    def for_pairs(self, indices: Sequence[int]) -> Injection:
+        """Return the edit for some of the pairs only."""
+        mappers, replaced = zip(
+            *((self.mappers[i], self.replaced[i]) for i in indices), strict=True
+        )
+        return replace(self, mappers=mappers, replaced=replaced)
+
+    def injected_calls(self, calls: int, steps: int) -> tuple[int, int]:
+        """Count the calls, from the first, in which cross- and self-attention are injected.
+
+        Parameters
+        ----------
+        calls, steps : int
+            Of the whole generation.
+
+        Raises
+        ------
+        ParameterError
+            If there is none.
+        """
+        # As in the published code, which counts the one in calls and the other in steps.
+        injected = int(self.cross_share * calls), int(self.self_share * steps)
+        if not any(injected):
+            raise ParameterError(
+                f"cross_share={self.cross_share} and self_share={self.self_share} of {calls} calls "
+                "are less than one call; give more steps or larger shares"
+            )
+        return injected
 
 
 class BoundInjection:
@@ -114,6 +145,21 @@ class BoundInjection:
         injected = np.where(own[:, None], 0.0, np.stack(edit.mappers))
         self.own, self.injected = torch.from_numpy(own), torch.from_numpy(injected)
         self._target: dict[str, Tensor] = {}
+        self._cross_calls = self._self_calls = 0
+
+    def check(self, call: Call) -> None:
+        """Check that the batch consists of pairs, and count the calls that are injected."""
+        if call.samples != 2 * len(self.injected):
+            raise ParameterError(
+                f"{call.samples} images are not {len(self.injected)} pairs; generate one image per "
+                "prompt"
+            )
+        if call.calls is None or call.steps is None:
+            raise ParameterError(
+                "the run does not show of how many steps the shares are, in which attention is "
+                "injected; attach to the pipeline that runs, or set its scheduler's timesteps"
+            )
+        self._cross_calls, self._self_calls = self.edit.injected_calls(call.calls, call.steps)
 
     def hooks(self, layer: Layer) -> dict[str, Hook]:
         """Return the hooks of the projections of a layer's transformer block."""
@@ -128,18 +174,13 @@ class BoundInjection:
 
     def _pairs(self, call: Call, states: Tensor) -> Tensor:
         """View the conditional samples of a layer's states as (pair, 2, position, channel)."""
-        if call.samples != 2 * len(self.injected):
-            raise ParameterError(
-                f"{call.samples} images are not {len(self.injected)} pairs; generate one image per "
-                "prompt"
-            )
         return states[call.conditional].unflatten(0, (-1, 2))
 
     def _inject_self(self, call: Call, states: Tensor) -> Tensor:
         """Replace the targets' queries or keys of self-attention by their sources'."""
         height, width = call.latent_size
         grid = states.shape[1]
-        if call.index >= self.edit.self_calls or grid > height * width * self.edit.self_side**2:
+        if call.index >= self._self_calls or grid > height * width * self.edit.self_side**2:
             return states
         edited = states.clone()
         pairs = self._pairs(call, edited)
@@ -148,7 +189,7 @@ class BoundInjection:
 
     def _inject_cross(self, name: str, call: Call, states: Tensor) -> Tensor:
         """Replace the targets' queries or keys of cross-attention, and keep the targets' own."""
-        if call.index >= self.edit.cross_calls:
+        if call.index >= self._cross_calls:
             return states
         edited = states.clone()
         pairs = self._pairs(call, edited)
@@ -158,7 +199,7 @@ class BoundInjection:
 
     def _map_values(self, call: Call, values: Tensor) -> Tensor:
         """Map the targets' values to the columns of their sources, and keep the targets' own."""
-        if call.index >= self.edit.cross_calls:
+        if call.index >= self._cross_calls:
             return values
         edited = values.clone()
         pairs = self._pairs(call, edited)
@@ -168,7 +209,7 @@ class BoundInjection:
 
     def _add_own(self, layer: Layer, call: Call, mixed: Tensor) -> Tensor:
         """Add the targets' own attention to their new words, rescaled by head."""
-        if call.index >= self.edit.cross_calls or self.edit.factors is None:
+        if call.index >= self._cross_calls or self.edit.factors is None:
             return mixed
         query, key, value = (
             self._target.pop(name).unflatten(-1, (layer.heads, -1)).transpose(1, 2)

@@ -13,7 +13,9 @@ import xarray as xr
 
 from hrvlab.errors import ParameterError
 from hrvlab.experiments.runner import Generated, Trial, TrialUnit
-from hrvlab.generation import Batch, as_uint8, plan_batches, refuse, run_batch
+from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
+from hrvlab.keywords import check_call, refuse
+from hrvlab.noise import as_seeds
 from hrvlab.scorers.base import check_texts, score_names
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from hrvlab.attention import Rescale
     from hrvlab.scorers.base import Score
     from hrvlab.storage.units import Unit
+
+
+# Keywords of the pipeline's call that a trial sets itself.
+OWN = {"num_images_per_prompt", "output_type", "latents", "generator", "height", "width"}
 
 
 class Condition(Protocol):
@@ -84,7 +90,7 @@ class Prompt:
         """Raise an error if the prompt is empty, or does not contain the edit's word."""
         plan_batches([self.prompt], [0], 1)
         if self.edit is not None:
-            self.edit.columns(pipe.tokenizer, [self.prompt])
+            self.edit.columns(pipe, [self.prompt])
 
     def generate(
         self, pipe: DiffusionPipeline, seeds: Sequence[int], *, batch_size: int, **call: Any
@@ -96,8 +102,8 @@ class Prompt:
             rows, own_seeds = zip(*wanted[start : start + batch_size], strict=True)
             batch = Batch((self.prompt,) * len(rows), (self.index,) * len(rows), own_seeds)
             edits = [] if self.edit is None else [self.edit.for_prompts(rows)]
-            made, _ = run_batch(pipe, batch, *edits, output_type="np", **call)
-            images.append(as_uint8(made))
+            made = run_batch(pipe, batch, *edits, output_type="np", **call)
+            images.append(as_uint8(made.images))
         return Generated(np.concatenate(images))
 
 
@@ -110,7 +116,7 @@ def plan_trial(
     parameters: dict[str, Any],
     score: Score | Mapping[str, Score],
     texts: Mapping[str, Sequence[str]],
-    seeds: Sequence[int],
+    seeds: int | Sequence[int],
     batch_size: int,
     **call: Any,
 ) -> Trial:
@@ -132,7 +138,7 @@ def plan_trial(
         One, or several by the names of their evaluators.
     texts : mapping of str to sequence of str
         By the name of the scores: for every row, the text that its images are scored against.
-    seeds : sequence of int
+    seeds : int or sequence of int
         Of the initial noise.
     batch_size : int
         Images of a condition that go through the model together.
@@ -151,12 +157,11 @@ def plan_trial(
     """
     if not conditions:
         raise ParameterError("the list of conditions is empty; give at least one")
-    if not seeds:
-        raise ParameterError("the list of seeds is empty; give at least one seed")
+    seeds = as_seeds(seeds)
     if batch_size < 1:
         raise ParameterError(f"batch_size is {batch_size}; give 1 or more")
-    own = {"num_images_per_prompt", "output_type", "latents", "height", "width"}
-    refuse(call, own, "every condition has one image per seed, of the model's own size")
+    refuse(call, OWN, "every condition has one image per seed, of the model's own size")
+    call = check_call(pipe, call, prompts=1, images=1)
     for condition in conditions:
         condition.check(pipe)
     first = np.cumsum([0, *(condition.rows for condition in conditions)])

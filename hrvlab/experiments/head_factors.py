@@ -13,7 +13,8 @@ from hrvlab.attention import Rescale
 from hrvlab.attention.edits import CONTENT
 from hrvlab.errors import ParameterError
 from hrvlab.experiments.runner import Generated, Trial, TrialUnit
-from hrvlab.generation import Batch, as_uint8, plan_batches, refuse, run_batch
+from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
+from hrvlab.keywords import check_call, refuse
 from hrvlab.scorers.base import check_texts, score_names
 
 if TYPE_CHECKING:
@@ -123,15 +124,16 @@ def plan_trial(
         raise ParameterError(f"{len(prompts)} prompts need as many texts, got {len(texts)}")
     check_texts(given.score, texts)
     plan_batches(prompts, seeds, given.batch_size)
-    own = {"num_images_per_prompt", "output_type", "latents"}
+    own = {"num_images_per_prompt", "output_type", "latents", "generator"}
     refuse(given.call, own, "every prompt has one image per seed and row of factors")
-    given.edit(factors, range(len(prompts))).columns(pipe.tokenizer, prompts)
+    call = check_call(pipe, given.call, prompts=len(prompts), images=len(prompts) * len(seeds))
+    given.edit(factors, range(len(prompts))).columns(pipe, prompts)
     # All settings of a prompt and seed are adjacent, so that a killed run has complete prompts.
     shape = (len(prompts), len(seeds), len(factors))
     images = list(np.ndindex(shape))
     size = given.batch_size
     units = [
-        _unit(pipe, factors, given, images[start : start + size])
+        _unit(pipe, factors, given, call, images[start : start + size])
         for start in range(0, len(images), size)
     ]
 
@@ -162,6 +164,7 @@ def _unit(
     pipe: DiffusionPipeline,
     factors: HeadFactors,
     given: Intervention,
+    call: Mapping[str, Any],
     images: Sequence[tuple[int, ...]],
 ) -> TrialUnit:
     """Make a unit of images, each given by the indices of its prompt, seed and setting."""
@@ -175,8 +178,8 @@ def _unit(
             tuple(given.seeds[seed] for seed in seeds),
         )
         edit = given.edit(factors[settings], prompts)
-        made, _ = run_batch(pipe, batch, edit, output_type="np", **given.call)
-        return Generated(as_uint8(made))
+        made = run_batch(pipe, batch, edit, output_type="np", **call)
+        return Generated(as_uint8(made.images))
 
     names = [f"{prompt:03d}-{seed:03d}-{setting:03d}.png" for prompt, seed, setting in images]
     return TrialUnit(generate, names, {"score": texts})

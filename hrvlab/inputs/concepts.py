@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -130,9 +130,17 @@ class ConceptSet:
                 "which other words are drawn; keep that order, or use another store"
             )
 
-    def encode(self, pipe: DiffusionPipeline) -> WordEncodings:
-        """Encode every word alone with the model's text encoder, concept by concept."""
+    def encode(self, pipe: DiffusionPipeline, **how: Any) -> WordEncodings:
+        """Encode every word alone with the model's text encoder, concept by concept.
+
+        Parameters
+        ----------
+        pipe : diffusers.DiffusionPipeline
+        **how
+            Keywords of its own ``encode_prompt``: ``clip_skip``, ``lora_scale``.
+        """
         # Imported here because reading concepts must not take the seconds that diffusers takes.
         from hrvlab.models.families import family_of
 
-        return family_of(pipe).encode_words(pipe, [word for words in self.words for word in words])
+        words = [word for words in self.words for word in words]
+        return family_of(pipe).encode_words(pipe, words, **how)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -55,6 +55,33 @@ def read_prompts(source: str | Path) -> list[str]:
     if not isinstance(prompts, list) or not all(isinstance(prompt, str) for prompt in prompts):
         raise ParameterError(f"{path} must contain a list 'prompts' of texts")
     return prompts
+
+
+def as_prompts(prompts: str | Iterable[str]) -> list[str]:
+    """Return prompts as a list.
+
+    Parameters
+    ----------
+    prompts : str or iterable of str
+        One prompt, or several in a list, an array, or a table's column.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ParameterError
+        If there is no prompt, or one is empty.
+    """
+    if isinstance(prompts, str):
+        texts = [prompts]
+    elif isinstance(prompts, Iterable) and not isinstance(prompts, Mapping):
+        texts = list(prompts)
+    else:
+        raise ParameterError(f"the prompts are {prompts!r}; give a text, or a list of texts")
+    check_prompts(texts)
+    return [str(text) for text in texts]
 
 
 def check_prompts(prompts: Sequence[str]) -> None:

@@ -16,12 +16,14 @@ from tqdm.auto import tqdm
 from hrvlab.attention.gradients import frozen
 from hrvlab.attention.hooks import attention_module
 from hrvlab.errors import ModelError, ParameterError
-from hrvlab.generation import ONE_AT_A_TIME, as_uint8, plan_batches, refuse, run_pipeline
+from hrvlab.generation import ONE_AT_A_TIME, as_uint8, plan_batches, run_pipeline
+from hrvlab.keywords import check_call, for_batch, refuse
 from hrvlab.methods.excitation import attended_layers, find_excitation
 from hrvlab.methods.latent_updates import LatentUpdater
 from hrvlab.models.families import family_of
-from hrvlab.models.heads import cross_attention_layers
+from hrvlab.models.heads import cross_attention_layers, default_size
 from hrvlab.models.tokens import word_columns
+from hrvlab.noise import as_seeds
 from hrvlab.relevance.model import check_model
 from hrvlab.relevance.vectors import concept_vector
 
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
     from hrvlab.methods.excitation import Excitation
     from hrvlab.typing import Images
+
+
+OWN = {"num_images_per_prompt", "prompt_embeds", "generator", "callback_on_step_end"}
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,6 @@ def excite(
     preset: str | Excitation | None = None,
     seed: int | Sequence[int] = 0,
     batch_size: int = 1,
-    num_inference_steps: int = 50,
-    latents: Tensor | None = None,
     allow_other_model: bool = False,
     progress: bool = True,
     **call: Any,
@@ -92,9 +95,6 @@ def excite(
     batch_size : int
         Images that go through the model together; gradients need many times the memory of plain
         generation.
-    num_inference_steps : int
-    latents : Tensor, shape (seed, channel, height, width), optional
-        Replaces the seeded initial noise.
     allow_other_model : bool
         Use vectors that were built from another model.
     progress : bool
@@ -125,22 +125,19 @@ def excite(
     >>> excited.images.shape
     (1, 64, 64, 3)
     """
-    seeds = [seed] if isinstance(seed, int) else list(seed)
+    seeds = as_seeds(seed)
     named = [words] if isinstance(words, str) else list(words)
     excitation = find_excitation(preset, with_vectors=hrv is not None)
-    check_call(pipe, call)
-    if latents is not None and len(latents) != len(seeds):
-        raise ParameterError(f"latents hold {len(latents)} images, there are {len(seeds)} seeds")
+    check_pipeline(pipe)
+    refuse(call, OWN, "excite sets these keywords itself")
+    keywords = check_call(pipe, call, prompts=1, images=len(seeds))
     columns = mark_words(pipe, prompt, named)
     factors = weigh_heads(pipe, len(named), hrv, concept, allow_other_model=allow_other_model)
     check_maps(pipe, excitation)
-    own = {**call, "num_inference_steps": num_inference_steps}
     images, passes = [], []
-    start = 0
     batches = plan_batches([prompt], seeds, batch_size)
     for batch in tqdm(batches, "excite", disable=not progress or len(batches) == 1):
-        if latents is not None:
-            own["latents"] = latents[start:][: len(batch.seeds)]
+        own = for_batch(keywords, batch.indices, batch.first, len(batch.seeds))
         # Compiled code would not call the hooks.
         eager = torch.compiler.set_stance("force_eager")
         with ONE_AT_A_TIME, eager, frozen(pipe.unet):
@@ -149,35 +146,24 @@ def excite(
             generated = run_pipeline(
                 pipe, batch, output_type="np", callback_on_step_end=updater.after_step, **updated
             )
-        images.append(as_uint8(generated))
+        images.append(as_uint8(generated.images))
         passes.append(updater.passes)
-        start += len(batch.seeds)
     return Excited(np.concatenate(images), np.concatenate(passes))
 
 
-def check_call(pipe: DiffusionPipeline, call: dict[str, Any]) -> None:
-    """Raise an error if latents cannot be updated with a pipeline and keywords of its call.
-
-    Parameters
-    ----------
-    pipe : diffusers.DiffusionPipeline
-    call : dict
-        Keywords of the pipeline's own call.
+def check_pipeline(pipe: DiffusionPipeline) -> None:
+    """Check that the latents of a pipeline can be updated.
 
     Raises
     ------
     ModelError
         If the pipeline is not supported or starts from an image, or its heads cannot be read.
-    ParameterError
-        If `excite` sets one of the keywords itself.
     """
     family_of(pipe)
     if "image" in inspect.signature(pipe.__call__).parameters:
         raise ModelError(
             f"{type(pipe).__name__} starts from an image; give a pipeline that starts from noise"
         )
-    own = {"num_images_per_prompt", "output_type", "callback_on_step_end"}
-    refuse(call, own, "excite sets these keywords itself")
     for layer in cross_attention_layers(pipe.unet):
         attention_module(pipe.unet, layer)
 
@@ -195,7 +181,7 @@ def check_maps(pipe: DiffusionPipeline, excitation: Excitation) -> None:
     ParameterError
     """
     attended_layers(pipe, excitation)
-    if excitation.smooth and round(pipe.unet.config.sample_size * excitation.side) < 2:
+    if excitation.smooth and round(min(default_size(pipe.unet)) * excitation.side) < 2:
         raise ParameterError(
             f"maps with {excitation.side:g} of the latents' side have one position and cannot be "
             "smoothed; give a larger side, or smooth=False"
@@ -226,7 +212,7 @@ def mark_words(pipe: DiffusionPipeline, prompt: str, words: Sequence[str]) -> Te
         raise ParameterError("the list of words is empty; give at least one word of the prompt")
     marks = torch.zeros(len(words), pipe.tokenizer.model_max_length, dtype=torch.bool)
     for row, word in zip(marks, words, strict=True):
-        row[word_columns(pipe.tokenizer, prompt, word)] = True
+        row[word_columns(pipe, prompt, word)] = True
     return marks
 
 

@@ -140,10 +140,9 @@ def attended_layers(pipe: DiffusionPipeline, excitation: Excitation) -> list[Lay
     layers = cross_attention_layers(pipe.unet)
     if excitation.layers == "all":
         return layers
-    side = pipe.unet.config.sample_size
-    chosen = [layer for layer in layers if layer.grid == side * excitation.side]
+    chosen = [layer for layer in layers if layer.downscale * excitation.side == 1]
     if not chosen:
-        shares = ", ".join(f"1/{side // grid}" for grid in sorted({x.grid for x in layers})[::-1])
+        shares = ", ".join(f"1/{by}" for by in sorted({layer.downscale for layer in layers}))
         raise ParameterError(
             f"no layer's grid has {excitation.side:g} of the latents' side; choose one of: {shares}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,14 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hrvlab.attention.gradients import blended_maps, blur, queries_and_keys, word_shares
+from hrvlab.attention.session import attach
+from hrvlab.attention.taps import map_size
 from hrvlab.errors import CoverageError
-from hrvlab.generation import image_generator, run_pipeline
+from hrvlab.generation import run_pipeline
 from hrvlab.methods.excitation import attended_layers
-from hrvlab.models.families import family_of
+from hrvlab.noise import image_generator
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
+    from hrvlab.attention.calls import Call
+    from hrvlab.attention.gradients import QueriesAndKeys
     from hrvlab.generation import Batch
     from hrvlab.methods.excitation import Excitation
 
@@ -61,16 +66,14 @@ class LatentUpdater:
     ) -> None:
         self._pipe, self._excitation = pipe, excitation
         self._words, self._factors = words, factors
-        inputs = _first_inputs(pipe, batch, **call)
+        inputs, first = _first_inputs(pipe, batch, **call)
         sample = inputs.pop("sample")
         self._noise = call.get("latents", _noise(sample, batch)).to(sample)
-        rows = family_of(pipe).conditional_samples(pipe, len(sample))
-        self._conditional = _rows({**inputs, "return_dict": False}, rows, len(sample))
+        self._conditional = _rows({**inputs, "return_dict": False}, first.conditional, len(sample))
         height, width = sample.shape[-2:]
         self._layers = attended_layers(pipe, excitation)
         # A grid that does not divide evenly is rounded up, as by strided convolutions.
-        shrinks = [pipe.unet.config.sample_size // layer.grid for layer in self._layers]
-        self._grids = [(-(-height // by), -(-width // by)) for by in shrinks]
+        self._grids = [map_size((height, width), layer.downscale) for layer in self._layers]
         self._size = self._grids[0]
         if excitation.layers == "all":
             self._size = (
@@ -78,12 +81,14 @@ class LatentUpdater:
                 max(1, round(width * excitation.side)),
             )
         self._scales = [pipe.unet.get_submodule(x.module).scale for x in self._layers]
-        steps, calls = call["num_inference_steps"], len(pipe.scheduler.timesteps)
-        sizes = excitation.step_size * np.sqrt(np.linspace(1, LAST_SCALE, calls))
+        assert first.calls is not None
+        assert first.steps is not None
+        sizes = excitation.step_size * np.sqrt(np.linspace(1, LAST_SCALE, first.calls))
         self._step_sizes: list[float] = sizes.tolist()
-        self._until = round(excitation.until * steps)
+        steps, order = first.steps, pipe.scheduler.order  # calls of a step
+        self._until = round(excitation.until * steps) * order
         thresholds = sorted(excitation.thresholds.items())
-        self._highest_loss = {round(share * steps): 1 - t for share, t in thresholds}
+        self._highest_loss = {round(share * steps) * order: 1 - t for share, t in thresholds}
         self.passes: NDArray[np.int64] = np.zeros(len(batch.seeds), np.int64)
 
     def first_latents(self) -> Tensor:
@@ -171,18 +176,9 @@ class LatentUpdater:
             sample = pipe.scheduler.scale_model_input(latents, inputs["timestep"])
             with queries_and_keys(pipe.unet, self._layers) as found:
                 pipe.unet(sample, **inputs)
-            maps = blended_maps(
-                found, self._layers, self._scales, self._grids, self._factors, self._size
-            )
-            shares = word_shares(
-                maps,
-                self._words,
-                sharpness=SHARPNESS,
-                leave_out_last=self._excitation.leave_out_last,
-            )
-            if self._excitation.smooth:
-                flat = blur(shares.flatten(0, 1)[:, None], KERNEL_SIZE, DEVIATION)
-                shares = flat.reshape(shares.shape)
+            # Mixed precision around the call must not reach the float32 of the maps.
+            with torch.autocast(latents.device.type, enabled=False):
+                shares = self._shares(found)
             loss = 1 - shares.amax(dim=(2, 3)).amin(dim=1)
             (gradient,) = torch.autograd.grad(loss.sum(), latents)
         if not (torch.isfinite(loss).all() and torch.isfinite(gradient).all()):
@@ -192,13 +188,31 @@ class LatentUpdater:
             )
         return loss.detach(), gradient
 
+    def _shares(self, found: QueriesAndKeys) -> Tensor:
+        """Compute each word's share of the attention, shape (image, word, y, x)."""
+        maps = blended_maps(
+            found, self._layers, self._scales, self._grids, self._factors, self._size
+        )
+        shares = word_shares(
+            maps,
+            self._words,
+            sharpness=SHARPNESS,
+            leave_out_last=self._excitation.leave_out_last,
+        )
+        if not self._excitation.smooth:
+            return shares
+        flat = blur(shares.flatten(0, 1)[:, None], KERNEL_SIZE, DEVIATION)
+        return flat.reshape(shares.shape)
+
 
 class _FirstCall(Exception):
     """The end of a pipeline's run at its first denoiser call."""
 
 
-def _first_inputs(pipe: DiffusionPipeline, batch: Batch, **call: Any) -> dict[str, Any]:
-    """Run the pipeline up to its first denoiser call, and return the inputs of that call."""
+def _first_inputs(
+    pipe: DiffusionPipeline, batch: Batch, **call: Any
+) -> tuple[dict[str, Any], Call]:
+    """Run the pipeline up to its first denoiser call, and return the inputs and what they show."""
     found: dict[str, Any] = {}
 
     def stop(_: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -206,14 +220,14 @@ def _first_inputs(pipe: DiffusionPipeline, batch: Batch, **call: Any) -> dict[st
         found.update(kwargs)
         raise _FirstCall
 
-    handle = pipe.unet.register_forward_pre_hook(stop, with_kwargs=True)
-    try:
-        run_pipeline(pipe, batch, **call)
-    except _FirstCall:
-        pass
-    finally:
-        handle.remove()
-    return found
+    with suppress(_FirstCall), attach(pipe, prompts=batch.prompts) as session:
+        handle = pipe.unet.register_forward_pre_hook(stop, with_kwargs=True)
+        try:
+            run_pipeline(pipe, batch, **call)
+        finally:
+            handle.remove()
+    assert session.call is not None
+    return found, session.call
 
 
 def _noise(sample: Tensor, batch: Batch) -> Tensor:

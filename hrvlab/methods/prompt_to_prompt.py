@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from torch import Generator
 from tqdm.auto import tqdm
 
 from hrvlab.attention import Injection
 from hrvlab.errors import ParameterError
-from hrvlab.generation import Batch, as_uint8, count_calls, plan_batches, run_batch
+from hrvlab.forecast import forecast_calls
+from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
+from hrvlab.inputs.prompts import as_prompts
+from hrvlab.keywords import PerImage, check_call, refuse
 from hrvlab.methods.steering import strengthening_factors
 from hrvlab.models.alignment import align
+from hrvlab.noise import as_seeds
 from hrvlab.relevance.vectors import concept_vector
 
 if TYPE_CHECKING:
-    import torch
     from diffusers import DiffusionPipeline
 
     from hrvlab.models.alignment import Method
@@ -35,14 +39,12 @@ def edit(
     *,
     hrv: xr.DataArray | None = None,
     concept: str | None = None,
-    strength: float = 1.0,
+    hrv_strength: float = 1.0,
     cross_share: float = CROSS_SHARE,
     self_share: float | None = None,
     alignment: Method = "words",
     seed: int | Sequence[int] = 0,
     batch_size: int = 8,
-    num_inference_steps: int = 50,
-    latents: torch.Tensor | None = None,
     allow_other_model: bool = False,
     progress: bool = True,
     **call: Any,
@@ -62,7 +64,7 @@ def edit(
         Prompt-to-Prompt, which injects the source's attention there too.
     concept : str, optional
         The vector; required with ``hrv``.
-    strength : float
+    hrv_strength : float
         Of the rescaling: 0 leaves the new words' own attention as it is, 1 is as published.
     cross_share, self_share : float
         Shares of the denoiser calls, from the first, in which the source's cross- and
@@ -74,15 +76,14 @@ def edit(
         One pair of images is generated for each.
     batch_size : int
         Images that go through the model together, two for each pair.
-    num_inference_steps : int
-    latents : Tensor, shape (pair × seed, channel, height, width), optional
-        Replaces the seeded initial noise, which both images of a pair share.
     allow_other_model : bool
         Use vectors that were built from another model.
     progress : bool
         Show a progress bar over batches.
     **call
-        Keywords of the pipeline's own call.
+        Keywords of the pipeline's own call. Texts and images may be given once for all pairs, or
+        for each; ``latents`` and ``generator``, which replace the seeded noise that both images of
+        a pair share, for each pair × seed.
 
     Returns
     -------
@@ -112,58 +113,43 @@ def edit(
     >>> source.shape == edited.shape
     True
     """
-    sources, targets = ([p] if isinstance(p, str) else list(p) for p in (source, target))
-    seeds = [seed] if isinstance(seed, int) else list(seed)
+    sources, targets = as_prompts(source), as_prompts(target)
+    seeds = as_seeds(seed)
     if len(sources) != len(targets):
         raise ParameterError(f"{len(sources)} sources need as many targets, got {len(targets)}")
-    if latents is not None and len(latents) != len(sources) * len(seeds):
-        raise ParameterError(
-            f"latents hold {len(latents)} pairs, prompts × seeds make {len(sources) * len(seeds)}"
-        )
+    own = {"num_images_per_prompt", "prompt_embeds"}
+    refuse(call, own, "the two images of a pair have one prompt each")
+    keywords = check_call(pipe, call, prompts=len(sources), images=len(sources) * len(seeds))
+    if isinstance(keywords.get("generator"), Generator):
+        raise ParameterError("give generator a list with one generator for each pair × seed")
+    keywords = {
+        name: value.twice() if isinstance(value, PerImage) else value
+        for name, value in keywords.items()
+    }
     if (hrv is None) != (concept is None):
         raise ParameterError("give both hrv and concept, or neither")
     if self_share is None:
         self_share = SELF_SHARE if hrv is None else SELF_SHARE_WITH_VECTORS
-    for name, share in (("cross_share", cross_share), ("self_share", self_share)):
-        if not 0 <= share <= 1:
-            raise ParameterError(f"{name} is {share}; give a share of the calls, from 0 to 1")
     factors, model = None, None
     if hrv is not None and concept is not None:
         row = concept_vector(hrv, concept)
-        factors = strengthening_factors(row.values, strength)
+        factors = strengthening_factors(row.values, hrv_strength)
         model = None if allow_other_model else hrv.attrs.get("model_fingerprint")
-    aligned = [
-        align(pipe.tokenizer, *pair, alignment) for pair in zip(sources, targets, strict=True)
-    ]
-    calls = count_calls(pipe, num_inference_steps)
-    injected = int(cross_share * calls), int(self_share * num_inference_steps)
-    if not any(injected):
-        raise ParameterError(
-            f"cross_share={cross_share} and self_share={self_share} of {calls} calls are less than "
-            "one call; give more steps or larger shares"
-        )
+    aligned = [align(pipe, *pair, alignment) for pair in zip(sources, targets, strict=True)]
+    mappers, replaced = zip(*aligned, strict=True)
+    injection = Injection(mappers, replaced, factors, cross_share, self_share, model=model)
+    calls = forecast_calls(pipe, call)
+    injection.injected_calls(calls, min(calls, call.get("num_inference_steps", calls)))
     images = []
-    start = 0
     batches = plan_batches(sources, seeds, max(batch_size // 2, 1))
     for batch in tqdm(batches, "edit", disable=not progress or len(batches) == 1):
-        mappers, replaced = zip(*(aligned[index] for index in batch.indices), strict=True)
-        injection = Injection(
-            mappers,
-            replaced,
-            factors,
-            cross_calls=injected[0],
-            self_calls=injected[1],
-            model=model,
-        )
         pairs = Batch(
             tuple(prompt for i in batch.indices for prompt in (sources[i], targets[i])),
             tuple(np.repeat(batch.indices, 2).tolist()),
             tuple(np.repeat(batch.seeds, 2).tolist()),
+            2 * batch.first,
         )
-        own = {**call, "num_inference_steps": num_inference_steps}
-        if latents is not None:
-            own["latents"] = latents[start:][: len(batch.seeds)].repeat_interleave(2, dim=0)
-        made, _ = run_batch(pipe, pairs, injection, output_type="np", **own)
-        images.append(as_uint8(made))
-        start += len(batch.seeds)
+        injected = injection.for_pairs(batch.indices)
+        made = run_batch(pipe, pairs, injected, output_type="np", **keywords)
+        images.append(as_uint8(made.images))
     return np.concatenate(images)

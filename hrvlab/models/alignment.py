@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from hrvlab.errors import TokenError
-from hrvlab.models.tokens import token_table
+from hrvlab.models.tokens import text_as_read, token_table
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from diffusers import DiffusionPipeline
 
     from hrvlab.typing import Alignment
 
@@ -18,13 +18,13 @@ Method = Literal["words", "published"]
 
 
 def align(
-    tokenizer: PreTrainedTokenizerBase, source: str, target: str, method: Method = "words"
+    pipe: DiffusionPipeline, source: str, target: str, method: Method = "words"
 ) -> tuple[Alignment, list[int]]:
     """Align the token columns of two prompts with the same number of words.
 
     Parameters
     ----------
-    tokenizer : transformers.PreTrainedTokenizerBase
+    pipe : diffusers.DiffusionPipeline
     source, target : str
         The target is the source with one or more words replaced.
     method : {"words", "published"}
@@ -43,7 +43,7 @@ def align(
     TokenError
         If the prompts differ in their number of words, are equal, or are truncated.
     """
-    words = [_word_columns(tokenizer, prompt) for prompt in (source, target)]
+    words = [_word_columns(pipe, prompt) for prompt in (source, target)]
     texts = [prompt.split() for prompt in (source, target)]
     if len(texts[0]) != len(texts[1]):
         raise TokenError(
@@ -55,26 +55,28 @@ def align(
         raise TokenError(f"source and target are both {source!r}; replace at least one word")
     replaced = [column for number in changed for column in words[1][number]]
     build = _by_words if method == "words" else _as_published
-    mapper = build(words[0], words[1], changed, tokenizer.model_max_length)
+    mapper = build(words[0], words[1], changed, pipe.tokenizer.model_max_length)
     return mapper, replaced
 
 
-def _word_columns(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[list[int]]:
+def _word_columns(pipe: DiffusionPipeline, prompt: str) -> list[list[int]]:
     """Return the columns of every space-separated word."""
-    columns: list[list[int]] = [[] for _ in prompt.split()]
-    starts = [0]
-    for word in prompt.split():
-        starts.append(prompt.index(word, starts[-1]) + len(word))
-    read = 0
-    for column, token in enumerate(token_table(tokenizer, prompt)):
+    read = text_as_read(pipe, prompt)
+    parts = [text_as_read(pipe, word) for word in prompt.split()]
+    ends = [0]
+    for part in parts:
+        ends.append(read.index(part, ends[-1]) + len(part))
+    columns: list[list[int]] = [[] for _ in parts]
+    last = 0
+    for column, token in enumerate(token_table(pipe, prompt)):
         if token.kind == "content":
-            number = next(n for n, end in enumerate(starts[1:]) if token.span[0] < end)
+            number = next(n for n, end in enumerate(ends[1:]) if token.span[0] < end)
             columns[number].append(column)
-            read = token.span[1]
-    if not columns or read < starts[-1]:
+            last = token.span[1]
+    if not columns or last < ends[-1]:
         raise TokenError(
-            f"the model takes {tokenizer.model_max_length} tokens, which do not hold all words of "
-            f"{prompt!r}; give a shorter prompt, and at least one word"
+            f"the model takes {pipe.tokenizer.model_max_length} tokens, which do not hold all "
+            f"words of {prompt!r}; give a shorter prompt, and at least one word"
         )
     return columns
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from diffusers.utils.torch_utils import unwrap_module
 
 from hrvlab.errors import ModelError
+from hrvlab.models.adapters import adapters_kept
+from hrvlab.models.tokens import token_table
 from hrvlab.models.unsupported import obstacles
 
 if TYPE_CHECKING:
@@ -43,61 +46,75 @@ class Family:
         Names of their diffusers classes; importing the classes themselves would make transformers
         look for torchvision, which is not needed.
     encoders : tuple of (str, str)
-        Names of the pipeline's tokenizers and of their text encoders.
-    penultimate : bool
-        Whether the denoiser is conditioned on the text encoders' penultimate hidden states, instead
-        of the last ones after the final norm.
+        Names of the pipeline's tokenizers and of their text encoders, whose states are joined.
     """
 
     name: str
     pipelines: tuple[str, ...]
     encoders: tuple[tuple[str, str], ...]
-    penultimate: bool
 
     def text_encoders(self, pipe: DiffusionPipeline) -> list[nn.Module]:
         """Return the text encoders, in the order in which their states are joined."""
-        return [getattr(pipe, name) for _, name in self.encoders]
-
-    def conditional_samples(self, pipe: DiffusionPipeline, batch: int) -> slice:
-        """Return the rows of a denoiser batch that are conditioned on the prompt.
-
-        With guidance these are the second half.
-        """
-        return slice(batch // 2, batch) if pipe.do_classifier_free_guidance else slice(0, batch)
+        return [unwrap_module(getattr(pipe, name)) for _, name in self.encoders]
 
     @torch.no_grad()
-    def encode_words(self, pipe: DiffusionPipeline, words: list[str]) -> WordEncodings:
+    def encode(self, pipe: DiffusionPipeline, texts: Sequence[str], **how: Any) -> Tensor:
+        """Encode texts by the pipeline itself, as it encodes the prompts of the denoiser.
+
+        Parameters
+        ----------
+        pipe : diffusers.DiffusionPipeline
+        texts : sequence of str
+        **how
+            Keywords of its own ``encode_prompt``: ``clip_skip``, ``lora_scale``.
+
+        Returns
+        -------
+        Tensor, shape (text, token, dim)
+            The states that the denoiser's cross-attention acts on.
+        """
+        with adapters_kept(pipe):
+            encoded = pipe.encode_prompt(
+                prompt=list(texts),
+                device=pipe._execution_device,
+                num_images_per_prompt=1,
+                do_classifier_free_guidance=False,
+                **how,
+            )
+        states: Tensor = encoded[0]
+        return states
+
+    def encode_words(
+        self, pipe: DiffusionPipeline, words: Sequence[str], **how: Any
+    ) -> WordEncodings:
         """Encode each word alone, in the same way as the prompts of the denoiser.
 
         Follows Appendix A of arXiv 2412.02237. States of several text encoders are joined; tokens
         are counted by the first tokenizer.
+
+        Parameters
+        ----------
+        pipe : diffusers.DiffusionPipeline
+        words : sequence of str
+        **how
+            See `encode`.
 
         Raises
         ------
         ModelError
             If a tokenizer does not begin a text with a start token.
         """
-        encoded = [self._encode(pipe, *names, words) for names in self.encoders]
-        rows = torch.cat([states for states, _ in encoded], dim=-1)
-        content = [row[1 : 1 + n] for row, n in zip(rows, encoded[0][1], strict=True)]
+        rows = self.encode(pipe, words, **how)
+        content = []
+        for row, word in zip(rows, words, strict=True):
+            table = token_table(pipe, word)
+            if table[0].number != pipe.tokenizer.bos_token_id:
+                raise ModelError(
+                    "this tokenizer does not begin a text with a start token, which votes need; "
+                    "use a model with CLIP text encoders"
+                )
+            content.append(row[[n for n, token in enumerate(table) if token.kind == "content"]])
         return WordEncodings(start=rows[0, 0], content=content)
-
-    def _encode(
-        self, pipe: DiffusionPipeline, tokenizer: str, encoder: str, words: list[str]
-    ) -> tuple[Tensor, list[int]]:
-        """Return one encoder's states of every word, and the number of tokens of each word."""
-        tokenize = getattr(pipe, tokenizer)
-        tokens = tokenize(words, padding="max_length", truncation=True, return_tensors="pt")
-        if not (tokens.input_ids[:, 0] == tokenize.bos_token_id).all():
-            raise ModelError(
-                "this tokenizer does not begin a text with a start token, which votes need; "
-                "use a model with CLIP text encoders"
-            )
-        # An offloaded encoder does not run on the device that its weights lie on.
-        ids = tokens.input_ids.to(pipe._execution_device)
-        output = getattr(pipe, encoder)(ids, output_hidden_states=self.penultimate)
-        states = output.hidden_states[-2] if self.penultimate else output.last_hidden_state
-        return states, (tokens.attention_mask.sum(1) - 2).tolist()
 
 
 STABLE_DIFFUSION = Family(
@@ -108,7 +125,6 @@ STABLE_DIFFUSION = Family(
         "StableDiffusionInpaintPipeline",
     ),
     encoders=(("tokenizer", "text_encoder"),),
-    penultimate=False,
 )
 STABLE_DIFFUSION_XL = Family(
     "Stable Diffusion XL",
@@ -118,7 +134,6 @@ STABLE_DIFFUSION_XL = Family(
         "StableDiffusionXLInpaintPipeline",
     ),
     encoders=(("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2")),
-    penultimate=True,
 )
 FAMILIES = (STABLE_DIFFUSION, STABLE_DIFFUSION_XL)
 

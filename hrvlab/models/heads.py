@@ -35,7 +35,9 @@ class Layer:
         Path of the module within the UNet.
     heads : int
     grid : int
-        Side of the layer's square grid at the model's default size.
+        Height of the layer's grid at the model's default size.
+    downscale : int
+        Factor by which its grid is smaller than the latents.
     start : int
         Head position of its first head.
     """
@@ -46,6 +48,7 @@ class Layer:
     module: str
     heads: int
     grid: int
+    downscale: int
     start: int
 
     @property
@@ -62,16 +65,18 @@ def cross_attention_layers(unet: UNet2DConditionModel) -> list[Layer]:
     ModelError
         If the model has no cross-attention layers in its down, mid and up blocks.
     """
+    height, _ = default_size(unet)
     found: dict[str, list[tuple[str, int, int]]] = {block: [] for block in ORDER}
     for name, module in unwrap_module(unet).named_modules():
         first = name.split(".", 1)[0]
         if first in BLOCKS and name.endswith(".attn2") and isinstance(module, Attention):
-            found[BLOCKS[first]].append((name, module.heads, _grid(unet, name)))
+            found[BLOCKS[first]].append((name, module.heads, _downscale(unet, name)))
     layers: list[Layer] = []
     start = 0
     for block in ORDER:
-        for block_layer, (name, heads, grid) in enumerate(found[block]):
-            layers.append(Layer(len(layers), block, block_layer, name, heads, grid, start))
+        for block_layer, (name, heads, by) in enumerate(found[block]):
+            grid = height // by
+            layers.append(Layer(len(layers), block, block_layer, name, heads, grid, by, start))
             start += heads
     if not layers:
         raise ModelError(
@@ -81,8 +86,15 @@ def cross_attention_layers(unet: UNet2DConditionModel) -> list[Layer]:
     return layers
 
 
-def _grid(unet: UNet2DConditionModel, name: str) -> int:
-    """Compute the side of a layer's grid at the model's default size.
+def default_size(unet: UNet2DConditionModel) -> tuple[int, int]:
+    """Return height and width of the latents that a model was trained for."""
+    size = unet.config.sample_size
+    height, width = (size, size) if isinstance(size, int) else size
+    return int(height), int(width)
+
+
+def _downscale(unet: UNet2DConditionModel, name: str) -> int:
+    """Compute the factor by which a layer's grid is smaller than the latents.
 
     Each down block but the last halves the grid; the up blocks mirror them.
     """
@@ -93,7 +105,7 @@ def _grid(unet: UNet2DConditionModel, name: str) -> int:
     else:
         number = int(block[2])
         depth = number if block[1] == "down" else deepest - number
-    return int(unet.config.sample_size) // 2**depth
+    return int(2**depth)
 
 
 def head_table(unet: UNet2DConditionModel) -> xr.Dataset:
@@ -111,8 +123,8 @@ def head_table(unet: UNet2DConditionModel) -> xr.Dataset:
     xarray.Dataset
         Coordinates along the dim ``head_position``: ``block`` (``"down"``, ``"mid"`` or ``"up"``),
         ``block_layer`` (the layer's number within the block), ``layer`` (its number within the
-        model), ``head``, ``module`` (its path within the UNet), ``grid`` (side of the layer's
-        square grid at the model's default size) and ``label``, such as ``"down, layer: 0, head:
+        model), ``head``, ``module`` (its path within the UNet), ``grid`` (height of the
+        layer's grid at the model's default size) and ``label``, such as ``"down, layer: 0, head:
         3"``.
 
     Raises

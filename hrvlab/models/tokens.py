@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from hrvlab.errors import TokenError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from diffusers import DiffusionPipeline
 
-TokenKind = Literal["start", "content", "end", "padding"]
+TokenKind = Literal["start", "content", "end", "padding", "unnamed"]
 ENDS = ("⟨end⟩", "⟨padding⟩")  # parts of a prompt that are not words
 
 
@@ -25,52 +26,86 @@ class Token:
         The token as spelled in the vocabulary.
     word : str
         The space-separated word of the prompt that it belongs to; empty outside the content.
-    kind : {"start", "content", "end", "padding"}
+    kind : {"start", "content", "end", "padding", "unnamed"}
+        ``"unnamed"`` is a column of text states that were given in place of a prompt.
     span : tuple of int
-        Its first character in the prompt, and the one after its last; (0, 0) outside the content.
+        Its first character in the prompt as the tokenizer reads it, and the one after its last;
+        (0, 0) outside the content.
+    number : int
+        Its number in the vocabulary; −1 if unnamed.
     """
 
     text: str
     word: str
     kind: TokenKind
     span: tuple[int, int]
+    number: int
 
 
-def token_table(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[Token]:
+def unnamed_tokens(columns: int) -> list[Token]:
+    """Number the columns of text states that were given in place of a prompt."""
+    return [Token(str(column), "", "unnamed", (0, 0), -1) for column in range(columns)]
+
+
+def text_as_read(pipe: DiffusionPipeline, text: str) -> str:
+    """Return a text as the pipeline gives it to its tokenizer.
+
+    A token learned by textual inversion has several vectors, each of which is a token: "<cat>" is
+    read as "<cat> <cat>_1 <cat>_2".
+    """
+    if not hasattr(pipe, "maybe_convert_prompt"):
+        return text
+    return str(pipe.maybe_convert_prompt(text, pipe.tokenizer))
+
+
+def token_table(pipe: DiffusionPipeline, prompt: str) -> list[Token]:
     """Tabulate every token column of a prompt, padding included.
 
     Parameters
     ----------
-    tokenizer : transformers.PreTrainedTokenizerBase
-        A fast CLIP tokenizer.
+    pipe : diffusers.DiffusionPipeline
+        Its tokenizer is a fast CLIP tokenizer.
     prompt : str
 
     Returns
     -------
-    list of Token, length ``tokenizer.model_max_length``
+    list of Token, length ``pipe.tokenizer.model_max_length``
     """
+    tokenizer = pipe.tokenizer
+    read = text_as_read(pipe, prompt)
     encoded = tokenizer(
-        prompt,
+        read,
         padding="max_length",
         truncation=True,
         max_length=tokenizer.model_max_length,
         return_offsets_mapping=True,
     )
-    words = [(match.start(), match.end()) for match in re.finditer(r"\S+", prompt)]
-    texts = tokenizer.convert_ids_to_tokens(encoded["input_ids"])
+    words = _words(read, tokenizer.added_tokens_encoder)
+    ids = encoded["input_ids"]
+    texts = tokenizer.convert_ids_to_tokens(ids)
     length = sum(encoded["attention_mask"])
     table = []
     for column, (text, span) in enumerate(zip(texts, encoded["offset_mapping"], strict=True)):
         if column == 0 or column >= length - 1:
             kind: TokenKind = "start" if column == 0 else "end" if column < length else "padding"
-            table.append(Token(text, "", kind, (0, 0)))
+            table.append(Token(text, "", kind, (0, 0), ids[column]))
             continue
-        word = next((prompt[a:b] for a, b in words if a <= span[0] < b), "")
-        table.append(Token(text, word, "content", (span[0], span[1])))
+        word = next((word for word, (a, b) in words if a <= span[0] < b), "")
+        table.append(Token(text, word, "content", (span[0], span[1]), ids[column]))
     return table
 
 
-def content_columns(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int]:
+def _words(read: str, learned: Mapping[str, int]) -> list[tuple[str, tuple[int, int]]]:
+    """Return every space-separated word with its span; a learned token's parts are one word."""
+    words: list[tuple[str, tuple[int, int]]] = []
+    for match in re.finditer(r"\S+", read):
+        part = re.match(r"(.+)_\d+(\W*)$", match[0])
+        belongs = part and words and words[-1][0] == part[1] and match[0].rstrip(part[2]) in learned
+        words.append((words[-1][0] if belongs else match[0], match.span()))
+    return words
+
+
+def content_columns(pipe: DiffusionPipeline, prompt: str) -> list[int]:
     """Return the columns of all words of a prompt, without start, end and padding.
 
     Raises
@@ -78,14 +113,14 @@ def content_columns(tokenizer: PreTrainedTokenizerBase, prompt: str) -> list[int
     TokenError
         If the prompt has no words.
     """
-    table = token_table(tokenizer, prompt)
+    table = token_table(pipe, prompt)
     columns = [column for column, token in enumerate(table) if token.kind == "content"]
     if not columns:
         raise TokenError(f"the prompt {prompt!r} has no words; give at least one")
     return columns
 
 
-def word_columns(tokenizer: PreTrainedTokenizerBase, prompt: str, word: str) -> list[int]:
+def word_columns(pipe: DiffusionPipeline, prompt: str, word: str) -> list[int]:
     """Return the columns of all occurrences of a word or phrase.
 
     Letter case is ignored, and a match begins and ends at word boundaries: "rose" is found in
@@ -93,7 +128,7 @@ def word_columns(tokenizer: PreTrainedTokenizerBase, prompt: str, word: str) -> 
 
     Parameters
     ----------
-    tokenizer : transformers.PreTrainedTokenizerBase
+    pipe : diffusers.DiffusionPipeline
     prompt : str
     word : str
         Also ``"⟨end⟩"`` or ``"⟨padding⟩"``, which every prompt has.
@@ -109,22 +144,23 @@ def word_columns(tokenizer: PreTrainedTokenizerBase, prompt: str, word: str) -> 
     """
     if not word.strip():
         raise TokenError("the word is empty; give a word of the prompt")
+    table = token_table(pipe, prompt)
     if word in ENDS:
-        table = token_table(tokenizer, prompt)
         return [column for column, token in enumerate(table) if f"⟨{token.kind}⟩" == word]
-    pattern = r"(?<!\w)" + r"\s+".join(map(re.escape, word.split())) + r"(?!\w)"
-    spans = [match.span() for match in re.finditer(pattern, prompt, flags=re.IGNORECASE)]
+    sought = text_as_read(pipe, word).split()
+    pattern = r"(?<!\w)" + r"\s+".join(map(re.escape, sought)) + r"(?!\w)"
+    read = text_as_read(pipe, prompt)
+    spans = [match.span() for match in re.finditer(pattern, read, flags=re.IGNORECASE)]
     if not spans:
         words = ", ".join(dict.fromkeys(prompt.split()))
         raise TokenError(f"{word!r} is not a word of the prompt {prompt!r}; its words are: {words}")
-    table = token_table(tokenizer, prompt)
     content = [
         (column, token.span) for column, token in enumerate(table) if token.kind == "content"
     ]
-    read = content[-1][1][1] if content else 0
-    if any(end > read for _, end in spans):
+    last = content[-1][1][1] if content else 0
+    if any(end > last for _, end in spans):
         raise TokenError(
-            f"{word!r} lies beyond the {tokenizer.model_max_length} tokens that the model takes of "
-            f"{prompt!r}; shorten the prompt"
+            f"{word!r} lies beyond the {len(table)} tokens that the model takes of {prompt!r}; "
+            "shorten the prompt"
         )
     return [c for c, (a, b) in content if any(a < end and b > start for start, end in spans)]

@@ -17,11 +17,15 @@ from tqdm.auto import tqdm
 
 from hrvlab.attention import PUBLISHED_RULE, ConceptVotes
 from hrvlab.forecast import CHUNK_BYTES
-from hrvlab.generation import plan_batches, refuse, run_batch
+from hrvlab.generation import plan_batches, run_batch
+from hrvlab.inputs.prompts import as_prompts
+from hrvlab.keywords import check_call, describe, encoding_conditions, refuse
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import head_table
 from hrvlab.models.load import fingerprint, scheduler_settings
+from hrvlab.noise import as_seeds
 from hrvlab.provenance import provenance
+from hrvlab.relevance.draws import draw_words
 from hrvlab.storage.units import Ledger, complete, keep
 
 if TYPE_CHECKING:
@@ -40,29 +44,6 @@ if TYPE_CHECKING:
 ALGORITHM = 2
 TIMESTEPS = "noise_level"  # the name in stored units
 CONCEPTS = "concepts"  # in a unit: their names, in the order that words are drawn in
-
-
-def draw_words(
-    seed: int, prompt_index: int, call: int, layers: int, words_per_concept: Sequence[int]
-) -> NDArray[np.int64]:
-    """Draw one word of each concept for every layer.
-
-    Parameters
-    ----------
-    seed, prompt_index, call : int
-        The key of the random generator: the draws depend on nothing else.
-    layers : int
-        Number of layers.
-    words_per_concept : sequence of int
-
-    Returns
-    -------
-    ndarray of int64, shape (layer, concept)
-        A column does not depend on the concepts after its own.
-    """
-    bits = np.random.Philox(key=[seed, prompt_index], counter=[0, 0, call, 0])
-    uniform = np.random.Generator(bits).random((len(words_per_concept), layers)).T
-    return (uniform * np.asarray(words_per_concept)).astype(np.int64)
 
 
 def collect_votes(
@@ -151,12 +132,14 @@ def run_votes(
     -----
     Section 3 of arXiv 2412.02237. Raises the errors of `collect_votes`.
     """
-    own = {"num_images_per_prompt", "output_type", "latents"}
-    refuse(call, own, "votes are counted for one image per prompt, from seeded noise")
-    batches = plan_batches(prompts, [seed], batch_size)
+    refuse(call, {"num_images_per_prompt"}, "votes are counted for one image per prompt")
+    texts, [seed] = as_prompts(prompts), as_seeds(seed)
+    batches = plan_batches(texts, [seed], batch_size)
     family_of(pipe)
-    parameters = {"prompts": list(prompts), "batch_size": batch_size, **call}
+    keywords = check_call(pipe, call, prompts=len(texts), images=len(texts))
+    parameters = {"prompts": texts, "batch_size": batch_size, **call}
     rule = asdict(voting_rule)
+    how = encoding_conditions(call)
     ledger = None
     if store is not None:
         plan = {
@@ -170,18 +153,19 @@ def run_votes(
             **parameters,
         }
         ledger = Ledger(Path(store), plan)
+    parameters = {**parameters, **describe(call)}
 
     def compute(missing: list[int]) -> Iterator[tuple[int, Unit]]:
         if client is not None:
             # Imported here because dask.distributed takes half a second to load.
             from hrvlab.cluster import spread
 
-            units = {number: (batches[number], call) for number in missing}
-            yield from spread(client, pipe, voter, (concepts, voting_rule), units)
+            units = {number: (batches[number], keywords) for number in missing}
+            yield from spread(client, pipe, voter, (concepts, voting_rule, *how.items()), units)
             return
-        vote = voter(pipe, concepts, voting_rule)
+        vote = voter(pipe, concepts, voting_rule, *how.items())
         for number in missing:
-            yield number, vote(batches[number], call)
+            yield number, vote(batches[number], keywords)
 
     def count() -> xr.Dataset:
         units = complete(ledger, len(batches), compute)
@@ -201,7 +185,7 @@ def run_votes(
             coords={
                 **head_table(pipe.unet).coords,
                 "concept": list(concepts.names),
-                "prompt_text": ("prompt", list(prompts)),
+                "prompt_text": ("prompt", texts),
                 "scheduler_timestep": ("timestep", scheduler_timesteps),
             },
             attrs=provenance(
@@ -261,10 +245,13 @@ def _stream(ledger: Ledger, batches: Sequence[Batch], shape: tuple[int, int]) ->
 
 
 def voter(
-    pipe: DiffusionPipeline, concepts: ConceptSet, voting_rule: VotingRule
+    pipe: DiffusionPipeline,
+    concepts: ConceptSet,
+    voting_rule: VotingRule,
+    *how: tuple[str, Any],
 ) -> Callable[[Batch, dict[str, Any]], Unit]:
     """Encode the concept words once, and return a function that counts the votes of a batch."""
-    return partial(_vote, pipe, concepts, concepts.encode(pipe), voting_rule)
+    return partial(_vote, pipe, concepts, concepts.encode(pipe, **dict(how)), voting_rule)
 
 
 def _vote(
@@ -288,11 +275,12 @@ def _vote(
         )
 
     tap = ConceptVotes(words, counts, draw, voting_rule)
-    _, attachment = run_batch(pipe, batch, tap, output_type="latent", **call)
+    made = run_batch(pipe, batch, tap, output_type="latent", **call)
+    assert made.session is not None
     by_prompt, by_call = tap.result()
     return {
         "by_prompt": by_prompt.astype(np.int32),
         "by_call": by_call.astype(np.int32),
         CONCEPTS: np.array(concepts.names, str),
-        TIMESTEPS: np.array(attachment.scheduler_timesteps),
+        TIMESTEPS: np.array(made.session.scheduler_timesteps),
     }

@@ -42,8 +42,10 @@ def plan_folder(store: Path, plan: bytes) -> Path:
     return store / hashlib.sha256(plan).hexdigest()[:16]
 
 
-def _digest(value: object) -> str:
-    """Compute a digest of an image, an array or a tensor, with its shape."""
+def _digest(value: Any) -> Any:
+    """Return a number of numpy as Python's, and a digest of an image, an array or a tensor."""
+    if isinstance(value, np.generic) or hasattr(value, "to_list"):  # a number, a table's column
+        return value.tolist()
     if hasattr(value, "detach"):  # a tensor, told without importing torch
         value = value.detach().float().cpu().numpy()
     if not isinstance(value, Image.Image | np.ndarray):

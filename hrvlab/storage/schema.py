@@ -36,7 +36,7 @@ HEAD_COORDS = ("block", "block_layer", "layer", "head", "label")
 CAPTURE = Schema(
     "capture",
     {"attention": ("prompt", "timestep", "layer", "head", "token")},
-    {"image": ("prompt", "y", "x", "channel")},
+    {"image": ("prompt", "y", "x", "channel"), "withheld": ("prompt",)},
     ("scheduler_timestep", "block", "block_layer", "module", "grid", "heads", "token_text", "word"),
 )
 

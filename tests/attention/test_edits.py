@@ -35,7 +35,7 @@ def oracle(pipe, prompts, factors, copies=1, guided=True, window=None, **call):
             for row, prompt in enumerate(p for p in prompts for _ in range(copies)):
                 rows = factors if factors.ndim == 1 else factors[row // copies]
                 for head in range(layer.heads):
-                    for column in content_columns(pipe.tokenizer, prompt):
+                    for column in content_columns(pipe, prompt):
                         maps[first + row, head, :, column] *= rows[layer.start + head]
             return maps
 
@@ -143,18 +143,18 @@ def test_half_precision_stays_half_precision(name, dtype):
 
 
 def test_only_the_columns_of_the_given_words_are_marked():
-    mask = Rescale(np.ones(HEADS), ["red", "car"]).columns(tiny_sd().tokenizer, ["a red car"])
+    mask = Rescale(np.ones(HEADS), ["red", "car"]).columns(tiny_sd(), ["a red car"])
     assert np.flatnonzero(mask[0]).tolist() == [2, 3]
 
 
 def test_every_prompt_may_have_words_of_its_own():
     edit = Rescale(np.ones(HEADS), [["red"], ["blue", "cat"]])
-    tokenizer = tiny_sd().tokenizer
-    mask = edit.columns(tokenizer, PROMPTS)
+    pipe = tiny_sd()
+    mask = edit.columns(pipe, PROMPTS)
     for row, prompt, words in zip(mask, PROMPTS, edit.words, strict=True):
-        alone = Rescale(np.ones(HEADS), words).columns(tokenizer, [prompt])
+        alone = Rescale(np.ones(HEADS), words).columns(pipe, [prompt])
         np.testing.assert_array_equal(row, alone[0])
-    second = edit.for_prompts([1]).columns(tokenizer, PROMPTS[1:])
+    second = edit.for_prompts([1]).columns(pipe, PROMPTS[1:])
     np.testing.assert_array_equal(second, mask[1:])
 
 

@@ -4,7 +4,7 @@ import torch
 
 import hrvlab as hl
 from hrvlab.attention import ConceptVotes, Injection, Rescale, SpatialMaps, TokenMeans, attach
-from hrvlab.errors import CoverageError, ParameterError, TokenError
+from hrvlab.errors import CoverageError, ModelError, ParameterError, TokenError
 from hrvlab.models.heads import cross_attention_layers
 from tests.pipelines import TINY
 
@@ -47,7 +47,7 @@ def test_everything_is_restored_after_an_exception(name, concepts):
     before = {key: value.clone() for key, value in pipe.unet.state_dict().items()}
     hooks = hook_count(pipe)
     heads = hl.head_table(pipe.unet).sizes["head_position"]
-    edits = Rescale(np.full(heads, -2.0)), Injection([np.eye(20)], [[2]], np.ones(heads), 9, 9)
+    edits = Rescale(np.full(heads, -2.0)), Injection([np.eye(20)], [[2]], np.ones(heads), 1.0, 1.0)
 
     def fail(*_):
         raise RuntimeError("in the middle")
@@ -87,11 +87,11 @@ def test_uneven_head_counts_are_padded_with_nan(name, heads):
         assert np.isfinite(means[:, :, layer.index, : layer.heads]).all()
 
 
-def test_a_layer_that_is_not_called_is_an_error(tiny_pipe):
+def test_a_projection_that_is_replaced_within_attach_is_an_error(tiny_pipe):
     layer = cross_attention_layers(tiny_pipe.unet)[1]
     module = tiny_pipe.unet.get_submodule(layer.module)
     with (
-        pytest.raises(CoverageError, match="1 of 8 attention projections were not used"),
+        pytest.raises(ModelError, match="1 attention projections were replaced after attach"),
         attach(tiny_pipe, TokenMeans()),
     ):
         module.to_k = torch.nn.Linear(16, 16, bias=False)
@@ -156,9 +156,8 @@ def test_an_edit_for_another_number_of_heads_is_refused(tiny_pipe):
 
 def test_an_edit_for_other_prompts_than_the_calls_is_refused(tiny_pipe):
     edit = Rescale(np.ones(HEADS))
-    prompts = ["a red car", "a blue cat"]
     with (
-        pytest.raises(ParameterError, match="not a multiple of the 2 prompts"),
-        attach(tiny_pipe, edit, prompts=prompts),
+        pytest.raises(ParameterError, match="run with other prompts than attach was given"),
+        attach(tiny_pipe, edit, prompts=["a red car", "a blue cat"]),
     ):
-        run(tiny_pipe, ["a red car"])
+        run(tiny_pipe, ["a dog"])

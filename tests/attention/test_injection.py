@@ -10,6 +10,7 @@ from tests.attention.oracle import ExplicitMaps
 from tests.pipelines import ARCHITECTURES, TINY, tiny_sd
 
 HEADS = 8
+STEPS = 4
 PAIRS = [["a red car", "a blue car"], ["a photo of a cat", "a photo of a zebra"]]
 FOUR = [*PAIRS, ["a rose vase on red", "a tree vase on blue"], ["a dog", "a fountain"]]
 
@@ -19,7 +20,7 @@ def flat(pairs):
 
 
 def run(pipe, pairs, width=16, **call):
-    call = {"num_inference_steps": 4, "output_type": "latent", "width": width} | call
+    call = {"num_inference_steps": STEPS, "output_type": "latent", "width": width} | call
     # The scheduler's own noise is the same for both images of a pair, too.
     call["generator"] = [torch.Generator().manual_seed(n) for n in range(len(pairs)) for _ in "st"]
     noise = torch.randn(len(pairs), 4, 8, width // 2, generator=torch.Generator().manual_seed(0))
@@ -27,9 +28,9 @@ def run(pipe, pairs, width=16, **call):
 
 
 def injection(pipe, pairs, **settings):
-    aligned = [align(pipe.tokenizer, *pair) for pair in pairs]
+    aligned = [align(pipe, *pair) for pair in pairs]
     mappers, replaced = zip(*aligned, strict=True)
-    settings = {"cross_calls": 3, "self_calls": 2, "self_side": 0.5} | settings
+    settings = {"cross_share": 0.6, "self_share": 0.5, "self_side": 0.5} | settings
     return Injection(mappers, replaced, **settings)
 
 
@@ -41,11 +42,13 @@ def some_factors(pipe):
 def oracle(pipe, edit, pairs, guided=True, **call):
     """Prompt-to-Prompt as its authors wrote it: every map is materialized, then changed."""
     calls = {}
+    pipe.scheduler.set_timesteps(STEPS)
+    cross_calls, self_calls = edit.injected_calls(len(pipe.scheduler.timesteps), STEPS)
 
     def cross(layer):
         def change(maps):
             number = calls[layer.module] = calls.get(layer.module, -1) + 1
-            if number >= edit.cross_calls:
+            if number >= cross_calls:
                 return maps
             maps = maps.clone()
             first = len(maps) // 2 if guided else 0
@@ -66,7 +69,7 @@ def oracle(pipe, edit, pairs, guided=True, **call):
         def change(maps):
             number = calls[name] = calls.get(name, -1) + 1
             largest = 8 * call.get("width", 16) / 2 * edit.self_side**2
-            if number >= edit.self_calls or maps.shape[-1] > largest:
+            if number >= self_calls or maps.shape[-1] > largest:
                 return maps
             maps = maps.clone()
             first = len(maps) // 2 if guided else 0
@@ -130,7 +133,7 @@ def test_the_sources_are_generated_as_without_injection():
 
 def test_injecting_everything_from_the_same_prompt_generates_the_source_twice():
     pipe, pairs = tiny_sd(), [["a red car", "a red car"]]
-    edit = Injection([np.eye(20)], [[]], cross_calls=9, self_calls=9, self_side=1.0)
+    edit = Injection([np.eye(20)], [[]], cross_share=1.0, self_share=1.0, self_side=1.0)
     with attach(pipe, edit, prompts=flat(pairs)):
         source, target = run(pipe, pairs)
     torch.testing.assert_close(source, target)
@@ -140,7 +143,7 @@ def test_injecting_everything_from_the_same_prompt_generates_the_source_twice():
 def test_self_attention_is_injected_on_small_grids_only(share):
     pipe = tiny_sd()
     plain = run(pipe, PAIRS)
-    edit = injection(pipe, PAIRS, cross_calls=0, self_side=share)
+    edit = injection(pipe, PAIRS, cross_share=0.0, self_side=share)
     with attach(pipe, edit, prompts=flat(PAIRS)):
         edited = run(pipe, PAIRS)
     changed = (edited - plain).abs().max() > 1e-6
@@ -151,7 +154,7 @@ def test_self_attention_is_injected_on_small_grids_only(share):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"cross_calls": 0, "self_calls": 0}, "are both 0; give at least one"),
+        ({"cross_share": 0.1, "self_share": 0.1}, "are less than one call; give more steps"),
         ({"factors": np.full(HEADS, np.nan)}, "finite"),
         ({"factors": np.ones(3)}, "3 head positions, the model has 8"),
     ],

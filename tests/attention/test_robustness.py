@@ -207,7 +207,7 @@ def test_an_image_prompt_is_neither_read_nor_edited(concepts):
 
 def test_injection_with_an_image_prompt_is_refused_with_the_remedy():
     pipe, _ = with_ip_adapter(scale=1.0)
-    edit = Injection([np.eye(20)], [[]], cross_calls=1)
+    edit = Injection([np.eye(20)], [[]], cross_share=1.0)
     with (
         pytest.raises(ModelError, match="call pipe.unload_ip_adapter"),
         attach(pipe, edit, prompts=["a red car", "a blue car"]),

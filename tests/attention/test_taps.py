@@ -46,7 +46,7 @@ def test_spatial_maps_sum_the_columns_of_a_word():
     pipe = tiny_sd()
     words = ["a", "photo of"]
     columns = [[[1], [2, 3]], [[1, 5], [2, 3]]]
-    assert word_columns(pipe.tokenizer, PROMPTS[1], words[1]) == columns[1][1]
+    assert word_columns(pipe, PROMPTS[1], words[1]) == columns[1][1]
     layers = cross_attention_layers(pipe.unet)
     tap = SpatialMaps(columns, {layer.index: 8 // layer.grid for layer in layers})
     with attach(pipe, tap):

@@ -182,7 +182,7 @@ def test_latents_replace_the_seeded_noise(tiny_pipe):
         ({"preset": "published-baseline"}, ParameterError, "no layer's grid has 0.25 .* 1/1, 1/2"),
         ({"preset": Excitation(1 / 8)}, ParameterError, "have one position and cannot be smoothed"),
         ({"num_images_per_prompt": 2}, ParameterError, "leave out num_images_per_prompt"),
-        ({"latents": torch.zeros(2, 4, 8, 8)}, ParameterError, "latents hold 2 images"),
+        ({"latents": torch.zeros(2, 4, 8, 8)}, ParameterError, "latents has 2 values"),
         ({"seed": []}, ParameterError, "list of seeds is empty"),
         ({"batch_size": 0}, ParameterError, "batch_size is 0"),
     ],

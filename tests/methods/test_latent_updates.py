@@ -25,7 +25,7 @@ def make_updater(pipe, excitation, factors=None, *, seeds=(0,), **call):
     layers = cross_attention_layers(pipe.unet)
     marks = torch.zeros(len(WORDS), pipe.tokenizer.model_max_length, dtype=torch.bool)
     for row, word in zip(marks, WORDS, strict=True):
-        row[word_columns(pipe.tokenizer, PROMPT, word)] = True
+        row[word_columns(pipe, PROMPT, word)] = True
     if factors is None:
         factors = torch.ones(len(WORDS), sum(layer.heads for layer in layers))
     batch = Batch((PROMPT,) * len(seeds), (0,) * len(seeds), tuple(seeds))
@@ -120,7 +120,7 @@ def test_loss_and_gradient_are_those_of_explicit_maps(excitation):
     text, _ = naive.encode_prompt(PROMPT, "cpu", 1, False)
     leaf = latents.clone().requires_grad_()
     naive.unet(leaf, pipe.scheduler.timesteps[2], encoder_hidden_states=text)
-    columns = [word_columns(pipe.tokenizer, PROMPT, word)[0] for word in WORDS]
+    columns = [word_columns(pipe, PROMPT, word)[0] for word in WORDS]
     side = round(8 * excitation.side)
     expected = oracle_loss(
         [p.maps[0] for p in processors], layers, weights, columns, side, excitation
@@ -166,7 +166,7 @@ def test_images_are_those_of_diffusers_own_attend_and_excite():
         calls += 1
 
     other.unet.register_forward_hook(count)
-    columns = [word_columns(pipe.tokenizer, PROMPT, word)[0] for word in WORDS]
+    columns = [word_columns(pipe, PROMPT, word)[0] for word in WORDS]
     expected = theirs(
         [PROMPT] * 2,
         token_indices=[columns] * 2,

@@ -5,9 +5,9 @@ import torch
 import hrvlab as hl
 from hrvlab.attention import Injection
 from hrvlab.errors import ConceptError, ModelError, ParameterError, TokenError
-from hrvlab.generation import initial_noise
 from hrvlab.methods.prompt_to_prompt import edit
 from hrvlab.models.alignment import align
+from hrvlab.noise import initial_noise
 from tests.methods.test_steering import vectors
 from tests.pipelines import tiny_sd
 
@@ -28,18 +28,18 @@ def test_the_edited_image_is_neither_the_source_nor_the_target_alone(tiny_pipe):
     assert (edited != target).any()
 
 
-@pytest.mark.parametrize(("given", "self_calls"), [(False, 2), (True, 4)])
-def test_attention_is_injected_as_published(tiny_pipe, given, self_calls):
+@pytest.mark.parametrize(("given", "self_share"), [(False, 0.4), (True, 0.9)])
+def test_attention_is_injected_as_published(tiny_pipe, given, self_share):
     hrv = vectors(tiny_pipe)
     with_vectors = {"hrv": hrv, "concept": "Color"} if given else {}
     _, edited = edit(tiny_pipe, "a red car", "a blue car", **with_vectors, **STEPS)
-    mapper, replaced = align(tiny_pipe.tokenizer, "a red car", "a blue car")
+    mapper, replaced = align(tiny_pipe, "a red car", "a blue car")
     injection = Injection(
         [mapper],
         [replaced],
         hrv.sel(concept="Color").values if given else None,
-        cross_calls=int(0.8 * 6),  # PNDM calls once more than it steps
-        self_calls=self_calls,
+        cross_share=0.8,
+        self_share=self_share,
     )
     prompts = ["a red car", "a blue car"]
     with hl.attach(tiny_pipe, injection, prompts=prompts):
@@ -56,7 +56,7 @@ def test_without_strength_the_new_word_keeps_its_own_attention(tiny_pipe):
         np.ones_like(hrv.values), concepts=["Color", "Plants"], pipe=tiny_pipe
     )
     pair = ("a red car", "a blue car")
-    weak = edit(tiny_pipe, *pair, hrv=hrv, strength=0.0, **settings)
+    weak = edit(tiny_pipe, *pair, hrv=hrv, hrv_strength=0.0, **settings)
     np.testing.assert_array_equal(weak, edit(tiny_pipe, *pair, hrv=ones, **settings))
     assert (weak != edit(tiny_pipe, *pair, self_share=0.4, **STEPS)).any()
 
@@ -91,5 +91,5 @@ def test_latents_replace_the_seeded_noise(tiny_pipe):
     given = edit(tiny_pipe, SOURCES, TARGETS, seed=[8, 9], latents=noise, **STEPS)
     seeded = edit(tiny_pipe, SOURCES, TARGETS, seed=[0, 4], **STEPS)
     np.testing.assert_array_equal(given, seeded)
-    with pytest.raises(ParameterError, match="latents hold 4 pairs, prompts × seeds make 1"):
+    with pytest.raises(ParameterError, match="latents has 4 values, there are 1 images"):
         edit(tiny_pipe, "a red car", "a blue car", latents=noise, **STEPS)

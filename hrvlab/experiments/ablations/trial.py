@@ -11,7 +11,7 @@ import xarray as xr
 from hrvlab.experiments.ablations.conditions import PUBLISHED, variants
 from hrvlab.experiments.weakening.conditions import LEAST_FIRST
 from hrvlab.experiments.weakening.trial import weaken
-from hrvlab.generation import count_calls
+from hrvlab.forecast import forecast_calls
 from hrvlab.statistics import mean_with_interval
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def ablate(
     (['published', 'factor -1'], 'by votes')
     """
     common = {**given, "num_inference_steps": num_inference_steps}
-    changes = variants(count_calls(pipe, num_inference_steps))
+    changes = variants(forecast_calls(pipe, {"num_inference_steps": num_inference_steps}))
     ablated = {
         name: weaken(pipe, hrv, concept, prompts, **{**common, **changed})
         for name, changed in changes.items()

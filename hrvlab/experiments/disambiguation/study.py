@@ -23,7 +23,7 @@ from hrvlab.experiments.disambiguation.text_states import swapped_conditions
 from hrvlab.experiments.disambiguation.trial import choose_setting, disambiguate
 from hrvlab.experiments.study import SEEDS_SHOWN, CommonSetting, Study
 from hrvlab.experiments.votes.study import VOTES, vectors
-from hrvlab.generation import count_calls
+from hrvlab.forecast import forecast_calls
 from hrvlab.paths import MINIATURE
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def run_tuning(
 ) -> dict[str, Run]:
     """Try settings of adjusting, and swapped text states, on words of their own."""
     hrv, cases = vectors(pipe, store, setting), read_disambiguation(setting.cases, "dev").cases
-    settings = candidate_settings(pipe.unet, count_calls(pipe, setting.steps))
+    calls = forecast_calls(pipe, {"num_inference_steps": setting.steps})
+    settings = candidate_settings(pipe.unet, calls)
     run = disambiguate(
         pipe,
         hrv,
@@ -76,7 +77,8 @@ def run_disambiguation(
 ) -> dict[str, Run]:
     """Generate the test words, with the published and with the chosen setting."""
     hrv, cases = vectors(pipe, store, setting), read_disambiguation(setting.cases, "test").cases
-    settings = candidate_settings(pipe.unet, count_calls(pipe, setting.steps))
+    calls = forecast_calls(pipe, {"num_inference_steps": setting.steps})
+    settings = candidate_settings(pipe.unet, calls)
     candidates = [ADJUSTING, *(name for name in settings if name != REVERSED)]
     chosen = choose_setting(run_tuning(pipe, store, setting)[TUNING].data, candidates)
     adjusted = adjusting_conditions(hrv, cases, {f"{CHOSEN}{chosen}": settings.get(chosen, {})})

@@ -14,39 +14,17 @@ from numpy.typing import NDArray
 from hrvlab.errors import ConceptError, ModelError
 from hrvlab.experiments.runner import Generated
 from hrvlab.generation import Batch, as_uint8, run_batch
+from hrvlab.models.families import family_of
 from hrvlab.models.tokens import content_columns, word_columns
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from torch import Tensor
-    from transformers import PreTrainedTokenizerBase
 
     from hrvlab.experiments.disambiguation.cases import AmbiguousWord
     from hrvlab.inputs.concepts import ConceptSet
 
 WORD, END = "word", "end"
-
-
-def text_states(pipe: DiffusionPipeline, prompts: Sequence[str]) -> Tensor:
-    """Encode prompts into the states that the denoiser's cross-attention acts on.
-
-    Parameters
-    ----------
-    pipe : diffusers.DiffusionPipeline
-    prompts : sequence of str
-
-    Returns
-    -------
-    Tensor, shape (prompt, token, dim)
-    """
-    with torch.no_grad():
-        encoded = pipe.encode_prompt(
-            prompt=list(prompts),
-            device=pipe._execution_device,
-            num_images_per_prompt=1,
-            do_classifier_free_guidance=False,
-        )
-    return encoded[0]
 
 
 @dataclass(frozen=True)
@@ -110,14 +88,14 @@ class Swapped:
         -------
         Tensor, shape (token, dim)
         """
-        case, tokenizer = self.case, pipe.tokenizer
-        own, plainer = text_states(pipe, [case.prompt, case.reworded])
+        case = self.case
+        own, plainer = family_of(pipe).encode(pipe, [case.prompt, case.reworded])
         swapped = own.clone()
-        sense = word_columns(tokenizer, case.reworded, case.wanted)[-1]
+        sense = word_columns(pipe, case.reworded, case.wanted)[-1]
         if WORD in self.parts:
-            swapped[word_columns(tokenizer, case.prompt, case.word)] = plainer[sense]
+            swapped[word_columns(pipe, case.prompt, case.word)] = plainer[sense]
         if END in self.parts:
-            ours, theirs = (_end(tokenizer, text) for text in (case.prompt, case.reworded))
+            ours, theirs = (_end(pipe, text) for text in (case.prompt, case.reworded))
             columns = torch.arange(len(own) - ours) + theirs
             swapped[ours:] = plainer[columns.clamp(max=len(own) - 1)]
         return swapped
@@ -133,8 +111,8 @@ class Swapped:
             count = len(own_seeds)
             batch = Batch((self.case.prompt,) * count, (self.index,) * count, own_seeds)
             embeds = states.expand(count, -1, -1)
-            made, _ = run_batch(pipe, batch, prompt_embeds=embeds, output_type="np", **call)
-            images.append(as_uint8(made))
+            made = run_batch(pipe, batch, prompt_embeds=embeds, output_type="np", **call)
+            images.append(as_uint8(made.images))
         return Generated(np.concatenate(images))
 
 
@@ -220,11 +198,11 @@ def _read_case(
         stands_in += others
         counts.append(len(others))
     texts = [case.prompt.replace(case.word, word, 1) for word in stands_in]
-    states = text_states(pipe, texts)
+    states = family_of(pipe).encode(pipe, texts)
     found = []
     for columns in (
-        [word_columns(pipe.tokenizer, *pair)[-1] for pair in zip(texts, stands_in, strict=True)],
-        [_end(pipe.tokenizer, text) for text in texts],
+        [word_columns(pipe, *pair)[-1] for pair in zip(texts, stands_in, strict=True)],
+        [_end(pipe, text) for text in texts],
     ):
         own, *known = states[range(len(texts)), columns].double().cpu().numpy()
         found.append(_between(own, np.array(known[: counts[0]]), np.array(known[counts[0] :])))
@@ -247,6 +225,6 @@ def _between(
     return float(2 * (own - middle) @ axis / (axis @ axis)), float(np.mean(right))
 
 
-def _end(tokenizer: PreTrainedTokenizerBase, prompt: str) -> int:
+def _end(pipe: DiffusionPipeline, prompt: str) -> int:
     """Locate the column of the end token."""
-    return content_columns(tokenizer, prompt)[-1] + 1
+    return content_columns(pipe, prompt)[-1] + 1

@@ -12,7 +12,7 @@ from PIL import Image
 
 from hrvlab.capture import capture
 from hrvlab.experiments.runner import Generated
-from hrvlab.generation import initial_noise
+from hrvlab.noise import initial_noise
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

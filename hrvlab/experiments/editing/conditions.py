@@ -12,9 +12,9 @@ import xarray as xr
 from hrvlab.errors import ParameterError
 from hrvlab.experiments.conditions import Prompt
 from hrvlab.experiments.runner import Generated
-from hrvlab.generation import initial_noise
 from hrvlab.methods.prompt_to_prompt import CROSS_SHARE, SELF_SHARE, SELF_SHARE_WITH_VECTORS, edit
 from hrvlab.models.alignment import align
+from hrvlab.noise import initial_noise
 from hrvlab.relevance.vectors import concept_vector, rank
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Edited:
 
     def check(self, pipe: DiffusionPipeline) -> None:
         """Raise an error if the prompts cannot be aligned, or the strength is not finite."""
-        align(pipe.tokenizer, self.case.source, self.case.target)
+        align(pipe, self.case.source, self.case.target)
         if not np.isfinite(self.strength):
             raise ParameterError(f"the strength is {self.strength}; give a finite number")
 
@@ -88,7 +88,7 @@ class Edited:
             self.case.target,
             hrv=self.hrv,
             concept=None if self.hrv is None else self.case.concept,
-            strength=self.strength,
+            hrv_strength=self.strength,
             self_share=self.self_share,
             cross_share=self.cross_share,
             seed=seeds,

@@ -87,7 +87,7 @@ def rate_edits(
         raise ParameterError("the list of cases is empty; give at least one")
     check_model(hrv, pipe)
     for case in cases:
-        word_columns(pipe.tokenizer, case.source, case.noun)
+        word_columns(pipe, case.source, case.noun)
     sources = [Source(case, index) for index, case in enumerate(cases)]
     names = list(conditions[0])
     rows = [[of_case[name] for of_case in conditions] for name in names]

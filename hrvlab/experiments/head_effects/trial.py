@@ -151,7 +151,7 @@ def effects_beside_attention(
     >>> run.data["attention"].dims
     ('head_position',)
     """
-    columns = [word_columns(pipe.tokenizer, *pair) for pair in zip(prompts, texts, strict=True)]
+    columns = [word_columns(pipe, *pair) for pair in zip(prompts, texts, strict=True)]
     run = head_effects(
         pipe, prompts, texts=texts, score=score, factor=factor, seeds=seeds, store=store, **call
     )

@@ -11,9 +11,9 @@ import xarray as xr
 
 from hrvlab.experiments.conditions import Prompt
 from hrvlab.experiments.runner import Generated
-from hrvlab.generation import initial_noise
 from hrvlab.methods.attend_and_excite import check_maps, excite, mark_words
 from hrvlab.methods.excitation import Excitation
+from hrvlab.noise import initial_noise
 from hrvlab.relevance.vectors import concept_vector
 
 if TYPE_CHECKING:

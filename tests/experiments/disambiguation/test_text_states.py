@@ -7,11 +7,11 @@ from hrvlab.experiments.disambiguation.text_states import (
     Swapped,
     read_states,
     swapped_conditions,
-    text_states,
 )
 from hrvlab.experiments.disambiguation.trial import disambiguate
 from hrvlab.generation import Batch, run_batch
 from hrvlab.inputs.concepts import ConceptSet
+from hrvlab.models.families import family_of
 from tests.experiments.disambiguation.test_trial import CALL, CASE, OTHER
 from tests.methods.test_steering import vectors
 from tests.pipelines import tiny_sd
@@ -27,23 +27,23 @@ def pipe():
 
 def test_text_states_generate_what_their_prompt_generates(pipe):
     batch = Batch(("a red vase",), (0,), (3,))
-    by_text, _ = run_batch(pipe, batch, **STEPS)
-    states = text_states(pipe, ["a red vase"])
-    by_states, _ = run_batch(pipe, batch, prompt_embeds=states, **STEPS)
+    by_text = run_batch(pipe, batch, **STEPS).images
+    states = family_of(pipe).encode(pipe, ["a red vase"])
+    by_states = run_batch(pipe, batch, prompt_embeds=states, **STEPS).images
     np.testing.assert_array_equal(by_states, by_text)
 
 
 def test_all_states_swapped_are_the_plainer_prompt_s_but_for_words_before_the_sense(pipe):
     # "a rose vase" and "a red vase" differ in one word; the one after it keeps its own state.
     states = Swapped(CASE, 0, ("word", "end")).states(pipe)
-    own, plainer = text_states(pipe, [CASE.prompt, CASE.reworded])
+    own, plainer = family_of(pipe).encode(pipe, [CASE.prompt, CASE.reworded])
     same = (states == plainer).all(1)
     assert same.tolist() == [True, True, True, False] + [True] * 16
     torch.testing.assert_close(states[3], own[3], rtol=0, atol=0)
 
 
 def test_only_the_given_parts_are_swapped(pipe):
-    own = text_states(pipe, [CASE.prompt])[0]
+    own = family_of(pipe).encode(pipe, [CASE.prompt])[0]
     changed = {
         parts: (Swapped(CASE, 0, parts).states(pipe) != own).any(1).tolist()
         for parts in (("word",), ("end",))

@@ -54,9 +54,7 @@ def test_attention_is_measured_beside_the_effects_of_every_evaluator(tiny_pipe, 
 def test_attention_to_a_word_is_that_of_its_tokens_in_published_order(tiny_pipe):
     captured = hl.capture(tiny_pipe, PROMPTS, num_inference_steps=2, progress=False)
     table = hl.head_table(tiny_pipe.unet)
-    columns = [
-        word_columns(tiny_pipe.tokenizer, *pair) for pair in zip(PROMPTS, TEXTS, strict=True)
-    ]
+    columns = [word_columns(tiny_pipe, *pair) for pair in zip(PROMPTS, TEXTS, strict=True)]
     found = word_attention(captured, columns, table)
     for head in range(table.sizes["head_position"]):
         layer, number = table["layer"].values[head], table["head"].values[head]

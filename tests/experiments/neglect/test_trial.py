@@ -14,8 +14,8 @@ from hrvlab.experiments.neglect.trial import (
     count_outcomes,
     try_excitations,
 )
-from hrvlab.generation import initial_noise
 from hrvlab.methods.excitation import Excitation
+from hrvlab.noise import initial_noise
 from tests.methods.test_steering import vectors
 from tests.pipelines import tiny_sd
 from tests.scores import Brightness, HighThreshold

@@ -1,0 +1,93 @@
+"""How many denoiser calls and steps a generation makes, as the run shows it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from hrvlab.errors import ParameterError
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+# Where diffusers' pipelines keep the number of calls that they are about to make.
+COUNT = "_num_timesteps"
+
+
+class Clock:
+    """Counts the calls of one generation, and knows how many it will make.
+
+    A pipeline states the number anew whenever it is called, so that a number that is there at the
+    first call was stated within the session. A loop of one's own states none; there it follows
+    from the scheduler.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+
+    Attributes
+    ----------
+    scheduler_timesteps : list of float
+        The scheduler's timestep of every finished denoiser call.
+    calls, steps : int or None
+        Of the whole generation, from its first call on; None: the run does not show it.
+    """
+
+    def __init__(self, pipe: DiffusionPipeline) -> None:
+        self._pipe = pipe
+        self._stated_before = pipe.__dict__.get(COUNT)
+        self.scheduler_timesteps: list[float] = []
+        self.calls: int | None = None
+        self.steps: int | None = None
+
+    def start(self) -> None:
+        """Take away the number that an earlier call of the pipeline left."""
+        self._pipe.__dict__.pop(COUNT, None)
+
+    def stop(self) -> None:
+        """Restore the earlier number, unless the pipeline has stated another."""
+        if self._stated_before is not None:
+            self._pipe.__dict__.setdefault(COUNT, self._stated_before)
+
+    @property
+    def by_pipeline(self) -> bool:
+        """Whether it is a call of the pipeline that runs, not a loop of one's own."""
+        return COUNT in self._pipe.__dict__
+
+    def begin_call(self, scheduler_timestep: float) -> int:
+        """Return the number of the call that begins.
+
+        Raises
+        ------
+        ParameterError
+            If it belongs to a second generation.
+        """
+        made = self.scheduler_timesteps
+        if not made:
+            self._set_length(scheduler_timestep)
+            return 0
+        ended = len(made) == self.calls
+        if not self.by_pipeline:
+            ended = scheduler_timestep == made[0] != made[-1]
+        if ended:
+            raise ParameterError(
+                "a second generation began within one attach; attach anew for every pipeline call"
+            )
+        return len(made)
+
+    def _set_length(self, scheduler_timestep: float) -> None:
+        """Set the numbers of calls and steps, at the first call."""
+        scheduler = self._pipe.scheduler
+        stated = self._pipe.__dict__.get(COUNT)
+        self.calls = stated if stated is not None else self._remaining(scheduler_timestep)
+        if self.calls is not None:
+            steps = math.ceil(self.calls / scheduler.order)
+            # Some schedulers make one call more than steps.
+            self.steps = min(steps, scheduler.num_inference_steps or steps)
+
+    def _remaining(self, scheduler_timestep: float) -> int | None:
+        """Count the scheduler's timesteps from the first one that is called, if it has that."""
+        timesteps = [float(one) for one in getattr(self._pipe.scheduler, "timesteps", [])]
+        if scheduler_timestep not in timesteps:
+            return None
+        return len(timesteps) - timesteps.index(scheduler_timestep)

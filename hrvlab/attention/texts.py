@@ -1,0 +1,132 @@
+"""The texts that a pipeline's text encoders read during a session, and the states they returned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FINAL_NORM = "final_layer_norm"
+
+
+@dataclass
+class Reading:
+    """One batch of texts that one text encoder read.
+
+    Parameters
+    ----------
+    ids : Tensor of int, shape (text, token), or None
+        None: the text states were given, and no encoder read them.
+    states : list of Tensor, each of shape (text, token, dim)
+        Every state that the denoiser may have been given: of all layers, and what the final norm
+        returned when the pipeline applied it to an earlier layer's.
+    tolerance : float
+        As a share of the largest state: above 0 for texts that were encoded once more, where
+        another batch size may round otherwise.
+    """
+
+    ids: Tensor | None
+    states: list[Tensor] = field(default_factory=list)
+    tolerance: float = 0.0
+
+
+class TextRecord:
+    """A record of what text encoders read, made by forward hooks that change nothing.
+
+    Parameters
+    ----------
+    encoders : sequence of torch.nn.Module
+        In the order in which their states are joined along channels.
+    """
+
+    def __init__(self, encoders: Sequence[nn.Module]) -> None:
+        self.readings: list[list[Reading]] = [[] for _ in encoders]
+        self._encoders = encoders
+
+    def install(self, hooks: ExitStack) -> None:
+        """Register the hooks; they are removed when the stack is closed."""
+        for encoder, readings in zip(self._encoders, self.readings, strict=True):
+            handles = [
+                encoder.register_forward_pre_hook(partial(_begin, readings), with_kwargs=True),
+                encoder.register_forward_hook(partial(_keep_outputs, readings)),
+            ]
+            for name, module in encoder.named_modules():
+                if name.rpartition(".")[2] == FINAL_NORM:
+                    handles.append(module.register_forward_hook(partial(_keep_norm, readings)))
+            for handle in handles:
+                hooks.callback(handle.remove)
+
+    def texts(self) -> list[list[Reading]]:
+        """Return the batches of texts in order, each as every encoder read it."""
+        return [list(one) for one in zip(*self.readings, strict=False)]
+
+
+def _begin(
+    readings: list[Reading], _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    readings.append(Reading(args[0] if args else kwargs["input_ids"]))
+
+
+def _keep_outputs(readings: list[Reading], _: nn.Module, __: object, output: Any) -> None:
+    states = readings[-1].states
+    states.append(output.last_hidden_state)
+    states += output.hidden_states or ()
+
+
+def _keep_norm(readings: list[Reading], _: nn.Module, __: object, output: Tensor) -> None:
+    if readings:
+        readings[-1].states.append(output)
+
+
+def match_rows(states: Tensor, texts: Sequence[Sequence[Reading]]) -> Tensor:
+    """Find which rows of a denoiser's text states are the states of which texts.
+
+    Parameters
+    ----------
+    states : Tensor, shape (row, token, dim)
+    texts : sequence of sequence of Reading
+        Batches of texts, each as every encoder read it, whose states are joined along ``dim``.
+
+    Returns
+    -------
+    Tensor of bool, shape (row, text)
+        Over the texts of all batches.
+    """
+    joined = torch.zeros(len(states), 0, dtype=torch.bool, device=states.device)
+    parts = [[_part(states, text, number) for number in range(len(text))] for text in texts]
+    found = [[_equal(states[..., :0], one.states[0], 0.0) for one in text] for text in texts]
+    # Most runs take all their states from one layer, the first that explains every row.
+    for kind in range(max((len(text[0].states) for text in texts), default=0)):
+        for text, own, rows in zip(texts, found, parts, strict=True):
+            for number, reading in enumerate(text):
+                if kind < len(reading.states):
+                    same = _equal(rows[number], reading.states[kind], reading.tolerance)
+                    own[number] = own[number] | same
+        joined = torch.cat([torch.stack(own).all(dim=0) for own in found], dim=1)
+        if joined.any(dim=1).all():
+            break
+    return joined
+
+
+def _part(states: Tensor, text: Sequence[Reading], number: int) -> Tensor:
+    """Return the channels that one of several encoders contributed."""
+    widths = [reading.states[0].shape[-1] for reading in text]
+    if sum(widths) != states.shape[-1]:
+        return states[..., :0]
+    first = sum(widths[:number])
+    return states[..., first : first + widths[number]]
+
+
+def _equal(rows: Tensor, states: Tensor, tolerance: float) -> Tensor:
+    """Compare every row with every state, in the rows' own type."""
+    if rows.shape[1:] != states.shape[1:]:
+        return torch.zeros(len(rows), len(states), dtype=torch.bool, device=rows.device)
+    off = (rows[:, None] - states.detach().to(rows)[None]).abs().flatten(2).amax(dim=-1)
+    return off <= tolerance * states.abs().max()

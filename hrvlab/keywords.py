@@ -1,0 +1,233 @@
+"""Keywords of a pipeline's own call: checked before it runs, and cut into batches."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from hrvlab.errors import ParameterError
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+# Keywords that hrvlab sets itself or replaces, each with the reason.
+NEVER = {
+    "prompt": "the prompts are given as the first argument",
+    "prompt_2": "both text encoders take the same prompt",
+    "output_type": "images are returned as arrays of uint8",
+    "return_dict": "images are returned as arrays of uint8",
+    "callback": "diffusers replaced it by callback_on_step_end",
+    "callback_steps": "diffusers replaced it by callback_on_step_end",
+}
+EMBEDDINGS = (
+    "prompt_embeds",
+    "negative_prompt_embeds",
+    "pooled_prompt_embeds",
+    "negative_pooled_prompt_embeds",
+)
+TEXTS = ("negative_prompt", "negative_prompt_2")
+PICTURES = ("image", "mask_image", "masked_image_latents")
+PER_IMAGE = ("latents", "generator")
+NUMBERS = ("timesteps", "sigmas")
+
+
+@dataclass(frozen=True)
+class PerPrompt:
+    """Values of a keyword, one for each prompt.
+
+    Parameters
+    ----------
+    values : sequence, or Tensor or ndarray whose first dim is the prompt
+    """
+
+    values: Any
+
+    def take(self, indices: Sequence[int]) -> Any:
+        """Return the values of some prompts, by their numbers."""
+        if isinstance(self.values, torch.Tensor | np.ndarray):
+            return self.values[list(indices)]
+        return [self.values[index] for index in indices]
+
+
+@dataclass(frozen=True)
+class PerImage:
+    """Values of a keyword, one for each image, prompt by prompt, seed by seed.
+
+    Parameters
+    ----------
+    values : sequence or Tensor
+    """
+
+    values: Any
+
+    def twice(self) -> PerImage:
+        """Return every value twice, for pairs of images that begin alike."""
+        if isinstance(self.values, torch.Tensor):
+            return PerImage(self.values.repeat_interleave(2, dim=0))
+        return PerImage([copy for one in self.values for copy in (one, one.clone_state())])
+
+
+def refuse(call: Mapping[str, Any], keywords: Collection[str], why: str) -> None:
+    """Check that keywords of the pipeline's own call are not given.
+
+    Parameters
+    ----------
+    call : mapping of str to object
+        The keywords that are given.
+    keywords : collection of str
+        The ones that are not allowed.
+    why : str
+        The reason, for the error.
+
+    Raises
+    ------
+    ParameterError
+        With the reason, and the keywords to leave out.
+    """
+    if taken := sorted({*keywords} & call.keys()):
+        raise ParameterError(f"{why}; leave out {', '.join(taken)}")
+
+
+def check_call(
+    pipe: DiffusionPipeline, call: Mapping[str, Any], *, prompts: int, images: int
+) -> dict[str, Any]:
+    """Check keywords of a pipeline's call, and tell those that differ between prompts.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    call : mapping of str to object
+    prompts, images : int
+        Number of prompts, and of all their images before ``num_images_per_prompt``.
+
+    Returns
+    -------
+    dict of str to object
+        Numbers of numpy and pandas as Python's; values that are given for each prompt or image as
+        `PerPrompt` or `PerImage`. For `hrvlab.generation.run_pipeline`.
+
+    Raises
+    ------
+    ParameterError
+        If a keyword does not exist or is set by hrvlab, or there is another number of values than
+        of prompts.
+    """
+    there = [name for name in inspect.signature(type(pipe).__call__).parameters if name != "self"]
+    found = {}
+    for name, value in call.items():
+        if name in NEVER:
+            raise ParameterError(f"{NEVER[name]}; leave out {name}")
+        if name not in there or name == "kwargs":
+            near = difflib.get_close_matches(name, there, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(there)}"
+            raise ParameterError(f"{type(pipe).__name__} has no keyword {name}; {hint}")
+        found[name] = _plain(name, value, prompts, images * _copies(call))
+    return found
+
+
+def _copies(call: Mapping[str, Any]) -> int:
+    """Return the number of images of each prompt and seed."""
+    copies = call.get("num_images_per_prompt", 1)
+    if isinstance(copies, bool) or not isinstance(copies, int | np.integer) or copies < 1:
+        raise ParameterError(f"num_images_per_prompt is {copies!r}; give 1 or more")
+    return int(copies)
+
+
+def _plain(name: str, value: Any, prompts: int, images: int) -> Any:
+    """Return a value as pipelines take it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, str):
+        return value
+    if name in NUMBERS:
+        return np.asarray(value).tolist()
+    if name in PER_IMAGE and not isinstance(value, torch.Generator):
+        _check_number(name, value, images, "image")
+        return PerImage(value)
+    if name in TEXTS or name in EMBEDDINGS or (name in PICTURES and _is_batch(value)):
+        several = list(value) if name in TEXTS else value
+        if len(several) == 1:
+            return several
+        _check_number(name, several, prompts, "prompt")
+        return PerPrompt(several)
+    return value
+
+
+def _is_batch(value: Any) -> bool:
+    """Whether a value is a batch of images, not a single one."""
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return value.ndim == 4
+    return isinstance(value, Sequence)
+
+
+def _check_number(name: str, values: Any, number: int, of: str) -> None:
+    """Check that there is one value for each prompt or image."""
+    if len(values) != number:
+        raise ParameterError(
+            f"{name} has {len(values)} values, there are {number} {of}s; give one for each"
+        )
+
+
+def for_batch(
+    call: Mapping[str, Any], indices: Sequence[int], first: int, count: int
+) -> dict[str, Any]:
+    """Return a batch's own values of the keywords.
+
+    Parameters
+    ----------
+    call : mapping of str to object
+        From `check_call`.
+    indices : sequence of int
+        Each image's prompt, by its number among all prompts.
+    first, count : int
+        Number of the batch's first image among all images, and how many there are.
+
+    Returns
+    -------
+    dict of str to object
+    """
+    own = {}
+    for name, value in call.items():
+        if isinstance(value, PerPrompt):
+            own[name] = value.take(indices)
+        elif isinstance(value, PerImage):
+            own[name] = value.values[first : first + count]
+        elif name in TEXTS and value is not None:
+            text = value if isinstance(value, str) else value[0]
+            own[name] = [text] * len(indices)
+        elif name in EMBEDDINGS and value is not None:
+            own[name] = value.expand(len(indices), *value.shape[1:])
+        else:
+            own[name] = value
+    return own
+
+
+def describe(call: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keywords as a dataset's provenance records them.
+
+    Functions are represented by their names, and random generators by their seeds.
+    """
+    return {name: _description(value) for name, value in call.items()}
+
+
+def _description(value: Any) -> Any:
+    if isinstance(value, torch.Generator):
+        return f"generator seeded with {value.initial_seed()}"
+    if isinstance(value, list | tuple):
+        return [_description(one) for one in value]
+    if callable(value) and not isinstance(value, torch.Tensor):
+        return getattr(value, "__qualname__", type(value).__name__)
+    return value
+
+
+def encoding_conditions(call: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the conditions under which a call encodes its prompts, and so its concept words."""
+    how = {"clip_skip": call.get("clip_skip")}
+    how["lora_scale"] = (call.get("cross_attention_kwargs") or {}).get("scale")
+    return {name: value for name, value in how.items() if value is not None}

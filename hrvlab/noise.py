@@ -1,0 +1,64 @@
+"""The random noise that images are generated from, by seed and by the prompt's number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from hrvlab.errors import ParameterError
+from hrvlab.models.heads import default_size
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+
+def as_seeds(seeds: int | Iterable[int]) -> list[int]:
+    """Return one seed or several as a list of Python's integers.
+
+    Raises
+    ------
+    ParameterError
+        If there is none, or one is not an integer of 0 or more.
+    """
+    several = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str) else [seeds]
+    if not several:
+        raise ParameterError("the list of seeds is empty; give at least one seed")
+    for seed in several:
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise ParameterError(f"the seed is {seed!r}; give integers of 0 or more")
+    return [int(seed) for seed in several]
+
+
+def image_generator(seed: int, prompt_index: int, image: int = 0) -> torch.Generator:
+    """Return the random generator of one image's noise, the same in any batch and on any device.
+
+    Prompts are numbered, and so are the images of one prompt and seed.
+    """
+    sequence = np.random.SeedSequence([seed, prompt_index, image])
+    state = int(sequence.generate_state(1, np.uint64)[0])
+    return torch.Generator("cpu").manual_seed(state >> 1)
+
+
+def initial_noise(pipe: DiffusionPipeline, seeds: Sequence[int], prompt_index: int) -> torch.Tensor:
+    """Draw the initial noise of a prompt's images, at the model's own size.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    seeds : sequence of int
+    prompt_index : int
+        The prompt's number among all prompts.
+
+    Returns
+    -------
+    Tensor, shape (seed, channel, height, width)
+        For ``latents=``; equal to the noise that the pipeline draws for these seeds.
+    """
+    shape = (1, pipe.vae.config.latent_channels, *default_size(pipe.unet))
+    generators = [image_generator(seed, prompt_index) for seed in seeds]
+    # Other numbers are drawn in half precision, here and by a pipeline of that type.
+    dtype = pipe.unet.dtype
+    return torch.cat([torch.randn(shape, generator=one, dtype=dtype) for one in generators])
