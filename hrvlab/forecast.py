@@ -96,11 +96,16 @@ def forecast_calls(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> int:
         ) from error
     calls = len(scheduler.timesteps)
     strength = _keyword(pipe, call, "strength")
-    if strength is None:
-        return calls
-    steps = calls if own else int(scheduler.num_inference_steps)
-    skipped = steps - min(int(steps * strength), steps)
-    return calls - skipped * scheduler.order
+    if strength is not None:
+        steps = calls if own else int(scheduler.num_inference_steps)
+        skipped = steps - min(int(steps * strength), steps)
+        calls -= skipped * scheduler.order
+    if calls < 1:
+        raise ParameterError(
+            f"strength={strength} of the steps is less than one step; give more steps, or a "
+            "larger strength"
+        )
+    return calls
 
 
 def forecast_latent_size(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> tuple[int, int]:

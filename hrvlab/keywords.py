@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from diffusers.utils.torch_utils import unwrap_module
 
 from hrvlab.errors import ParameterError
 
@@ -127,8 +128,20 @@ def check_call(
             near = difflib.get_close_matches(name, there, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(there)}"
             raise ParameterError(f"{type(pipe).__name__} has no keyword {name}; {hint}")
+        if name == "clip_skip" and value is not None:
+            _check_clip_skip(pipe)
         found[name] = _plain(name, value, prompts, images * _copies(call))
     return found
+
+
+def _check_clip_skip(pipe: DiffusionPipeline) -> None:
+    """Check that the pipeline can skip layers of its text encoder."""
+    joined = hasattr(pipe, "text_encoder_2")
+    if not joined and not hasattr(unwrap_module(pipe.text_encoder), "text_model"):
+        raise ParameterError(
+            "this diffusers looks for the text encoder's layers where this transformers does not "
+            "keep them, and cannot skip any; leave out clip_skip, or give prompt_embeds"
+        )
 
 
 def _copies(call: Mapping[str, Any]) -> int:

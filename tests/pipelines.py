@@ -15,6 +15,8 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
+from diffusers.models.embeddings import ImageProjection
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     CLIPConfig,
@@ -25,6 +27,8 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
 )
 
 WORDS = "a photo of red blue green car cat dog tree rose vase and style painting on day"
@@ -203,6 +207,34 @@ def _stable_diffusion(tokenizer, text_encoder, unet, scheduler) -> StableDiffusi
         requires_safety_checker=False,
     )
     pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def add_ip_adapter(pipe: Any, scale: float = 1.0) -> Any:
+    """Load a random IP-Adapter of 4 tokens, with its image encoder, and return the pipeline."""
+    torch.manual_seed(1)
+    width = pipe.unet.config.cross_attention_dim
+    projection = ImageProjection(
+        cross_attention_dim=width, image_embed_dim=8, num_image_text_embeds=4
+    )
+    weights: dict[str, dict[str, torch.Tensor]] = {"image_proj": {}, "ip_adapter": {}}
+    for name, value in projection.state_dict().items():
+        weights["image_proj"][name.replace("image_embeds", "proj")] = value
+    for number, name in enumerate(pipe.unet.attn_processors):
+        if "attn2" in name:
+            module = pipe.unet.get_submodule(name.removesuffix(".processor"))
+            own = IPAdapterAttnProcessor2_0(module.inner_dim, width).state_dict()
+            for key, value in own.items():
+                weights["ip_adapter"][f"{number}.{key.replace('.0.', '.')}"] = value
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
+    vision |= {"num_attention_heads": 2, "projection_dim": 8, "image_size": 8, "patch_size": 4}
+    images = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
+    pipe.register_modules(
+        image_encoder=CLIPVisionModelWithProjection(CLIPVisionConfig(**vision)).eval(),
+        feature_extractor=images,
+    )
+    pipe.load_ip_adapter(weights, subfolder="", weight_name="", image_encoder_folder=None)
+    pipe.set_ip_adapter_scale(scale)
     return pipe
 
 

@@ -7,15 +7,13 @@ from accelerate import cpu_offload, cpu_offload_with_hook
 from diffusers.models.attention_processor import (
     AttnProcessor,
     CustomDiffusionAttnProcessor,
-    IPAdapterAttnProcessor2_0,
 )
-from diffusers.models.embeddings import ImageProjection
 
 from hrvlab.attention import ConceptVotes, Injection, Rescale, TokenMeans, attach
 from hrvlab.errors import CoverageError, ModelError
 from hrvlab.models.heads import cross_attention_layers, head_table
 from hrvlab.models.load import fingerprint
-from tests.pipelines import TINY, tiny_lora, tiny_sd, tiny_sdxl
+from tests.pipelines import TINY, add_ip_adapter, tiny_lora, tiny_sd, tiny_sdxl
 
 PROMPTS = ["a red car"]
 
@@ -174,20 +172,7 @@ def test_a_lora_and_its_strength_make_another_model():
 
 def with_ip_adapter(scale):
     """Return a pipeline with an image prompt of 4 tokens, and the keywords of its call."""
-    pipe = tiny_sd()
-    torch.manual_seed(1)
-    projection = ImageProjection(cross_attention_dim=16, image_embed_dim=8, num_image_text_embeds=4)
-    weights = {"image_proj": {}, "ip_adapter": {}}
-    for name, value in projection.state_dict().items():
-        weights["image_proj"][name.replace("image_embeds", "proj")] = value
-    for number, (name, _) in enumerate(pipe.unet.attn_processors.items()):
-        if "attn2" in name:
-            module = pipe.unet.get_submodule(name.removesuffix(".processor"))
-            own = IPAdapterAttnProcessor2_0(module.inner_dim, 16).state_dict()
-            for key, value in own.items():
-                weights["ip_adapter"][f"{number}.{key.replace('.0.', '.')}"] = value
-    pipe.load_ip_adapter(weights, subfolder="", weight_name="", image_encoder_folder=None)
-    pipe.set_ip_adapter_scale(scale)
+    pipe = add_ip_adapter(tiny_sd(), scale)
     return pipe, {"ip_adapter_image_embeds": [torch.randn(2, 1, 8)]}
 
 
