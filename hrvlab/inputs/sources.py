@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hrvlab.errors import ParameterError
-from hrvlab.paths import data_path
+from hrvlab.paths import data_path, user_path
 
 if TYPE_CHECKING:
     from hrvlab.errors import HrvlabError
@@ -49,7 +49,7 @@ def find_source(
     shipped = {
         path.stem.removeprefix(prefix): path for path in data_path(kind).glob(f"{prefix}*.yaml")
     }
-    path = shipped.get(str(source), Path(source))
+    path = shipped.get(str(source)) or user_path(source)
     if not path.is_file():
         names = ", ".join([*special, *sorted(shipped)])
         raise error(

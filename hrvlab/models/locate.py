@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hrvlab.errors import ModelError
-from hrvlab.paths import MINIATURE, data_path
+from hrvlab.paths import MINIATURE, data_path, user_path
 
 
 def locate_model(model: str | Path) -> str:
@@ -27,7 +27,7 @@ def locate_model(model: str | Path) -> str:
     ModelError
         If it can be neither.
     """
-    path = data_path(MINIATURE) if str(model) == MINIATURE else Path(model)
+    path = data_path(MINIATURE) if str(model) == MINIATURE else user_path(model)
     if path.is_dir():
         if not (path / "model_index.json").exists():
             raise ModelError(

@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hrvlab.errors import ParameterError, StoreError
+from hrvlab.paths import user_path
 
 if TYPE_CHECKING:
     from hrvlab.inputs.concepts import ConceptSet
@@ -136,7 +137,7 @@ def published_table(head_index: str | Path) -> xr.Dataset:
     ParameterError
         If a label does not have the form ``"down, layer: 0, head: 3"``.
     """
-    labels = [str(label) for label in _read(Path(head_index)).reshape(-1)]
+    labels = [str(label) for label in _read(user_path(head_index)).reshape(-1)]
     parts = [re.fullmatch(r"(down|mid|up), layer: (\d+), head: (\d+)", text) for text in labels]
     rows = [(part[1], int(part[2]), int(part[3])) for part in parts if part]
     if len(rows) < len(labels):
@@ -187,7 +188,7 @@ def read_published(
         If the labels or the shape do not fit the model, or a row does not sum to the number of
         head positions.
     """
-    values, labels = _read(Path(vectors)), _read(Path(head_index)).reshape(-1)
+    values, labels = _read(user_path(vectors)), _read(user_path(head_index)).reshape(-1)
     expected = table["label"].values
     if len(labels) < len(expected) or not (labels[: len(expected)] == expected).all():
         raise ParameterError(
@@ -231,7 +232,7 @@ def read_shares(path: str | Path) -> NDArray[np.float64]:
     StoreError
         If the file is missing, is not a plain array, or has a published name but another sha256.
     """
-    return _read(Path(path)).astype(np.float64)
+    return _read(user_path(path)).astype(np.float64)
 
 
 def normalization_fault(values: NDArray[np.floating]) -> str:

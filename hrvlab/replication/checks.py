@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hrvlab.errors import StoreError
 from hrvlab.inputs.concepts import ConceptSet
+from hrvlab.paths import user_path
 from hrvlab.replication.arrays import (
     SD,
     SD_BY_TIMESTEP,
@@ -82,7 +83,7 @@ def read_arrays(folder: str | Path) -> PublishedArrays:
     ParameterError
         If an array has another shape, normalization or order of heads than the published one.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     concepts = ConceptSet.read("published")
 
     def read(file: str, labels: str) -> xr.DataArray | None:

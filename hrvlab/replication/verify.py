@@ -13,6 +13,7 @@ from diffusers import PNDMScheduler
 
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.models.heads import head_table
+from hrvlab.paths import user_path
 from hrvlab.relevance.votes import run_votes
 from hrvlab.replication.arrays import FILES, fetch_published, find_head_index, read_published
 from hrvlab.replication.fidelity import DIFFERS
@@ -69,7 +70,7 @@ def find_published(
     """
     table = head_table(pipe.unet)
     if file is not None:
-        given = Path(file)
+        given = user_path(file)
         vectors = read_published(given, find_head_index(given), table, concepts=concepts)
         if "timestep" in vectors.dims:
             raise ParameterError(

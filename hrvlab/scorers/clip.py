@@ -14,7 +14,7 @@ from transformers import CLIPModel, CLIPProcessor
 
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.models.load import weights_digest
-from hrvlab.paths import MINIATURE, data_path
+from hrvlab.paths import MINIATURE, data_path, user_path
 from hrvlab.scorers.base import check_counts
 
 if TYPE_CHECKING:
@@ -129,7 +129,8 @@ def clip_score(
     """
     if template.count("{}") != 1:
         raise ParameterError(f"the template {template!r} must hold one {{}} for the text")
-    path = data_path(MINIATURE, "clip") if str(model) == MINIATURE else model
+    folder = data_path(MINIATURE, "clip") if str(model) == MINIATURE else user_path(model)
+    path = folder if folder.is_dir() else model  # a hub id
     try:
         clip = CLIPModel.from_pretrained(path, use_safetensors=True).eval().to(device)
         processor = CLIPProcessor.from_pretrained(path)

@@ -18,7 +18,7 @@ from torch import nn
 
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.models.load import weights_digest
-from hrvlab.paths import MINIATURE, data_path
+from hrvlab.paths import MINIATURE, data_path, user_path
 from hrvlab.scorers.base import check_counts
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def load_judge(folder: str | Path = MINIATURE) -> Judge:
     ModelError
         If there is none.
     """
-    path = data_path(MINIATURE, "judge") if str(folder) == MINIATURE else Path(folder)
+    path = data_path(MINIATURE, "judge") if str(folder) == MINIATURE else user_path(folder)
     if not (path / WEIGHTS).is_file():
         raise ModelError(f"there is no judge in {path}; give 'miniature' or a folder with one")
     questions = json.loads((path / CONFIG).read_text())["questions"]

@@ -19,7 +19,7 @@ from PIL import Image
 
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.models.load import weights_digest
-from hrvlab.paths import MINIATURE, data_path
+from hrvlab.paths import MINIATURE, data_path, user_path
 from hrvlab.scorers.base import check_counts
 from hrvlab.scorers.judge import NONE, OBJECTS, SIDE, load_judge
 
@@ -224,7 +224,7 @@ def pair_score(folder: str | Path = MINIATURE) -> PairScore:
     >>> score(images, ["a cat and a car"]).shape
     (1,)
     """
-    path = data_path(MINIATURE) if str(folder) == MINIATURE else Path(folder)
+    path = data_path(MINIATURE) if str(folder) == MINIATURE else user_path(folder)
     if not (path / FILE).is_file():
         raise ModelError(f"there is no {FILE} in {path}; give 'miniature' or a measured miniature")
     judge = load_judge(path / "judge")

@@ -20,7 +20,8 @@ def checkout(root, cells=None):
     new = nbformat.v4
     parameters = new.new_code_cell(PARAMETERS.strip(), metadata={"tags": ["parameters"]})
     cells = cells or [new.new_markdown_cell(STORY), parameters, new.new_code_cell(BODY.strip())]
-    (root / "notebooks").mkdir(exist_ok=True)
+    (root / "notebooks").mkdir(parents=True, exist_ok=True)
     (root / "_config.yml").write_text("title: x")
+    (root / "pyproject.toml").write_text('[project]\nname = "hrvlab"\n')
     nbformat.write(new.new_notebook(cells=cells), root / "notebooks" / "story.ipynb")
     return root
