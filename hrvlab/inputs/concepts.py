@@ -11,6 +11,8 @@ import yaml
 
 from hrvlab.errors import ConceptError
 from hrvlab.inputs.sources import find_source
+from hrvlab.inputs.texts import read_text
+from hrvlab.paths import user_path
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -91,7 +93,7 @@ class ConceptSet:
         """
         path = find_source("concepts", source, error=ConceptError)
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+            content = yaml.safe_load(read_text(path, error=ConceptError))
         except yaml.YAMLError as error:
             raise ConceptError(f"{path.name} is not valid YAML: {error}") from error
         if not isinstance(content, dict) or not isinstance(content.get("concepts"), dict):
@@ -104,7 +106,8 @@ class ConceptSet:
     def write(self, path: str | Path) -> None:
         """Write the set to a YAML file that `read` can read."""
         content = {"concepts": self.to_dict()}
-        Path(path).write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None))
+        text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, allow_unicode=True)
+        user_path(path).write_text(text, encoding="utf-8")
 
     def to_dict(self) -> dict[str, list[str]]:
         """Return the concepts as a mapping of names to words."""

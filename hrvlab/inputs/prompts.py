@@ -11,6 +11,7 @@ import yaml
 
 from hrvlab.errors import ParameterError
 from hrvlab.inputs.sources import find_source
+from hrvlab.inputs.texts import read_text
 
 IMAGENET = "imagenet"
 CLASSES = "IMAGENET_CLASSNAMES"
@@ -44,7 +45,7 @@ def read_prompts(source: str | Path) -> list[str]:
     if str(source) == IMAGENET:
         return [f"a photo of a {name}." for name in _imagenet_classes()]
     path = find_source("prompts", source, special=[IMAGENET])
-    text = path.read_text(encoding="utf-8-sig")
+    text = read_text(path)
     if path.suffix not in (".yaml", ".yml"):
         return [line.strip() for line in text.splitlines() if line.strip()]
     try:
