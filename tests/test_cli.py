@@ -1,6 +1,7 @@
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
@@ -44,6 +45,10 @@ def hrvlab(monkeypatch, capsys):
 
 def never(*_, **__):
     raise AssertionError("a kernel was started")
+
+
+def rendered(*_, **__):
+    return SimpleNamespace(returncode=0)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +197,7 @@ def test_a_run_with_bad_arguments_creates_nothing_and_starts_no_kernel(
     hrvlab, tmp_path, monkeypatch, arguments, message
 ):
     monkeypatch.chdir(checkout(tmp_path))
-    monkeypatch.setattr("papermill.execute_notebook", never)
+    monkeypatch.setattr("hrvlab.publish.runs.execute_cells", never)
     code, _, err = hrvlab("run", *arguments)
     assert code == 1
     assert message in " ".join(err.split())
@@ -205,10 +210,41 @@ def test_a_page_is_executed_once(hrvlab, tmp_path, monkeypatch):
     page = tmp_path / "book" / "runs" / "story" / "three.ipynb"
     assert f"executed: {page}" in hrvlab(*arguments)[1]
     assert page.is_file()
-    monkeypatch.setattr("papermill.execute_notebook", never)
+    monkeypatch.setattr("hrvlab.publish.runs.execute_cells", never)
     code, out, _ = hrvlab(*arguments)
     assert code == 0
     assert f"unchanged: {page}" in out
+
+
+def test_a_page_that_takes_the_place_of_another_says_so(hrvlab, tmp_path, monkeypatch):
+    monkeypatch.chdir(checkout(tmp_path))
+    monkeypatch.setattr("hrvlab.publish.runs.execute_cells", lambda *_: None)
+    said = [
+        hrvlab("run", "story", "-p", f"count={count}", "--name", "mine", "-o", tmp_path / "pages")[
+            1
+        ]
+        for count in (3, 4)
+    ]
+    page = tmp_path / "pages" / "book" / "runs" / "story" / "mine.ipynb"
+    assert f"executed: {page}" in said[0]
+    assert f"replaced: {page}" in said[1]
+    assert not (tmp_path / "book").exists()
+
+
+def test_the_book_is_made_of_chapters_and_scratch_notebooks_are_left_out(
+    hrvlab, tmp_path, monkeypatch
+):
+    root = checkout(tmp_path / "checkout")
+    (root / "notebooks" / "Untitled.ipynb").touch()
+    (root / "book").mkdir()
+    monkeypatch.chdir(root)
+    monkeypatch.setattr("hrvlab.publish.runs.execute_cells", lambda *_: None)
+    monkeypatch.setattr("hrvlab.publish.book.subprocess.run", rendered)
+    code, out, _ = hrvlab("book", "--execute", "--output", tmp_path / "mine")
+    assert code == 0
+    assert f"left out: {root / 'notebooks' / 'Untitled.ipynb'}, which is no chapter" in out
+    assert f"executed: {tmp_path / 'mine' / 'book' / 'runs' / 'story.ipynb'}" in out
+    assert f"open {tmp_path / 'mine' / '_build' / 'html' / 'index.html'}" in out
 
 
 def test_warnings_of_the_book_are_an_error(hrvlab, tmp_path, monkeypatch):

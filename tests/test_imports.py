@@ -16,7 +16,7 @@ HEAVY = {
     "transformers",
     "zarr",
     "nbformat",
-    "papermill",
+    "nbclient",
     "plotly",
     "dask",
     "distributed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated
 
 import typer
@@ -10,9 +11,19 @@ from rich.table import Table
 from rich.text import Text
 
 from hrvlab.cli.options import out, say
+from hrvlab.paths import user_path
 from hrvlab.publish.chapters import Chapter, find_chapter, find_checkout
 from hrvlab.publish.pages import Page, plan_page
 from hrvlab.publish.parameters import parse_assignments, read_parameter_file
+
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Folder for pages and the book; default: the checkout."),
+]
+StartTimeout = Annotated[
+    int, typer.Option(min=1, help="Seconds that the kernel of a chapter may take to start.")
+]
+START_TIMEOUT = 300
 
 
 def run(
@@ -28,6 +39,8 @@ def run(
         str | None,
         typer.Option(help="Name of the run and its page; default: from the file or parameters."),
     ] = None,
+    output: Output = None,
+    start_timeout: StartTimeout = START_TIMEOUT,
     help_parameters: Annotated[
         bool, typer.Option("--help-parameters", help="List the chapter's parameters and exit.")
     ] = False,
@@ -41,21 +54,23 @@ def run(
     given = read_parameter_file(file) if file else {}
     given |= parse_assignments(found.parameters, parameter or [])
     run_name = name or (file.stem if file and not parameter else None)
-    make_page(plan_page(checkout, found, given, run_name))
+    page = plan_page(checkout, found, given, run_name, output=output and user_path(output))
+    with out.status(f"executing {found.name}"):
+        say(make_page(page, start_timeout))
     say("to render the book: hrvlab book")
 
 
-def make_page(page: Page) -> None:
-    """Execute a page, unless it is finished, and print which of both."""
+def make_page(page: Page, start_timeout: int = START_TIMEOUT) -> str:
+    """Execute a page unless it is finished, and return a line that says what was done."""
     if page.finished:
-        say(f"unchanged: {page.path}")
-        return
+        return f"unchanged: {page.path}"
     # Imported here so that help and errors of parameters need not wait for it.
     from hrvlab.publish.runs import execute
 
-    with out.status(f"executing {page.chapter.name}"):
-        execute(page)
-    say(f"executed: {page.path}")
+    begun = perf_counter()
+    replaced = execute(page, start_timeout)
+    spent = f"({perf_counter() - begun:.0f} s)"
+    return f"{'replaced' if replaced else 'executed'}: {page.path} {spent}"
 
 
 def _list_parameters(chapter: Chapter) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrvlab.errors import ParameterError, StoreError
-from hrvlab.paths import data_path
+from hrvlab.paths import NOTEBOOKS, checkout_around, data_path
 from hrvlab.publish.parameters import read_parameters
 
 if TYPE_CHECKING:
     from hrvlab.publish.parameters import Parameter
 
 PARAMETERS_TAG = "parameters"
+# The names that JupyterLab gives to new notebooks, to copies and to files that it is writing.
+SCRATCH = re.compile(r"Untitled\d*|.*-Copy\d+|\..*")
 
 
 @dataclass(frozen=True)
@@ -43,18 +46,28 @@ class Chapter:
         Raises
         ------
         StoreError
-            If the file is not a notebook.
+            If the file cannot be read, or is not a notebook.
         """
         # Parsed here because nbformat takes more than a second to import.
         try:
             notebook = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}") from error
         except ValueError as error:
             raise StoreError(f"{path} is not a notebook: it is not valid JSON") from error
         if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
             raise StoreError(f"{path} is not a notebook: it has no list of cells")
-        for cell in notebook["cells"]:
-            # Stored as a text or as a list of its lines.
-            cell["source"] = "".join(cell["source"])
+        for number, cell in enumerate(notebook["cells"]):
+            try:
+                # Stored as a text or as a list of its lines.
+                cell["source"] = "".join(cell["source"])
+                whole = isinstance(cell["metadata"], dict) and isinstance(cell["cell_type"], str)
+            except (KeyError, TypeError):
+                whole = False
+            if not whole:
+                raise StoreError(
+                    f"{path} is not a notebook: cell {number} needs a type, a source and metadata"
+                )
         return cls(path.stem, notebook)
 
     @property
@@ -100,10 +113,9 @@ def find_checkout() -> Path:
     StoreError
         If neither lies in a checkout.
     """
-    here = Path.cwd()
-    for folder in (here, *here.parents, data_path().parent):
-        if (folder / "_config.yml").is_file() and (folder / "notebooks").is_dir():
-            return folder
+    for folder in (Path.cwd(), data_path().parent):
+        if root := checkout_around(folder):
+            return root
     raise StoreError(
         "this needs the chapters in a source checkout of hrvlab, and there is none here; clone the "
         "repository and run the command inside it"
@@ -121,9 +133,25 @@ def find_chapters(root: Path) -> dict[str, Path]:
     Returns
     -------
     dict of str to Path
-        By name, in alphabetical order.
+        By name, in alphabetical order, without scratch notebooks.
     """
-    return {path.stem: path for path in sorted((root / "notebooks").glob("*.ipynb"))}
+    return {path.stem: path for path in _notebooks(root) if not _is_scratch(path)}
+
+
+def find_scratch(root: Path) -> list[Path]:
+    """Find the notebooks of a checkout that are no chapters: untitled ones and copies.
+
+    Parameters
+    ----------
+    root : Path
+        The source checkout.
+
+    Returns
+    -------
+    list of Path
+        Those whose name is one that JupyterLab gives, or that do not begin with a title.
+    """
+    return [path for path in _notebooks(root) if _is_scratch(path)]
 
 
 def find_chapter(root: Path, name: str) -> Chapter:
@@ -139,10 +167,28 @@ def find_chapter(root: Path, name: str) -> Chapter:
     ------
     ParameterError
         If there is no such chapter; its message lists those there are.
+    StoreError
+        If it is not a notebook.
     """
-    paths = find_chapters(root)
+    paths = {path.stem: path for path in _notebooks(root)}
     if name not in paths:
         raise ParameterError(
-            f"there is no chapter {name!r}; there are: {', '.join(paths) or 'none'}"
+            f"there is no chapter {name!r}; there are: {', '.join(find_chapters(root)) or 'none'}"
         )
     return Chapter.read(paths[name])
+
+
+def _notebooks(root: Path) -> list[Path]:
+    return sorted((root / NOTEBOOKS).glob("*.ipynb"))
+
+
+def _is_scratch(path: Path) -> bool:
+    if SCRATCH.fullmatch(path.stem):
+        return True
+    try:
+        _ = Chapter.read(path).title
+    except StoreError:
+        return False  # a damaged chapter must not be left out
+    except ParameterError:
+        return True
+    return False

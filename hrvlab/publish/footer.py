@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import escape
-from typing import TYPE_CHECKING, Any
+from importlib.metadata import version
+from typing import Any
 
+from diffusers import DiffusionPipeline
+
+from hrvlab.libraries import library_versions
 from hrvlab.provenance import provenance
-
-if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
 
 
 @dataclass(frozen=True)
@@ -37,28 +40,37 @@ class Footer:
         )
 
 
-def footer(pipe: DiffusionPipeline, run: str, parameters: Mapping[str, Any]) -> Footer:
+def footer(pipe: DiffusionPipeline | None, run: str, parameters: Mapping[str, Any]) -> Footer:
     """Build the footer of a page from its model, parameters and libraries.
 
     Parameters
     ----------
-    pipe : diffusers.DiffusionPipeline
+    pipe : diffusers.DiffusionPipeline or None
+        The model of the chapter, if it has one.
     run : str
         Names of the chapter and of the run.
     parameters : mapping of str to object
         Every parameter of the chapter.
     """
-    origin = provenance(pipe, "page", seed=0, parameters={})
-    libraries = json.loads(origin["libraries"])
-    return Footer(
-        {
-            "run": run,
-            **{f"parameter {name}": json.dumps(value) for name, value in parameters.items()},
+    model = {}
+    if isinstance(pipe, DiffusionPipeline):  # a chapter may give the name to something else
+        origin = provenance(pipe, "page", seed=0, parameters={})
+        model = {
             "model": origin["model"],
             "model fingerprint": origin["model_fingerprint"],
             "dtype": origin["dtype"],
-            "hrvlab": origin["hrvlab_version"],
+            "device": str(pipe.device),
+        }
+    shown = {name: json.dumps(value, ensure_ascii=False) for name, value in parameters.items()}
+    libraries = library_versions()
+    return Footer(
+        {
+            "run": run,
+            **{f"parameter {name}": text for name, text in shown.items()},
+            **model,
+            "hrvlab": version("hrvlab"),
+            "Python": platform.python_version(),
             "libraries": ", ".join(f"{name} {number}" for name, number in libraries.items()),
-            "created": origin["created"],
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
     )

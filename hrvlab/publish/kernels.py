@@ -1,7 +1,7 @@
-"""Kernels that start with PyTorch and diffusers already imported, where processes can fork.
+"""Kernels on the interpreter that runs the command, whatever kernels the machine has installed.
 
-A server process imports them once; each kernel is a fork of it, on the interpreter that runs the
-command. The server computes nothing, so no thread of PyTorch is lost in a fork.
+Where processes can fork, a server process imports PyTorch, diffusers and hrvlab once, and each
+kernel is a fork of it. The server computes nothing, so no thread of PyTorch is lost in a fork.
 """
 
 from __future__ import annotations
@@ -10,12 +10,20 @@ import asyncio
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing import forkserver
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+
+from hrvlab.paths import own_path
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
@@ -26,8 +34,12 @@ PRELOADED = [
     "ipykernel.kernelapp",
     "hrvlab.models.load",
     "hrvlab.generation",
+    "hrvlab.results",
+    "hrvlab.scorers.clip",
+    "hrvlab.figures",
     "plotly.graph_objects",
 ]
+_environ = Lock()
 
 
 class ForkedProcess:
@@ -71,22 +83,46 @@ class ForkedProcess:
 class ForkProvisioner(LocalProvisioner):
     """Starts a kernel as a fork of a server that has imported the libraries."""
 
+    exit_code: int | None = None
+
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """Fork a kernel that uses the connection file of a command."""
+        """Fork a kernel that takes the arguments of a command."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
-        connection = cmd[cmd.index("-f") :][:2]
+        # Some versions of Python start the server without the path of this process.
+        with _environ, _environment(own_path()):
+            forkserver.ensure_running()
+        arguments = cmd[cmd.index("-f") :]
         folder = str(kwargs.get("cwd") or Path.cwd())
-        process = context.Process(
-            target=_serve, args=(connection, kwargs["env"], folder), daemon=True
-        )
+        process = context.Process(target=_serve, args=(arguments, kwargs["env"], folder))
         await asyncio.get_running_loop().run_in_executor(None, process.start)
         self.process = ForkedProcess(process)  # type: ignore[assignment]
         self.pid, self.cwd = process.pid, folder
         return self.connection_info
 
+    async def poll(self) -> int | None:
+        """Return the exit code, which is kept; None while the process runs."""
+        code = await super().poll()
+        if self.has_process and code is not None:
+            self.exit_code = code
+        return code
 
-class PreloadedKernelManager(AsyncKernelManager):
+
+class OwnKernelManager(AsyncKernelManager):
+    """A kernel manager whose kernels run on the interpreter of this process."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """What starts a kernel; files of kernel specs are not looked at."""
+        return KernelSpec(**get_kernel_dict(), env=own_path())
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code of a kernel that has ended by itself, where it is known."""
+        return getattr(self.provisioner, "exit_code", None)
+
+
+class PreloadedKernelManager(OwnKernelManager):
     """A kernel manager whose kernels have the libraries imported."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -97,11 +133,37 @@ class PreloadedKernelManager(AsyncKernelManager):
         )
 
 
-def kernel_manager() -> type[AsyncKernelManager]:
+def kernel_manager() -> type[OwnKernelManager]:
     """Return the class that starts kernels: preloaded ones, where the platform can fork."""
     if "forkserver" in multiprocessing.get_all_start_methods():
         return PreloadedKernelManager
-    return AsyncKernelManager
+    return OwnKernelManager
+
+
+def kernel_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of this process with some variables set, for a kernel.
+
+    Parameters
+    ----------
+    variables : mapping of str to str
+    """
+    with _environ:
+        return {**os.environ, **variables}
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables, which processes started inside inherit."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _serve(arguments: list[str], environment: dict[str, str], folder: str) -> None:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hrvlab.errors import ParameterError
-from hrvlab.libraries import library_versions
-from hrvlab.paths import data_path
+from hrvlab.errors import ParameterError, StoreError
+from hrvlab.publish.inputs import hub_revisions, run_hash, text_hash
 from hrvlab.publish.parameters import check_parameters
+from hrvlab.storage.atomic import storing
 
 if TYPE_CHECKING:
     from hrvlab.publish.chapters import Chapter
 
-DEFAULT = "default"
-RUN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*", re.IGNORECASE)
+RUN_NAME = re.compile(r"\w[\w-]*")
+PARTIAL = ".partial.ipynb"  # ends the names of notebooks that failed; the book leaves them out
 KEY = "hrvlab"  # in the metadata of an executed notebook
 
 
@@ -32,32 +32,51 @@ class Page:
     chapter : Chapter
     values : dict of str to object
         The value of every parameter.
-    name : str
-        Of the run.
+    name : str or None
+        Of the run; None for the run of the chapter as it is.
     path : Path
         Of the executed notebook.
+    folder : Path
+        Where the chapter works: its relative paths start there.
     key : str
-        From `run_hash`.
+        From `hrvlab.publish.inputs.run_hash`.
     """
 
     chapter: Chapter
     values: dict[str, Any]
-    name: str
+    name: str | None
     path: Path
+    folder: Path
     key: str
+
+    @property
+    def label(self) -> str:
+        """Names of the chapter and of the run."""
+        return f"{self.chapter.name}, {self.name or 'default'}"
+
+    @property
+    def mark(self) -> dict[str, Any]:
+        """What the page rests on, as it is now, for the metadata of an executed notebook."""
+        return {"inputs": self.key, "revisions": hub_revisions(self.values)}
 
     @property
     def finished(self) -> bool:
         """Whether there is a page made from the same inputs."""
         try:
             notebook = json.loads(self.path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             return False
-        return notebook["metadata"].get(KEY) == self.key
+        metadata = notebook.get("metadata") if isinstance(notebook, dict) else None
+        return isinstance(metadata, dict) and metadata.get(KEY) == self.mark
 
 
 def plan_page(
-    root: Path, chapter: Chapter, given: Mapping[str, Any], name: str | None = None
+    root: Path,
+    chapter: Chapter,
+    given: Mapping[str, Any],
+    name: str | None = None,
+    *,
+    output: Path | None = None,
 ) -> Page:
     """Check the parameters and the name of a run, and plan its page.
 
@@ -70,6 +89,8 @@ def plan_page(
         Parameters that differ from the chapter's defaults.
     name : str, optional
         Of the run; default: derived from the parameters.
+    output : Path, optional
+        The folder that gets the page; default: the checkout.
 
     Returns
     -------
@@ -78,41 +99,62 @@ def plan_page(
     Raises
     ------
     ParameterError
-        If a parameter or the name is invalid.
+        If the chapter has no title, or a parameter or the name is invalid.
     """
+    _ = chapter.title  # without one it is no chapter
     values = check_parameters(chapter.parameters, given, chapter.name)
     name = name or name_run(chapter, values)
-    if not RUN_NAME.fullmatch(name):
+    if name is not None and not RUN_NAME.fullmatch(name):
         raise ParameterError(
-            f"{name!r} cannot be the name of a run; use letters, digits, '-' and '_', as in red-car"
+            f"{name!r} cannot be the name of a run; give another with --name, of letters, digits, "
+            "'-' and '_', as in red-car"
         )
-    return Page(chapter, values, name, page_path(root, chapter, name), run_hash(chapter, values))
+    path = page_path(output or root, chapter, name)
+    folder = working_folder(root)
+    return Page(chapter, values, name, path, folder, run_hash(chapter, values, folder))
 
 
-def page_path(root: Path, chapter: Chapter, name: str) -> Path:
+def page_path(output: Path, chapter: Chapter, name: str | None) -> Path:
     """Return the path of a run's page.
 
     Parameters
     ----------
-    root : Path
-        The source checkout.
+    output : Path
+        The source checkout, or another folder that gets pages.
     chapter : Chapter
-    name : str
+    name : str or None
         Of the run.
 
     Returns
     -------
     Path
-        For the default run, ``book/runs/{chapter}.ipynb``; the other runs of the chapter are in
-        the folder of the same name.
+        For the chapter as it is, ``book/runs/{chapter}.ipynb``; runs with a name are in the folder
+        of the same name, so that none of them takes its place.
     """
-    runs = root / "book" / "runs"
-    if name == DEFAULT:
+    runs = output / "book" / "runs"
+    if name is None:
         return runs / f"{chapter.name}.ipynb"
     return runs / chapter.name / f"{name}.ipynb"
 
 
-def name_run(chapter: Chapter, values: Mapping[str, Any]) -> str:
+def working_folder(root: Path) -> Path:
+    """Return the folder in which chapters work, where their relative paths start.
+
+    Parameters
+    ----------
+    root : Path
+        The source checkout.
+
+    Returns
+    -------
+    Path
+        The checkout, if the working directory lies in it, and otherwise the working directory.
+    """
+    here = Path.cwd()
+    return root if here.is_relative_to(root) else here
+
+
+def name_run(chapter: Chapter, values: Mapping[str, Any]) -> str | None:
     """Derive a run's name from the parameters that differ from the chapter's defaults.
 
     Parameters
@@ -120,53 +162,35 @@ def name_run(chapter: Chapter, values: Mapping[str, Any]) -> str:
     chapter : Chapter
     values : mapping of str to object
         The value of every parameter.
-    """
-    changed = {p.name: values[p.name] for p in chapter.parameters if values[p.name] != p.default}
-    if not changed:
-        return DEFAULT
-    words = re.sub(r"[^a-z0-9]+", "-", str(changed).lower()).strip("-")
-    return f"{words[:40].rstrip('-')}-{_sha256(json.dumps(changed, sort_keys=True))[:4]}"
-
-
-def run_hash(chapter: Chapter, values: Mapping[str, Any]) -> str:
-    """Compute the SHA-256 of everything that determines a page.
-
-    That is the notebook, the parameters and the files they name, the package's code and data,
-    and the versions of the libraries.
-
-    Parameters
-    ----------
-    chapter : Chapter
-    values : mapping of str to object
-        The value of every parameter.
 
     Returns
     -------
-    str
-        In hexadecimal digits.
+    str or None
+        None if nothing differs.
     """
-    cells = [(c["cell_type"], c["source"], c["metadata"].get("tags")) for c in chapter.cells]
-    named = [Path(value) for value in values.values() if isinstance(value, str) and value]
-    package = Path(__file__).parents[1]
-    code = sorted(path for kind in ("*.py", "*.pyi") for path in package.rglob(kind))
-    plan = {
-        "cells": cells,
-        "values": dict(values),
-        "files": [_content(path) for path in named if path.is_file()],
-        "code": {str(path.relative_to(package)): _content(path) for path in code},
-        "data": {
-            str(p.relative_to(data_path())): _content(p)
-            for p in sorted(data_path().rglob("*"))
-            if p.is_file()
-        },
-        "libraries": library_versions(),
-    }
-    return _sha256(json.dumps(plan, sort_keys=True))
+    changed = {p.name: values[p.name] for p in chapter.parameters if values[p.name] != p.default}
+    if not changed:
+        return None
+    words = re.sub(r"[^a-z0-9]+", "-", str(changed).lower()).strip("-")
+    return f"{words[:40].rstrip('-')}-{text_hash(json.dumps(changed, sort_keys=True))[:4]}"
 
 
-def _content(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def check_writable(folder: Path) -> None:
+    """Check that a folder of pages can be written, and make it if there is none.
 
+    Parameters
+    ----------
+    folder : Path
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    Raises
+    ------
+    StoreError
+        If it cannot.
+    """
+    try:
+        with storing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+    except StoreError as error:
+        raise StoreError(f"{error}; give another folder for pages with --output") from error

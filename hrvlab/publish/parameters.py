@@ -15,6 +15,9 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from hrvlab.errors import ParameterError
+from hrvlab.inputs.texts import read_text
+from hrvlab.paths import user_path
+from hrvlab.publish.yaml_texts import load_yaml
 
 TYPES = {t.__name__: t for t in (int, float, str, bool, list, dict, tuple)} | {"Literal": Literal}
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
@@ -146,7 +149,7 @@ def check_parameters(
             # Through JSON, so that a list may stand for a tuple while "20" never stands for 20.
             text = json.dumps(value, default=str)
             values[p.name] = TypeAdapter(p.type, config=STRICT).validate_json(text)
-        except ValidationError:
+        except ValueError:  # of pydantic, or of a value that JSON cannot express
             wrong.append(f"{p.name} must be {p.annotation}, got {value!r}")
     if wrong:
         raise ParameterError(f"chapter {chapter!r}: {'; '.join(wrong)}")
@@ -184,7 +187,7 @@ def parse_assignments(parameters: Sequence[Parameter], texts: Sequence[str]) -> 
 def _parse(text: str, kind: Any) -> Any:
     adapter = TypeAdapter(kind, config=STRICT)
     try:
-        parsed = yaml.safe_load(text)
+        parsed = load_yaml(text)
     except yaml.YAMLError:
         parsed = text
     for candidate in (None, text) if parsed is None else (text,):
@@ -195,12 +198,12 @@ def _parse(text: str, kind: Any) -> Any:
     return parsed
 
 
-def read_parameter_file(path: Path) -> dict[str, Any]:
+def read_parameter_file(path: str | Path) -> dict[str, Any]:
     """Read parameters from a YAML file of ``name: value`` lines.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
 
     Returns
     -------
@@ -212,10 +215,9 @@ def read_parameter_file(path: Path) -> dict[str, Any]:
     ParameterError
         If the file cannot be read, or does not have that form.
     """
+    text = read_text(user_path(path), "parameter file")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ParameterError(f"cannot read the parameter file {path}: {error.strerror}") from error
+        content = load_yaml(text)
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise ParameterError(f"the parameter file {path} is not valid YAML: {reason}") from error

@@ -44,7 +44,7 @@ class PlotlyRenderer:
         content = json.dumps(shown, separators=(",", ":")).replace("</", "<\\/")
         height = shown.get("layout", {}).get("height", 450)
         html = (
-            f'<div class="hrvlab-figure" style="min-height:{height}px">'
-            f'<script type="application/json">{content}</script></div>'
+            f'<div class="hrvlab-scroll"><div class="hrvlab-figure" style="min-height:{height}px">'
+            f'<script type="application/json">{content}</script></div></div>'
         )
         return [nodes.raw(text=html, format="html")]

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import nbformat
-import papermill
-from nbclient.exceptions import DeadKernelError
 
-from hrvlab.errors import HrvlabError
+from hrvlab.errors import StoreError
 from hrvlab.publish.chapters import Chapter
-from hrvlab.publish.kernels import kernel_manager
-from hrvlab.publish.pages import DEFAULT, KEY
+from hrvlab.publish.execution import START_TIMEOUT, RunError, execute_cells, one_line
+from hrvlab.publish.pages import KEY, PARTIAL, check_writable
 from hrvlab.publish.parameters import fill
+from hrvlab.storage.atomic import storing, write_whole
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -25,55 +22,46 @@ if TYPE_CHECKING:
     from hrvlab.publish.pages import Page
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
-# Figures stay data until a page renders them; progress bars do not belong on a page.
-KERNEL_ENVIRONMENT = {"PLOTLY_RENDERER": "plotly_mimetype", "TQDM_DISABLE": "1"}
 
 
-class RunError(HrvlabError):
-    """A chapter whose execution failed."""
-
-
-def execute(page: Page) -> None:
+def execute(page: Page, start_timeout: int = START_TIMEOUT) -> bool:
     """Execute the notebook of a page, and store it there.
 
     Parameters
     ----------
     page : Page
+    start_timeout : int
+        Seconds that the kernel may take to start.
+
+    Returns
+    -------
+    bool
+        Whether the page took the place of an earlier one.
 
     Raises
     ------
+    StoreError
+        If the page cannot be written, which is tried before anything is executed, or the chapter
+        is not a valid notebook.
     RunError
-        If a cell fails. An earlier page stays as it was, and the failed notebook is kept beside it
-        as ``.partial.ipynb``, which the book leaves out.
+        If the kernel does not start, or a cell fails. An earlier page stays as it was, and the
+        failed notebook is kept beside it as ``.partial.ipynb``, which the book leaves out.
     """
-    name = page.chapter.name
-    page.path.parent.mkdir(parents=True, exist_ok=True)
-    partial = page.path.with_suffix(".partial.ipynb")
-    with _environment(KERNEL_ENVIRONMENT):
-        try:
-            papermill.execute_notebook(
-                prepare(page),
-                str(partial),
-                kernel_name="python3",
-                progress_bar=False,
-                kernel_manager_class=kernel_manager(),
-            )
-        except papermill.PapermillExecutionError as error:
-            line = error.source.strip().partition("\n")[0]
-            reason = " ".join(str(error.evalue).split())
-            raise RunError(
-                f"chapter {name!r} failed in code cell {error.exec_count} ({line}): "
-                f"{error.ename}: {reason}; the notebook up to there is {partial}"
-            ) from error
-        except DeadKernelError as error:
-            raise RunError(
-                f"chapter {name!r} failed: its kernel died, perhaps out of memory; "
-                f"the notebook up to there is {partial}"
-            ) from error
-    executed = clean(nbformat.read(partial, as_version=4))
-    executed.metadata[KEY] = page.key
-    nbformat.write(executed, partial)
-    partial.replace(page.path)
+    check_writable(page.path.parent)
+    notebook = prepare(page)
+    partial = page.path.with_suffix(PARTIAL)
+    try:
+        execute_cells(notebook, page.folder, start_timeout)
+    except RunError as error:
+        _write(clean(notebook), partial)
+        raise RunError(
+            f"chapter {page.chapter.name!r} failed: {error}; the notebook up to there is {partial}"
+        ) from error
+    clean(notebook).metadata[KEY] = page.mark
+    replaced = page.path.exists()
+    _write(notebook, page.path)
+    partial.unlink(missing_ok=True)
+    return replaced
 
 
 def prepare(page: Page) -> NotebookNode:
@@ -83,12 +71,25 @@ def prepare(page: Page) -> NotebookNode:
     ----------
     page : Page
         Its chapter stays as it is.
+
+    Raises
+    ------
+    StoreError
+        If the chapter is not a valid notebook.
     """
-    notebook = nbformat.reads(json.dumps(page.chapter.notebook), as_version=4)
+    content = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, **page.chapter.notebook}
+    try:
+        notebook = nbformat.reads(json.dumps(content), as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # nbformat raises many kinds
+        reason = one_line(str(error).partition("\n")[0])
+        raise StoreError(
+            f"the notebook of chapter {page.chapter.name!r} is not valid: {reason}"
+        ) from error
     run = Chapter(page.chapter.name, notebook)
-    if page.name != DEFAULT:
+    if page.name is not None:
         changed = [
-            f"`{p.name} = {shorten(repr(page.values[p.name]), 80)}`"
+            _as_code(f"{p.name} = {shorten(repr(page.values[p.name]), 80)}")
             for p in run.parameters
             if page.values[p.name] != p.default
         ]
@@ -100,7 +101,7 @@ def prepare(page: Page) -> NotebookNode:
         cell["source"] = fill(cell["source"], page.values)
     footer = (
         "from hrvlab.publish.footer import footer\n\n"
-        f"footer(pipe, {f'{run.name}, {page.name}'!r}, {page.values!r})"
+        f"footer(globals().get('pipe'), {page.label!r}, {page.values!r})"
     )
     hidden = {"tags": ["remove-input"]}
     notebook.cells.append(nbformat.v4.new_code_cell(footer, metadata=hidden))
@@ -119,16 +120,11 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables, which kernels started inside inherit."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def _write(notebook: NotebookNode, path: Path) -> None:
+    with storing(path):
+        write_whole(path, nbformat.writes(notebook).encode())
+
+
+def _as_code(text: str) -> str:
+    """Return a text as code in Markdown, which may hold backticks itself."""
+    return f"`` {text} ``" if "`" in text else f"`{text}`"

@@ -65,7 +65,7 @@ def test_a_chapter_imports_what_is_meant_for_users(name):
 
 
 def test_the_published_arrays_are_read_where_they_are(tmp_path, monkeypatch):
-    """Outside papermill, so that random arrays may bear the published names."""
+    """Without a kernel, so that random arrays may bear the published names."""
     monkeypatch.setattr(arrays, "SHA256", {})
     write_arrays(tmp_path)
     shown = {}

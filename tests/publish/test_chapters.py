@@ -1,10 +1,17 @@
 import json
+from pathlib import Path
 
 import nbformat
 import pytest
 
 from hrvlab.errors import ParameterError, StoreError
-from hrvlab.publish.chapters import Chapter, find_chapter, find_chapters, find_checkout
+from hrvlab.publish.chapters import (
+    Chapter,
+    find_chapter,
+    find_chapters,
+    find_checkout,
+    find_scratch,
+)
 from tests.publish.chapters import checkout
 
 
@@ -52,3 +59,31 @@ def test_the_source_of_a_cell_is_one_text_however_it_is_stored(tmp_path):
     cells = [{"cell_type": "code", "metadata": {}, "source": s} for s in ("a\nb", ["a\n", "b"])]
     path.write_text(json.dumps({"cells": cells}))
     assert [cell["source"] for cell in Chapter.read(path).cells] == ["a\nb"] * 2
+
+
+def test_the_working_directory_of_another_book_is_left_alone(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "_config.yml").write_text("title: My thesis\n")
+    monkeypatch.chdir(tmp_path)
+    assert find_checkout() == Path(__file__).parents[2]
+
+
+def test_scratch_notebooks_are_no_chapters(tmp_path):
+    root = checkout(tmp_path)
+    folder = root / "notebooks"
+    story = (folder / "story.ipynb").read_text()
+    (folder / "Untitled.ipynb").touch()
+    (folder / "story-Copy1.ipynb").write_text(story)
+    (folder / "thoughts.ipynb").write_text(story.replace("# Title", "Thoughts"))
+    (folder / ".~story.ipynb").touch()
+    (folder / "damaged.ipynb").touch()  # a chapter, for all that is known
+    assert list(find_chapters(root)) == ["damaged", "story"]
+    names = [path.name for path in find_scratch(root)]
+    assert names == [".~story.ipynb", "Untitled.ipynb", "story-Copy1.ipynb", "thoughts.ipynb"]
+
+
+@pytest.mark.parametrize("cell", [3, {}, {"cell_type": "code", "source": "x"}, {"source": 3}])
+def test_a_cell_that_lacks_something_is_named(tmp_path, cell):
+    (tmp_path / "x.ipynb").write_text(json.dumps({"cells": [cell]}))
+    with pytest.raises(StoreError, match=r"x\.ipynb is not a notebook: cell 0 needs"):
+        Chapter.read(tmp_path / "x.ipynb")

@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from hrvlab.errors import ParameterError
+from hrvlab.errors import ParameterError, StoreError
 from hrvlab.publish import pages
 from hrvlab.publish.chapters import find_chapter
-from hrvlab.publish.pages import name_run, page_path, plan_page, run_hash
+from hrvlab.publish.pages import check_writable, name_run, page_path, plan_page
 from tests.publish.chapters import checkout
 
 
@@ -46,7 +46,7 @@ def test_a_page_is_finished_only_if_it_was_made_from_the_same_inputs(root, chapt
     page.path.parent.mkdir(parents=True)
     page.path.write_text(json.dumps({"cells": [], "metadata": key}))
     assert not page.finished
-    page.path.write_text(json.dumps({"cells": [], "metadata": {"hrvlab": page.key}}))
+    page.path.write_text(json.dumps({"cells": [], "metadata": {"hrvlab": page.mark}}))
     assert page.finished
     assert not plan_page(root, chapter, {"count": 3}, "default").finished
     page.path.write_text("{")
@@ -55,34 +55,63 @@ def test_a_page_is_finished_only_if_it_was_made_from_the_same_inputs(root, chapt
 
 def test_runs_are_named_after_the_parameters_that_they_change(chapter):
     default = {"name": "x", "count": 2}
-    assert name_run(chapter, default) == "default"
+    assert name_run(chapter, default) is None
     assert name_run(chapter, {**default, "count": 3}).startswith("count-3-")
     long = {name_run(chapter, {**default, "name": "y" * 60 + end}) for end in "ab"}
     assert len(long) == 2
 
 
 def test_the_page_of_the_default_run_is_above_those_of_others(root, chapter):
-    assert page_path(root, chapter, "default") == root / "book" / "runs" / "story.ipynb"
+    assert page_path(root, chapter, None) == root / "book" / "runs" / "story.ipynb"
     assert page_path(root, chapter, "b") == root / "book" / "runs" / "story" / "b.ipynb"
 
 
-def test_the_hash_depends_on_notebook_values_and_the_files_they_name(root, chapter, tmp_path):
-    values = {"name": str(tmp_path / "words.txt"), "count": 2}
-    seen = {run_hash(chapter, values), run_hash(chapter, {**values, "count": 3})}
-    for words in ("a", "b"):
-        (tmp_path / "words.txt").write_text(words)
-        seen.add(run_hash(chapter, values))
-    chapter.cells[0]["source"] += "!"
-    seen.add(run_hash(chapter, values))
-    assert len(seen) == 5
+def test_a_page_that_cannot_be_read_is_not_finished(root, chapter):
+    page = plan_page(root, chapter, {})
+    page.path.parent.mkdir(parents=True)
+    for content in ("[]", '{"cells": []}', '{"metadata": []}', ""):
+        page.path.write_text(content)
+        assert not page.finished
+    page.path.unlink()
+    page.path.mkdir()
+    assert not page.finished
 
 
-def test_the_hash_depends_on_every_data_file_even_of_equal_names(chapter, tmp_path, monkeypatch):
-    monkeypatch.setattr(pages, "data_path", lambda: tmp_path)
-    seen = set()
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        for content in ("old", "new"):
-            (tmp_path / folder / "model").write_text(content)
-            seen.add(run_hash(chapter, {}))
-    assert len(seen) == 4
+@pytest.mark.parametrize("given", [{}, {"count": 5}])
+def test_no_run_takes_the_place_of_the_page_of_the_chapter_as_it_is(root, chapter, given):
+    own = plan_page(root, chapter, {})
+    named = plan_page(root, chapter, given, "default")
+    assert named.path == own.path.parent / "story" / "default.ipynb"
+    assert named.path != own.path
+
+
+def test_names_may_have_letters_of_any_language(root, chapter):
+    assert plan_page(root, chapter, {}, "café").path.name == "café.ipynb"
+
+
+def test_pages_go_to_the_folder_given_and_chapters_work_in_their_checkout(
+    root, chapter, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(root / "notebooks")
+    page = plan_page(root, chapter, {}, output=tmp_path / "mine")
+    assert page.path == tmp_path / "mine" / "book" / "runs" / "story.ipynb"
+    assert page.folder == root
+    outside = tmp_path.parent
+    monkeypatch.chdir(outside)
+    assert plan_page(root, chapter, {}).folder == outside
+
+
+@pytest.mark.parametrize("kind", ["file", "read-only"])
+def test_a_folder_that_cannot_be_written_is_told_with_a_way_out(tmp_path, monkeypatch, kind):
+    folder = tmp_path / "runs"
+    if kind == "file":
+        folder.touch()
+    else:
+        # As root, who runs these tests on some machines, every folder can be written.
+        monkeypatch.setattr(pages.tempfile, "TemporaryFile", read_only)
+    with pytest.raises(StoreError, match="cannot write .*runs: .*; give another folder .*--output"):
+        check_writable(folder)
+
+
+def read_only(**_):
+    raise PermissionError(13, "Permission denied")

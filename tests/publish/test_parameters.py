@@ -129,3 +129,28 @@ def test_a_bad_file_is_one_clear_line(tmp_path, content, message):
 def test_a_missing_file_is_named_in_the_error(tmp_path):
     with pytest.raises(ParameterError, match=r"cannot read the parameter file .*p\.yml"):
         read_parameter_file(tmp_path / "p.yml")
+
+
+@pytest.mark.parametrize("text", ["1e-1", "+1E-1", ".1e0", "1.e-1", "0.1", "1.0e-1"])
+def test_a_number_is_a_number_however_it_is_written(tmp_path, text):
+    (tmp_path / "p.yml").write_text(f"scale: {text}\nscales: [{text}]\n")
+    assert read_parameter_file(tmp_path / "p.yml") == {"scale": 0.1, "scales": [0.1]}
+    assert parse_assignments(PARAMETERS, [f"scale={text}"]) == {"scale": 0.1}
+
+
+@pytest.mark.parametrize("text", ["1e5", "12e4"])
+def test_a_text_that_looks_like_a_number_stays_a_text_where_text_is_wanted(text):
+    assert parse_assignments(PARAMETERS, [f"model={text}"]) == {"model": text}
+
+
+def test_a_name_that_stands_twice_is_refused(tmp_path):
+    (tmp_path / "p.yml").write_text("steps: 20\nscale: 3\nsteps: 50\n")
+    with pytest.raises(ParameterError, match="steps stands there twice"):
+        read_parameter_file(tmp_path / "p.yml")
+
+
+def test_a_value_that_holds_itself_is_refused(tmp_path):
+    (tmp_path / "p.yml").write_text("words: &words [*words]\n")
+    given = read_parameter_file(tmp_path / "p.yml")
+    with pytest.raises(ParameterError, match="words must be list"):
+        check_parameters(PARAMETERS, given, "capture")

@@ -1,6 +1,10 @@
+import json
+import re
+
 import nbformat
 import pytest
 
+from hrvlab.errors import StoreError
 from hrvlab.publish.chapters import find_chapter
 from hrvlab.publish.pages import plan_page
 from hrvlab.publish.runs import RunError, clean, execute, prepare
@@ -20,7 +24,7 @@ def chapter(root):
 def test_a_run_becomes_a_page_that_is_finished_until_its_inputs_change(root, chapter):
     planned = plan_page(root, chapter, {"count": 3})
     assert not planned.finished
-    execute(planned)
+    assert not execute(planned)  # nothing is replaced
     page = nbformat.read(planned.path, as_version=4)
     assert page.cells[0].source.startswith("# Title: count-3")
     assert "count: int = 3  # how many" in page.cells[1].source
@@ -34,6 +38,56 @@ def test_a_run_becomes_a_page_that_is_finished_until_its_inputs_change(root, cha
     assert nbformat.read(planned.path, as_version=4) == page
     assert plan_page(root, chapter, {"count": 3}).finished
     assert not failing.finished
+
+
+def test_a_chapter_needs_no_model_and_says_what_it_replaces(tmp_path):
+    new = nbformat.v4
+    look = "import os\n\nprint(os.listdir(folder))"
+    tagged = {"tags": ["parameters"]}
+    cells = [
+        new.new_markdown_cell("# Title"),
+        new.new_code_cell('folder: str = ""  # of pages\ndrink: str = "tea"', metadata=tagged),
+        new.new_code_cell(look),
+    ]
+    chapter = find_chapter(checkout(tmp_path, cells), "story")
+    folder = tmp_path / "book" / "runs" / "story"
+    planned = plan_page(tmp_path, chapter, {"folder": str(folder), "drink": "café"}, "mine")
+    assert not execute(planned)
+    page = nbformat.read(planned.path, as_version=4)
+    # Until a page is finished, nothing is there that another job of its name could touch.
+    assert page.cells[2].outputs[0]["text"] == "[]\n"
+    assert "café" in page.cells[-1].outputs[0]["data"]["text/html"]
+    assert execute(planned)
+
+
+def test_a_chapter_that_is_left_early_is_not_finished(tmp_path):
+    cells = [
+        nbformat.v4.new_markdown_cell("# Title"),
+        nbformat.v4.new_code_cell("import sys\n\nsys.exit()"),
+        nbformat.v4.new_code_cell("1"),
+    ]
+    planned = plan_page(tmp_path, find_chapter(checkout(tmp_path, cells), "story"), {})
+    with pytest.raises(RunError, match=r"chapter 'story' failed: code cell 1 \(import sys\) left"):
+        execute(planned)
+    assert not planned.path.exists()
+    assert planned.path.with_suffix(".partial.ipynb").exists()
+
+
+def test_a_notebook_that_is_not_valid_is_told_in_one_line(root):
+    path = root / "notebooks" / "story.ipynb"
+    content = json.loads(path.read_text())
+    content["cells"][1]["outputs"] = 3
+    path.write_text(json.dumps(content))
+    planned = plan_page(root, find_chapter(root, "story"), {})
+    with pytest.raises(StoreError, match="the notebook of chapter 'story' is not valid: "):
+        execute(planned)
+
+
+@pytest.mark.parametrize("prompt", ["a `red` car", "a $5 car"])
+def test_texts_of_users_are_shown_as_they_are(root, chapter, prompt):
+    heading = prepare(plan_page(root, chapter, {"name": prompt}, "other")).cells[0].source
+    marks = "``" if "`" in prompt else "`"
+    assert re.search(rf"{marks} ?name = '{re.escape(prompt)}' ?{marks}", heading)
 
 
 def test_preparing_leaves_the_chapter_unchanged(root, chapter):
