@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,9 +16,12 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
+from hrvlab.errors import HrvlabError, ParameterError
 from hrvlab.generation import generate
 from hrvlab.methods.steering import adjust, strengthen
+from hrvlab.paths import user_path
 from hrvlab.relevance.vectors import concept_vector
+from hrvlab.storage.atomic import storing
 from hrvlab.widgets.latest import Latest, Stale
 
 if TYPE_CHECKING:
@@ -27,7 +31,10 @@ if TYPE_CHECKING:
 
 SHOWN_SIDE = 288
 STRENGTHEN, ADJUST = "strengthen", "adjust"
-FILE = "steering.yaml"
+# Keywords of a pipeline's call that are parameters of the chapter, under their names there; and one
+# that changes no image.
+PARAMETERS = {"num_inference_steps": "steps", "batch_size": "batch_size"}
+NO_MATTER = {"progress"}
 FINISHED = "left: plain; right: steered"
 
 
@@ -96,6 +103,7 @@ def steering_panel(
     loss: float = 1.0,
     seed: int = 0,
     folder: str | Path = ".",
+    others: Mapping[str, Any] | None = None,
     **call: Any,
 ) -> ipywidgets.VBox:
     """Build controls that strengthen or adjust a concept in a word, with the resulting images.
@@ -111,7 +119,11 @@ def steering_panel(
     prompt, word, toward, away, strength, gain, loss, seed
         Initial values of the controls; see `Steering`.
     folder : str or Path
-        Where "save as parameters" writes ``steering.yaml``, which ``hrvlab run steering -f`` takes.
+        Where "save as parameters" writes ``steering-1.yaml``, ``steering-2.yaml``, …, which
+        ``hrvlab run steering -f`` takes.
+    others : mapping of str to object, optional
+        The chapter's other parameters, such as the concepts and the prompts that the vectors are
+        from; saved with those of the controls.
     **call
         Keywords of the pipeline's own call.
 
@@ -183,10 +195,14 @@ def steering_panel(
         latest.submit((setting(), method.value))
 
     def write(_: object) -> None:
-        path = Path(folder) / FILE
-        saved = {"model": model, **asdict(setting())}
-        path.write_text(yaml.safe_dump(saved, sort_keys=False), encoding="utf-8")
-        status.value = f"hrvlab run steering -f {path}"
+        try:
+            steps = _chapter_parameters(pipe, call)
+            saved = {"model": str(model), **asdict(setting()), **(others or {}), **steps}
+            path = save_parameters(saved, user_path(folder))
+        except HrvlabError as error:
+            status.value = f"not saved: {error}"
+        else:
+            status.value = f"hrvlab run steering -f {path}"
 
     for control in (method, *controls.values()):
         control.observe(show, "value")
@@ -202,6 +218,52 @@ def steering_panel(
             ipywidgets.HBox([save, status]),
         ]
     )
+
+
+def save_parameters(parameters: Mapping[str, Any], folder: Path) -> Path:
+    """Write parameters to a new file, numbered after those that are there.
+
+    Parameters
+    ----------
+    parameters : mapping of str to object
+    folder : Path
+
+    Returns
+    -------
+    Path
+        ``steering-1.yaml``, or with the next number.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be written.
+    """
+    text = yaml.safe_dump(dict(parameters), sort_keys=False, allow_unicode=True)
+    number = 1
+    while (path := folder / f"steering-{number}.yaml").exists():
+        number += 1
+    with storing(path), path.open("x", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+def _chapter_parameters(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keywords of a call as parameters of the chapter, and the steps in any case.
+
+    Raises
+    ------
+    ParameterError
+        If the chapter has no parameter for one.
+    """
+    unknown = sorted(set(call) - set(PARAMETERS) - NO_MATTER)
+    if unknown:
+        raise ParameterError(
+            f"the chapter on steering has no parameter for {', '.join(unknown)}, so that a rerun "
+            "would draw other images"
+        )
+    default = inspect.signature(pipe.__call__).parameters["num_inference_steps"].default
+    given = {"num_inference_steps": default, **call}
+    return {name: given[keyword] for keyword, name in PARAMETERS.items() if keyword in given}
 
 
 def _png(image: NDArray[np.uint8]) -> bytes:

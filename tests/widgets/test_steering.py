@@ -19,7 +19,8 @@ from tests.methods.test_steering import vectors
 class Panel:
     """A panel on a tiny model, and its parts."""
 
-    def __init__(self, pipe, folder):
+    def __init__(self, pipe, folder, **options):
+        call = {"num_inference_steps": 2, **options}
         box = steering_panel(
             pipe,
             vectors(pipe),
@@ -29,8 +30,8 @@ class Panel:
             toward="Color",
             away="Plants",
             folder=folder,
-            num_inference_steps=2,
             progress=False,
+            **{name: value for name, value in call.items() if value is not None},
         )
         images, *rows, last = box.children
         self.plain, self.steered = images.children
@@ -99,7 +100,7 @@ def test_a_missing_word_is_reported_and_the_images_stay(panel):
 def test_saving_writes_parameters_that_the_chapter_takes(panel, tmp_path):
     panel.set("seed", 3)
     panel.save.click()
-    saved = yaml.safe_load((tmp_path / "steering.yaml").read_text())
+    saved = yaml.safe_load((tmp_path / "steering-1.yaml").read_text())
     assert saved == {
         "model": "a/model",
         "prompt": "a rose vase",
@@ -110,10 +111,48 @@ def test_saving_writes_parameters_that_the_chapter_takes(panel, tmp_path):
         "gain": 2.0,
         "loss": 1.0,
         "seed": 3,
+        "steps": 2,
     }
     assert "hrvlab run steering -f" in panel.status.value
     chapter = find_chapter(Path(__file__).parents[2], "steering")
     assert saved.items() <= check_parameters(chapter.parameters, saved, "steering").items()
+
+
+def test_every_setting_that_is_saved_is_kept(panel, tmp_path):
+    for strength in (0.5, 2.5):
+        panel.controls["strength"].value = strength
+        panel.save.click()
+        assert "hrvlab run steering -f" in panel.status.value
+    saved = [yaml.safe_load(path.read_text())["strength"] for path in sorted(tmp_path.iterdir())]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "steering-1.yaml",
+        "steering-2.yaml",
+    ]
+    assert saved == [0.5, 2.5]
+
+
+def test_what_the_chapter_cannot_draw_again_is_not_saved(tiny_pipe, tmp_path):
+    made = Panel(tiny_pipe, tmp_path, guidance_scale=3.0)
+    made.wait()
+    made.save.click()
+    assert "not saved: the chapter on steering has no parameter for guidance_" in made.status.value
+    assert not list(tmp_path.iterdir())
+
+
+def test_steps_and_parameters_of_the_vectors_are_saved_in_any_case(tiny_pipe, tmp_path):
+    others = {"concepts": "published", "prompts": "café.txt", "count": 8}
+    made = Panel(tiny_pipe, tmp_path, others=others, num_inference_steps=None)
+    made.save.click()
+    text = (tmp_path / "steering-1.yaml").read_text(encoding="utf-8")
+    assert "café.txt" in text
+    assert {**others, "steps": 50}.items() <= yaml.safe_load(text).items()
+
+
+def test_a_folder_that_cannot_be_written_is_reported(tiny_pipe, tmp_path):
+    made = Panel(tiny_pipe, tmp_path / "missing")
+    made.wait()
+    made.save.click()
+    assert "not saved: cannot write" in made.status.value
 
 
 def test_an_unknown_concept_is_refused_at_once(tiny_pipe):
