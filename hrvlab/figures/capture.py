@@ -12,7 +12,7 @@ from hrvlab.figures.style import (
     ATTENTION_SCALE,
     SPECIAL_TOKEN_COLORS,
     WORD_COLORS,
-    menu,
+    add_menu,
     slider,
     styled,
 )
@@ -74,8 +74,8 @@ def head_timeline(by_word: xr.DataArray) -> go.Figure:
         )
     figure.update_xaxes(title="denoiser call")
     figure.update_yaxes(autorange="reversed", nticks=18)
-    figure.update_layout(updatemenus=[menu(parts, first)])
-    return styled(figure, title="Attention of every head to one word", height=620)
+    styled(figure, title="Attention of every head to one word", height=660)
+    return add_menu(figure, parts, first)
 
 
 def word_overlays(tree: xr.DataTree, prompt: int = 0) -> go.Figure:

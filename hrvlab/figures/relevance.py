@@ -15,9 +15,9 @@ from hrvlab.figures.style import (
     COSINE_SCALE,
     MUTED,
     SYMBOLS,
+    add_menu,
     error_bars,
     escaped,
-    menu,
     relevance_scale,
     styled,
 )
@@ -62,8 +62,8 @@ def relevance_map(hrv: xr.DataArray) -> go.Figure:
             f"{concept} (split-half correlation: {float(correlation):.2f})"
             for concept, correlation in zip(concepts, hrv["split_half"].values, strict=True)
         ]
-    figure.update_layout(updatemenus=[menu(labels)])
-    return styled(figure, title="Relevance of every head (1: mean over heads)", height=520)
+    styled(figure, title="Relevance of every head (1: mean over heads)", height=560)
+    return add_menu(figure, labels)
 
 
 def top_heads(top: xr.Dataset) -> go.Figure:
@@ -98,8 +98,9 @@ def top_heads(top: xr.Dataset) -> go.Figure:
         if "stability" in top
         else "relevance"
     )
-    figure.update_layout(updatemenus=[menu(concepts)], showlegend=False)
-    return styled(figure, title=f"The {top.sizes['rank']} most relevant heads", height=420)
+    figure.update_layout(showlegend=False)
+    styled(figure, title=f"The {top.sizes['rank']} most relevant heads", height=460)
+    return add_menu(figure, concepts)
 
 
 def _resampled(one: xr.Dataset) -> dict[str, object]:

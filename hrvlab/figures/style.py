@@ -99,11 +99,12 @@ def escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
-def menu(labels: Sequence[str], active: int = 0) -> dict[str, object]:
-    """Build a drop-down menu that shows one trace at a time.
+def add_menu(figure: go.Figure, labels: Sequence[str], active: int = 0) -> go.Figure:
+    """Add a drop-down menu below the title that shows one trace at a time; return the figure.
 
     Parameters
     ----------
+    figure : plotly.graph_objects.Figure
     labels : sequence of str
         One for each trace.
     active : int
@@ -117,11 +118,11 @@ def menu(labels: Sequence[str], active: int = 0) -> dict[str, object]:
         }
         for chosen, label in enumerate(labels)
     ]
-    return {
-        "buttons": buttons,
-        "active": active,
-        **{"x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
-    }
+    placed = {"x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "pad": {"b": 8}}
+    # Beside the title there may be no room for it.
+    return figure.update_layout(
+        updatemenus=[{"buttons": buttons, "active": active, **placed}], margin_t=110
+    )
 
 
 def slider(names: Sequence[str], prefix: str, active: int) -> dict[str, object]:

@@ -46,7 +46,8 @@ def checkout(tmp_path_factory):
     root = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("runs"))
     shutil.copytree(ROOT / "notebooks", root / "notebooks")
-    shutil.copy(ROOT / "_config.yml", root)
+    for name in ("_config.yml", "pyproject.toml"):
+        shutil.copy(ROOT / name, root)
     return Checkout(root, smallest(root))
 
 
@@ -180,3 +181,99 @@ def test_formulas_are_typeset(browser, site):
     WebDriverWait(browser, 30).until(
         lambda b: b.find_elements(By.CSS_SELECTOR, "mjx-container svg")
     )
+
+
+@pytest.fixture
+def emulate(browser):
+    """Set what the browser pretends to be, until the test ends."""
+
+    def begin(width=1280, height=900, **media):
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+
+    yield begin
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+
+OVERLAPS = """
+const meet = (a, b) =>
+  a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+return [...document.querySelectorAll(".hrvlab-figure")].flatMap((box) => {
+  const parts = [".gtitle", ".updatemenu-container", ".cartesianlayer .plot", ".modebar"]
+    .map((name) => [name, box.querySelector(name)])
+    .filter(([, part]) => part && part.getBoundingClientRect().width)
+    .map(([name, part]) => [name, part.getBoundingClientRect()]);
+  return parts.flatMap(([name, one], at) =>
+    parts.slice(at + 1).filter(([, other]) => meet(one, other)).map(([other]) => name + other)
+  );
+});
+"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("chapter", ["capture", "relevance", "weakening"])
+def test_nothing_overlaps_on_the_screen_of_a_phone(browser, site, chapter, emulate):
+    emulate(width=390, height=844)
+    visit(browser, site, f"runs/{chapter}/tiny.html")
+    wide, seen = browser.execute_script(
+        "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    assert wide <= seen  # figures are scrolled, the page is not
+    assert browser.execute_script(OVERLAPS) == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("chapter", ["capture", "weakening"])
+def test_figures_are_whole_in_print_and_the_provenance_is_open(browser, site, chapter, emulate):
+    visit(browser, site, f"runs/{chapter}/tiny.html")
+    emulate(width=700, height=1000, media="print")  # A4 in pixels, less the margins
+    drawings = browser.execute_script(
+        "return [...document.querySelectorAll('.hrvlab-figure svg.main-svg')].map(drawing => {"
+        "const {left, right, height} = drawing.getBoundingClientRect();"
+        "return [left, right, height, drawing.hasAttribute('viewBox')] })"
+    )
+    assert drawings
+    for left, right, height, scaled in drawings:
+        assert left >= 0 and right <= 700 and height <= 950 and scaled
+    table = browser.find_element(By.CSS_SELECTOR, ".hrvlab-provenance table")
+    assert table.is_displayed()
+    assert "model fingerprint" in table.text
+
+
+CONTRAST = r"""
+const numbers = (color) => (color.match(/[\d.]+/g) || []).map(Number);
+const luminance = (color) => {
+  const [r, g, b] = numbers(color).map((c) => c / 255)
+    .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const ground = (element) => {
+  for (let e = element; e; e = e.parentElement) {
+    const color = getComputedStyle(e).backgroundColor;
+    if ((numbers(color)[3] ?? 1) > 0.5) return color;
+  }
+  return "rgb(255, 255, 255)";
+};
+const inside = ".xr-wrap *, .hrvlab-provenance *, table.dataframe *";
+document.querySelectorAll("details.hrvlab-provenance").forEach((part) => (part.open = true));
+return [...document.querySelectorAll(inside)]
+  .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim()))
+  .filter((e) => !["STYLE", "SCRIPT"].includes(e.tagName) && e.getClientRects().length)
+  .map((e) => {
+    const both = [getComputedStyle(e).color, ground(e)].map(luminance);
+    const [dark, light] = both.sort((a, b) => a - b);
+    return [e.textContent.trim().slice(0, 30), (light + 0.05) / (dark + 0.05)];
+  });
+"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_datasets_and_provenance_can_be_read_by_day_and_by_night(browser, site, scheme, emulate):
+    emulate(features=[{"name": "prefers-color-scheme", "value": scheme}])
+    visit(browser, site, "runs/capture/tiny.html")
+    seen = browser.execute_script(CONTRAST)
+    assert len(seen) > 20
+    assert [text for text, contrast in seen if contrast < 4.5] == []
