@@ -20,7 +20,7 @@ from hrvlab.cli.options import (
 )
 from hrvlab.errors import ParameterError
 from hrvlab.models.locate import locate_model
-from hrvlab.paths import MINIATURE
+from hrvlab.paths import MINIATURE, user_path
 
 
 def capture(
@@ -37,6 +37,7 @@ def capture(
 ) -> None:
     """Generate images and record how every head attends to every token."""
     texts = prompts_from(prompt, prompts)
+    output = user_path(output)
     if output.exists():
         raise ParameterError(f"{output} already exists; remove it, or choose another --output")
     locate_model(model)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from hrvlab.models.load import fingerprint, scheduler_settings, weights_digest
+from hrvlab.paths import user_path
 from hrvlab.provenance import provenance
 from hrvlab.scorers.base import rate
 from hrvlab.storage.images import save_images
@@ -183,4 +184,4 @@ def _open_ledger(pipe: DiffusionPipeline, store: str | Path, plan: dict[str, Any
         "scheduler": scheduler_settings(pipe),
         "dtype": str(pipe.unet.dtype),
     }
-    return Ledger(Path(store), {**model, **plan})
+    return Ledger(user_path(store), {**model, **plan})

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from hrvlab.errors import SchemaError, StoreError
+from hrvlab.paths import user_path
 from hrvlab.storage.atomic import storing
 from hrvlab.storage.datasets import read_dataset, write_dataset
 
@@ -34,9 +35,10 @@ def save_relevance(hrv: xr.DataArray, path: str | Path) -> None:
     >>> hl.load_relevance(store / "hrv.zarr").equals(hrv)
     True
     """
-    if Path(path).exists() and not (Path(path) / "zarr.json").is_file():
+    target = user_path(path)
+    if target.exists() and not (target / "zarr.json").is_file():
         raise StoreError(f"{path} exists and holds no dataset; choose another path")
-    write_dataset(hrv.to_dataset(name="relevance").assign_attrs(hrv.attrs), Path(path))
+    write_dataset(hrv.to_dataset(name="relevance").assign_attrs(hrv.attrs), target)
 
 
 def load_relevance(path: str | Path) -> xr.DataArray:
@@ -65,7 +67,7 @@ def load_relevance(path: str | Path) -> xr.DataArray:
     >>> hl.load_relevance(store / "hrv.zarr").dims
     ('concept', 'head_position')
     """
-    dataset = read_dataset(Path(path))
+    dataset = read_dataset(user_path(path))
     if (kind := dataset.attrs["schema"]) != "relevance":
         raise SchemaError(f"{path} holds a dataset of {kind}, not Head Relevance Vectors")
     return dataset["relevance"].assign_attrs(dataset.attrs)
@@ -90,7 +92,7 @@ def write_published(hrv: xr.DataArray, folder: str | Path, name: str) -> tuple[P
     StoreError
         If the folder cannot be written.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     vectors, head_index = (
         folder / f"{kind}_{name}.npy" for kind in ("category_vectors", "head_index")
     )

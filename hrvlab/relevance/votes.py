@@ -24,6 +24,7 @@ from hrvlab.models.families import family_of
 from hrvlab.models.heads import head_table
 from hrvlab.models.load import fingerprint, scheduler_settings
 from hrvlab.noise import as_seeds
+from hrvlab.paths import user_path
 from hrvlab.provenance import provenance
 from hrvlab.relevance.draws import draw_words
 from hrvlab.storage.units import Ledger, complete, keep
@@ -152,7 +153,7 @@ def run_votes(
             "ballot": rule,  # the name in stored plans
             **parameters,
         }
-        ledger = Ledger(Path(store), plan)
+        ledger = Ledger(user_path(store), plan)
     parameters = {**parameters, **describe(call)}
 
     def compute(missing: list[int]) -> Iterator[tuple[int, Unit]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from hrvlab.errors import StoreError
 
@@ -39,12 +39,14 @@ def write_whole(path: Path, content: bytes) -> None:
     OSError
         If it cannot be written; an existing file then stays as it was.
     """
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
+    # Unlike files of tempfile, this one may be read by whom the user allows to read files.
+    scratch = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with scratch.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        except OSError:
-            Path(file.name).unlink()
-            raise
-    Path(file.name).replace(path)
+        scratch.replace(path)
+    except OSError:
+        scratch.unlink(missing_ok=True)
+        raise
