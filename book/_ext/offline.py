@@ -10,6 +10,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 FIGURE = 'class="hrvlab-figure"'
+PROVENANCE = "hrvlab-provenance"
 HERE = Path(__file__).parent
 
 
@@ -23,17 +24,21 @@ def copy_scripts(app: Sphinx) -> None:
         Path(str(files("plotly"))) / "package_data" / "plotly.min.js",
         Path(str(files("sphinx-mathjax-offline"))) / "static" / "mathjax" / "tex-svg.js",
         HERE / "figures.js",
+        HERE / "provenance.js",
     ):
         target = static / source.name
         if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
             shutil.copy2(source, target)
 
 
-def render_figures(
+def add_scripts(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    """Load the scripts that render figures, only on pages that have some."""
-    if FIGURE in context.get("body", ""):
+    """Load the scripts of figures and of the provenance, only on pages that have them."""
+    body = context.get("body", "")
+    if PROVENANCE in body:
+        app.add_js_file("provenance.js", loading_method="defer")
+    if FIGURE in body:
         app.add_js_file("plotly.min.js", loading_method="defer")
         app.add_js_file("figures.js", loading_method="defer")
 
@@ -50,5 +55,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension with Sphinx."""
     silence_thebe(app)
     app.connect("builder-inited", copy_scripts)
-    app.connect("html-page-context", render_figures)
+    app.connect("html-page-context", add_scripts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

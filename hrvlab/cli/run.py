@@ -57,7 +57,7 @@ def run(
     page = plan_page(checkout, found, given, run_name, output=output and user_path(output))
     with out.status(f"executing {found.name}"):
         say(make_page(page, start_timeout))
-    say("to render the book: hrvlab book")
+    say(f"to render the book: hrvlab book{f' --output {output}' if output else ''}")
 
 
 def make_page(page: Page, start_timeout: int = START_TIMEOUT) -> str:

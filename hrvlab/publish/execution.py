@@ -66,7 +66,9 @@ def execute_cells(notebook: NotebookNode, folder: Path, start_timeout: int = STA
         environment = kernel_environment({**KERNEL_ENVIRONMENT, "IPYTHONDIR": settings})
         try:
             client.start_new_kernel(env=environment, cwd=str(folder))
-            client.start_new_kernel_client()
+            kernel = client.start_new_kernel_client()
+            about = client.wait_for_reply(kernel.kernel_info()) or {}
+            notebook.metadata["language_info"] = about["content"]["language_info"]
         except Exception as error:  # of the platform, of ZeroMQ or of jupyter_client
             raise RunError(_not_started(error, manager, start_timeout)) from error
         with client.setup_kernel(cleanup_kc=True):
@@ -75,9 +77,6 @@ def execute_cells(notebook: NotebookNode, folder: Path, start_timeout: int = STA
                     client.execute_cell(cell, number)
                 except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
                     raise RunError(_failed(error, cell, manager)) from error
-            reply = client.wait_for_reply(client.kc.kernel_info())
-            notebook.metadata["language_info"] = reply["content"]["language_info"]
-            client.set_widgets_metadata()
 
 
 def one_line(text: str) -> str:

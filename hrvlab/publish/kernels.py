@@ -94,7 +94,10 @@ class ForkProvisioner(LocalProvisioner):
             forkserver.ensure_running()
         arguments = cmd[cmd.index("-f") :]
         folder = str(kwargs.get("cwd") or Path.cwd())
-        process = context.Process(target=_serve, args=(arguments, kwargs["env"], folder))
+        # As a daemon it is ended with this process, whatever happens in between.
+        process = context.Process(
+            target=_serve, args=(arguments, kwargs["env"], folder), daemon=True
+        )
         await asyncio.get_running_loop().run_in_executor(None, process.start)
         self.process = ForkedProcess(process)  # type: ignore[assignment]
         self.pid, self.cwd = process.pid, folder
@@ -170,6 +173,8 @@ def _serve(arguments: list[str], environment: dict[str, str], folder: str) -> No
     """Serve as a kernel, in the forked process."""
     from ipykernel.kernelapp import launch_new_instance
 
+    # A chapter may start processes of its own, which multiprocessing forbids daemons.
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

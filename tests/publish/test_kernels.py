@@ -101,6 +101,11 @@ def test_chapters_run_on_this_hrvlab_whatever_kernels_the_machine_has(
     assert found == [str(kernels.Path(kernels.__file__).parents[1] / "__init__.py"), "None False"]
 
 
+def test_a_chapter_may_start_processes_of_its_own(tmp_path):
+    start = "from multiprocessing import get_context\nwith get_context('fork').Pool(1) as pool:\n"
+    assert execute(tmp_path, f"{start}    print(pool.map(abs, [-1]))") == ["[1]"]
+
+
 def test_where_processes_cannot_fork_kernels_start_as_usual(monkeypatch):
     monkeypatch.setattr(kernels.multiprocessing, "get_all_start_methods", lambda: ["spawn"])
     assert kernel_manager() is OwnKernelManager

@@ -7,6 +7,7 @@ import pytest
 from hrvlab.errors import StoreError
 from hrvlab.publish.chapters import find_chapter
 from hrvlab.publish.pages import plan_page
+from hrvlab.publish.queue import make_all
 from hrvlab.publish.runs import RunError, clean, execute, prepare
 from tests.publish.chapters import checkout
 
@@ -107,3 +108,29 @@ def test_a_page_keeps_no_live_widgets_and_no_timings():
     assert page.cells[0].outputs == [text]
     assert page.cells[0].metadata == {}
     assert page.metadata == {}
+
+
+WAIT = """
+from pathlib import Path
+from time import sleep
+
+Path({mine!r}).touch()
+for _ in range(200):
+    if not Path({other!r}).exists():
+        sleep(0.1)
+print(Path({other!r}).exists())
+"""
+
+
+def test_two_chapters_are_executed_side_by_side(tmp_path):
+    files = [str(tmp_path / name) for name in ("first", "second")]
+    for number, mine in enumerate(files):
+        code = WAIT.format(mine=mine, other=files[1 - number])
+        cells = [nbformat.v4.new_markdown_cell("# Title"), nbformat.v4.new_code_cell(code)]
+        path = checkout(tmp_path, cells) / "notebooks" / "story.ipynb"
+        path.rename(path.with_stem(f"story{number}"))
+    pages = [plan_page(tmp_path, find_chapter(tmp_path, f"story{n}"), {}) for n in range(2)]
+    make_all(pages, execute)
+    for page in pages:
+        cells = nbformat.read(page.path, as_version=4).cells
+        assert cells[1].outputs[0]["text"] == "True\n"
