@@ -47,7 +47,7 @@ def provenance(
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
         "libraries": json.dumps(library_versions()),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "parameters": as_json(parameters),
+        "parameters": as_json(parameters, ensure_ascii=False),
     }
 
 

@@ -132,3 +132,8 @@ def test_given_latents_replace_the_seeded_noise(tiny_pipe):
     np.testing.assert_array_equal(given["attention"], seeded["attention"])
     with pytest.raises(ParameterError, match="latents has 2 values, there are 1 images"):
         hl.capture(tiny_pipe, "a dog", latents=noise, **call)
+
+
+def test_the_provenance_shows_texts_as_they_are(tiny_pipe):
+    captured = hl.capture(tiny_pipe, "a red café", num_inference_steps=1)
+    assert "a red café" in captured.attrs["parameters"]

@@ -15,15 +15,21 @@ from hrvlab.errors import ParameterError
 PLAN = "plan.json"
 
 
-def as_json(content: dict[str, Any], *, indent: int | None = None) -> str:
+def as_json(
+    content: dict[str, Any], *, indent: int | None = None, ensure_ascii: bool = True
+) -> str:
     """Serialize a plan or parameters as JSON; images and arrays are represented by digests.
+
+    Plans are ASCII, which identifies them; what people read need not be.
 
     Raises
     ------
     ParameterError
         If any other value cannot be serialized.
     """
-    return json.dumps(content, sort_keys=True, indent=indent, default=_digest)
+    return json.dumps(
+        content, sort_keys=True, indent=indent, ensure_ascii=ensure_ascii, default=_digest
+    )
 
 
 def plan_bytes(plan: dict[str, Any]) -> bytes:

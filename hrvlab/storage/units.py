@@ -213,5 +213,7 @@ def _read_matching(path: Path, parameters: dict[str, Any] | None) -> xr.Dataset 
         found = read_dataset(path)
     except StoreError:
         return None
-    same = parameters is None or found.attrs.get("parameters") == as_json(parameters)
-    return found if same else None
+    if parameters is None:
+        return found
+    stored = json.loads(found.attrs.get("parameters", "null"))
+    return found if stored == json.loads(as_json(parameters)) else None

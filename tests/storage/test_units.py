@@ -232,3 +232,13 @@ def test_a_full_disk_keeps_what_was_finished(tmp_path, monkeypatch):
             list(complete(ledger, 5, numbers))
     assert sorted(path.name for path in ledger.units.iterdir()) == ["000000.npz", "000001.npz"]
     assert len(list(complete(ledger, 5, numbers))) == 5
+
+
+def test_parameters_match_however_their_letters_are_spelled(tmp_path):
+    parameters = {"rules": ["café"]}
+    for ensure_ascii in (True, False):
+        ledger = Ledger(tmp_path / str(ensure_ascii), PLAN)
+        described = as_json(parameters, ensure_ascii=ensure_ascii)
+        keep(ledger, lambda text=described: votes_dataset().assign_attrs(parameters=text))
+        found = keep(ledger, votes_dataset, parameters)
+        assert "rules" in found.data.attrs["parameters"]
