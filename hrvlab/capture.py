@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from hrvlab.attention import SpatialMaps, TokenMeans
 from hrvlab.attention.taps import map_size
@@ -22,6 +21,7 @@ from hrvlab.models.families import family_of
 from hrvlab.models.heads import cross_attention_layers
 from hrvlab.models.tokens import token_table, word_columns
 from hrvlab.noise import as_seeds
+from hrvlab.progress import track
 from hrvlab.provenance import provenance
 from hrvlab.storage.schema import validate
 
@@ -135,7 +135,7 @@ def capture(
     _check_budget(sum(needed.values()) + coords.nbytes, budget_bytes)
     means, generations = [], []
     spatial: list[dict[tuple[int, int], NDArray[np.float32]]] = []
-    for batch in tqdm(batches, "capture", disable=not progress or len(batches) == 1):
+    for batch in track(batches, "capture", disable=not progress or len(batches) == 1):
         token_means = TokenMeans()
         own_columns = [columns[index] for index in batch.indices for _ in range(copies)]
         spatial_maps = [SpatialMaps(own_columns, mapped)] if maps else []

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from hrvlab.attention import Rescale, attach
 from hrvlab.attention.rows import GivenStates
@@ -23,6 +22,7 @@ from hrvlab.inputs.prompts import as_prompts
 from hrvlab.keywords import check_call, for_batch
 from hrvlab.models.adapters import adapters_kept
 from hrvlab.noise import as_seeds, image_generator
+from hrvlab.progress import track
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -265,7 +265,7 @@ def generate(
     edits = [edit] if isinstance(edit, Rescale) else list(edit)
     check_edits(pipe, edits, texts, call)
     images = []
-    for batch in tqdm(batches, "generate", disable=not progress or len(batches) == 1):
+    for batch in track(batches, "generate", disable=not progress or len(batches) == 1):
         parts = [one.for_prompts(batch.indices) for one in edits]
         images.append(as_uint8(run_batch(pipe, batch, *parts, output_type="np", **own).images))
     return np.concatenate(images)

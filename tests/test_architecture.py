@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "hrvlab"
 # Bottom to top; a room may import what stands before it, and itself.
 FLOORS = [
-    ["errors", "libraries", "paths", "typing"],
+    ["errors", "libraries", "paths", "progress", "typing"],
     ["statistics", "models"],
     ["inputs"],
     ["attention", "forecast", "storage"],

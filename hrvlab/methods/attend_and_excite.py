@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from hrvlab.attention.gradients import frozen
 from hrvlab.attention.hooks import attention_module
@@ -24,6 +23,7 @@ from hrvlab.models.families import family_of
 from hrvlab.models.heads import cross_attention_layers, default_size
 from hrvlab.models.tokens import word_columns
 from hrvlab.noise import as_seeds
+from hrvlab.progress import track
 from hrvlab.relevance.model import check_model
 from hrvlab.relevance.vectors import concept_vector
 
@@ -136,7 +136,7 @@ def excite(
     check_maps(pipe, excitation)
     images, passes = [], []
     batches = plan_batches([prompt], seeds, batch_size)
-    for batch in tqdm(batches, "excite", disable=not progress or len(batches) == 1):
+    for batch in track(batches, "excite", disable=not progress or len(batches) == 1):
         own = for_batch(keywords, batch.indices, batch.first, len(batch.seeds))
         # Compiled code would not call the hooks.
         eager = torch.compiler.set_stance("force_eager")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 from torch import Generator
-from tqdm.auto import tqdm
 
 from hrvlab.attention import Injection
 from hrvlab.errors import ParameterError
@@ -19,6 +18,7 @@ from hrvlab.keywords import PerImage, check_call, refuse
 from hrvlab.methods.steering import strengthening_factors
 from hrvlab.models.alignment import align
 from hrvlab.noise import as_seeds
+from hrvlab.progress import track
 from hrvlab.relevance.vectors import concept_vector
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def edit(
     injection.injected_calls(calls, min(calls, call.get("num_inference_steps", calls)))
     images = []
     batches = plan_batches(sources, seeds, max(batch_size // 2, 1))
-    for batch in tqdm(batches, "edit", disable=not progress or len(batches) == 1):
+    for batch in track(batches, "edit", disable=not progress or len(batches) == 1):
         pairs = Batch(
             tuple(prompt for i in batch.indices for prompt in (sources[i], targets[i])),
             tuple(np.repeat(batch.indices, 2).tolist()),

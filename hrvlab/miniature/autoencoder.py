@@ -10,12 +10,12 @@ import torch
 from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import nn
-from tqdm.auto import tqdm
 
 from hrvlab.miniature.dataset import as_tensor, render_images
 from hrvlab.miniature.grids import save_grid
 from hrvlab.miniature.rendering import SIDE
 from hrvlab.miniature.training import Stage
+from hrvlab.progress import track
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,7 +108,7 @@ def encode_images(folder: Path, autoencoder: AutoencoderKL, count: int) -> NDArr
         rendered = render_images(folder, count)
         chunks = []
         with torch.no_grad():
-            for start in tqdm(range(0, count, 500), "encode"):
+            for start in track(range(0, count, 500), "encode"):
                 pixels = as_tensor(rendered[start : start + 500])
                 chunks.append(autoencoder.encode(pixels).latent_dist.mean.half().numpy())
         partial = path.with_suffix(".partial.npy")

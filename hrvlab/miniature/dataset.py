@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from hrvlab.miniature.rendering import SIDE, render
 from hrvlab.miniature.scenes import caption, sample_scene
+from hrvlab.progress import track
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,7 +69,7 @@ def render_images(
         starts = range(0, count, CHUNK)
         with ProcessPoolExecutor(workers) as pool:
             chunks = pool.map(partial(_render_chunk, world=world), starts)
-            for start, chunk in zip(starts, tqdm(chunks, "render", len(starts)), strict=True):
+            for start, chunk in zip(starts, track(chunks, "render", len(starts)), strict=True):
                 images[start : start + CHUNK] = chunk
         images.flush()
         partial_path.rename(path)

@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
-from tqdm.auto import tqdm
 
 from hrvlab.miniature import world
 from hrvlab.miniature.autoencoder import encode_images
 from hrvlab.miniature.clip import soften
 from hrvlab.miniature.dataset import as_images, as_tensor, render_images, scenes_of
 from hrvlab.miniature.training import Stage, averaged_weights
+from hrvlab.progress import track
 from hrvlab.scorers.judge import CONFIG, NONE, OBJECTS, WEIGHTS, JudgeNetwork
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def decode_images(folder: Path, autoencoder: AutoencoderKL, images: int) -> NDAr
         latents = encode_images(folder, autoencoder, images)[:count]
         chunks = []
         with torch.no_grad():
-            for start in tqdm(range(0, count, 500), "decode"):
+            for start in track(range(0, count, 500), "decode"):
                 chunk = torch.from_numpy(latents[start : start + 500].astype(np.float32))
                 chunks.append(as_images(autoencoder.decode(chunk).sample))
         partial = path.with_suffix(".partial.npy")

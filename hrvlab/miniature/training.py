@@ -16,9 +16,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm.auto import tqdm
 
 from hrvlab.errors import StoreError
+from hrvlab.progress import track
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,7 +87,8 @@ def train(stage: Stage, folder: Path, *, seed: int = 0, save_every_s: float = SA
     )
     start = _restore(checkpoint_path(folder, stage.name), model, average, optimizer)
     trained = nn.parallel.DistributedDataParallel(model) if processes > 1 else model
-    bar = tqdm(range(start, stage.steps), stage.name, stage.steps, initial=start, disable=rank > 0)
+    steps = range(start, stage.steps)
+    bar = track(steps, stage.name, stage.steps, initial=start, disable=rank > 0)
     saved = logged = time.monotonic()
     losses = []
     for step in bar:
