@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrvlab.generation import default_guidance
-from hrvlab.libraries import library_versions
+from hrvlab.libraries import computing_versions, library_versions
 from hrvlab.models.load import fingerprint
 from hrvlab.storage.plans import as_json
 
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 
 def provenance(
-    pipe: DiffusionPipeline, schema: str, *, seed: int | list[int], parameters: dict[str, Any]
+    pipe: DiffusionPipeline,
+    schema: str,
+    *,
+    seed: int | list[int],
+    parameters: dict[str, Any],
+    versions: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Collect the provenance of a dataset, for its attributes.
 
@@ -30,22 +35,26 @@ def provenance(
     seed : int or list of int
     parameters : dict
         Everything else that determined the dataset; images and arrays are represented by digests.
+    versions : mapping of str to str, optional
+        Of hrvlab and of the libraries that the numbers were computed under, if they are of an
+        earlier run; default: those installed.
 
     Returns
     -------
     dict of str to object
         Plain values that zarr can store.
     """
+    computed = dict(versions or computing_versions())
     return {
         "schema": schema,
-        "hrvlab_version": version("hrvlab"),
+        "hrvlab_version": computed.pop("hrvlab"),
         "model": _model_name(pipe),
         "model_fingerprint": fingerprint(pipe),
         "scheduler": type(pipe.scheduler).__name__,
         "guidance_scale": float(parameters.get("guidance_scale", default_guidance(pipe))),
         "seed": seed,
         "dtype": str(pipe.unet.dtype).removeprefix("torch."),
-        "libraries": json.dumps(library_versions()),
+        "libraries": json.dumps({**library_versions(), **computed}),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "parameters": as_json(parameters, ensure_ascii=False),
     }

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from hrvlab.models.load import fingerprint, scheduler_settings, weights_digest
-from hrvlab.paths import user_path
+from hrvlab.progress import track
 from hrvlab.provenance import provenance
 from hrvlab.scorers.base import rate
 from hrvlab.storage.images import save_images
 from hrvlab.storage.units import Ledger, complete, keep
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from diffusers import DiffusionPipeline
 
     from hrvlab.scorers.base import Score
@@ -121,8 +121,8 @@ def run_trial(
     Raises
     ------
     StoreError
-        If another run is writing to the same folder, or something cannot be written; finished
-        units stay.
+        If another run is writing to the same folder, its units were computed under other versions
+        of the libraries, or something cannot be written; finished units stay.
     """
     evaluators = list(trial.score) if isinstance(trial.score, Mapping) else []
     ledger = None if store is None else _open_ledger(pipe, store, trial.plan)
@@ -141,7 +141,7 @@ def run_trial(
 
     def make() -> xr.Dataset:
         finished = complete(ledger, len(trial.units), compute)
-        bar = tqdm(finished, trial.schema, len(trial.units), disable=not progress)
+        bar = track(finished, trial.schema, len(trial.units), disable=not progress)
         units = dict(bar)
         found = trial.assemble(
             [
@@ -152,7 +152,13 @@ def run_trial(
         if ledger is None:
             found = found.drop_vars([name for name in found.data_vars if is_image(name)])
         return found.assign_attrs(
-            provenance(pipe, trial.schema, seed=list(trial.seeds), parameters=trial.parameters)
+            provenance(
+                pipe,
+                trial.schema,
+                seed=list(trial.seeds),
+                parameters=trial.parameters,
+                versions=ledger.versions() if ledger else None,
+            )
         )
 
     run = keep(ledger, make, trial.parameters)
@@ -184,4 +190,4 @@ def _open_ledger(pipe: DiffusionPipeline, store: str | Path, plan: dict[str, Any
         "scheduler": scheduler_settings(pipe),
         "dtype": str(pipe.unet.dtype),
     }
-    return Ledger(user_path(store), {**model, **plan})
+    return Ledger(store, {**model, **plan})

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
+import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from hrvlab.errors import SchemaError, StoreError
 from hrvlab.paths import user_path
-from hrvlab.storage.atomic import storing
+from hrvlab.storage.atomic import storing, write_whole
 from hrvlab.storage.datasets import read_dataset, write_dataset
+from hrvlab.storage.locks import writing
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def save_relevance(hrv: xr.DataArray, path: str | Path) -> None:
@@ -35,10 +41,43 @@ def save_relevance(hrv: xr.DataArray, path: str | Path) -> None:
     >>> hl.load_relevance(store / "hrv.zarr").equals(hrv)
     True
     """
-    target = user_path(path)
-    if target.exists() and not (target / "zarr.json").is_file():
-        raise StoreError(f"{path} exists and holds no dataset; choose another path")
-    write_dataset(hrv.to_dataset(name="relevance").assign_attrs(hrv.attrs), target)
+    path, kept = user_path(path), "the vectors are in memory only, and what was there is kept"
+    with storing(path, kept):
+        if path.exists() and not (path / "zarr.json").is_file():
+            raise StoreError(f"{path} exists and holds no dataset; choose another path")
+    write_dataset(hrv.to_dataset(name="relevance").assign_attrs(hrv.attrs), path, kept)
+
+
+def keep_relevance(hrv: xr.DataArray, path: Path) -> str:
+    """Save Head Relevance Vectors beside their votes, unless they are there already.
+
+    Parameters
+    ----------
+    hrv : xarray.DataArray, dims (concept, head_position)
+    path : Path
+        A folder, see `save_relevance`.
+
+    Returns
+    -------
+    str
+        What was done: ``"saved"``, ``"replaced"``, ``"there already"``, or ``"not saved, …"``.
+
+    Raises
+    ------
+    StoreError
+        If they cannot be saved for another reason.
+    """
+    there = path.exists()
+    try:
+        if there and load_relevance(path).identical(hrv):
+            return "there already"
+    except (StoreError, SchemaError):
+        pass  # damaged, or of an older version
+    if not os.access(path.parent, os.W_OK):
+        return "not saved, for the folder cannot be written"
+    with writing(path.parent):
+        save_relevance(hrv, path)
+    return "replaced" if there else "saved"
 
 
 def load_relevance(path: str | Path) -> xr.DataArray:
@@ -67,7 +106,7 @@ def load_relevance(path: str | Path) -> xr.DataArray:
     >>> hl.load_relevance(store / "hrv.zarr").dims
     ('concept', 'head_position')
     """
-    dataset = read_dataset(user_path(path))
+    dataset = read_dataset(path)
     if (kind := dataset.attrs["schema"]) != "relevance":
         raise SchemaError(f"{path} holds a dataset of {kind}, not Head Relevance Vectors")
     return dataset["relevance"].assign_attrs(dataset.attrs)
@@ -85,7 +124,7 @@ def write_published(hrv: xr.DataArray, folder: str | Path, name: str) -> tuple[P
     Returns
     -------
     vectors, head_index : Path
-        `hrvlab.replication.arrays.read_published` reads them.
+        `hrvlab.replication.arrays.read_published` reads them. Files of these names are replaced.
 
     Raises
     ------
@@ -96,9 +135,11 @@ def write_published(hrv: xr.DataArray, folder: str | Path, name: str) -> tuple[P
     vectors, head_index = (
         folder / f"{kind}_{name}.npy" for kind in ("category_vectors", "head_index")
     )
-    with storing(folder):
+    ordered = hrv.transpose(..., "concept", "head_position").values.astype(np.float32)
+    with storing(folder, "the vectors are in memory only"):
         folder.mkdir(parents=True, exist_ok=True)
-        ordered = hrv.transpose(..., "concept", "head_position")
-        np.save(vectors, ordered.values.astype(np.float32))
-        np.save(head_index, hrv["label"].values.astype(np.str_))
+        for path, values in ((vectors, ordered), (head_index, hrv["label"].values.astype(np.str_))):
+            content = io.BytesIO()
+            np.save(content, values)
+            write_whole(path, content.getvalue())
     return vectors, head_index

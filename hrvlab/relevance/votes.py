@@ -6,14 +6,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dask
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from hrvlab.attention import PUBLISHED_RULE, ConceptVotes
 from hrvlab.forecast import CHUNK_BYTES
@@ -24,12 +22,14 @@ from hrvlab.models.families import family_of
 from hrvlab.models.heads import head_table
 from hrvlab.models.load import fingerprint, scheduler_settings
 from hrvlab.noise import as_seeds
-from hrvlab.paths import user_path
+from hrvlab.progress import track
 from hrvlab.provenance import provenance
 from hrvlab.relevance.draws import draw_words
 from hrvlab.storage.units import Ledger, complete, keep
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dask.array import Array
     from diffusers import DiffusionPipeline
     from distributed import Client
@@ -153,7 +153,7 @@ def run_votes(
             "ballot": rule,  # the name in stored plans
             **parameters,
         }
-        ledger = Ledger(user_path(store), plan)
+        ledger = Ledger(store, plan)
     parameters = {**parameters, **describe(call)}
 
     def compute(missing: list[int]) -> Iterator[tuple[int, Unit]]:
@@ -170,7 +170,7 @@ def run_votes(
 
     def count() -> xr.Dataset:
         units = complete(ledger, len(batches), compute)
-        shown = tqdm(units, "votes", total=len(batches), disable=not progress)
+        shown = track(units, "votes", len(batches), disable=not progress)
         rows: dict[int, NDArray[np.int32]] = {}
         by_call, scheduler_timesteps = _add_up(shown, None if ledger else rows, concepts)
         by_prompt = (
@@ -194,6 +194,7 @@ def run_votes(
                 "votes",
                 seed=seed,
                 parameters={**parameters, "voting_rule": rule, "concepts": concepts.to_dict()},
+                versions=ledger.versions() if ledger else None,
             ),
         )
 

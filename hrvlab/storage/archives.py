@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrvlab.errors import StoreError
+from hrvlab.storage.atomic import storing
 from hrvlab.storage.plans import PLAN, plan_folder
 from hrvlab.storage.units import CLOSED, UNITS
 
@@ -25,13 +26,19 @@ def pack(folder: Path, target: Path) -> None:
         The plan's folder.
     target : Path
         An ``.npz`` file.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be written.
     """
-    arrays = {PLAN: np.frombuffer((folder / PLAN).read_bytes(), np.uint8)}
-    for path in sorted((folder / UNITS).glob("*.npz")):
-        with np.load(path, allow_pickle=False) as unit:
-            arrays |= {f"{path.stem}/{name}": unit[name] for name in unit.files}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(target, allow_pickle=False, **arrays)
+    with storing(target, f"units are kept in {folder}"):
+        arrays = {PLAN: np.frombuffer((folder / PLAN).read_bytes(), np.uint8)}
+        for path in sorted((folder / UNITS).glob("*.npz")):
+            with np.load(path, allow_pickle=False) as unit:
+                arrays |= {f"{path.stem}/{name}": unit[name] for name in unit.files}
+        target.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(target, allow_pickle=False, **arrays)
 
 
 def read_units(packed: Path) -> Units:
@@ -77,25 +84,30 @@ def unpack(packed: Path, store: Path) -> Path:
     Raises
     ------
     StoreError
-        If the file cannot be read.
+        If the file cannot be read, or the store cannot be written.
     """
     plan = _read(packed)[PLAN].tobytes()
     folder = plan_folder(store, plan)
-    (folder / UNITS).mkdir(parents=True, exist_ok=True)
-    (folder / PLAN).write_bytes(plan)
-    for number, unit in read_units(packed).items():
-        np.savez_compressed(folder / UNITS / f"{number:06d}.npz", allow_pickle=False, **unit)
+    with storing(folder, f"{packed} is kept"):
+        (folder / UNITS).mkdir(parents=True, exist_ok=True)
+        (folder / PLAN).write_bytes(plan)
+        for number, unit in read_units(packed).items():
+            np.savez_compressed(folder / UNITS / f"{number:06d}.npz", allow_pickle=False, **unit)
     return folder
 
 
 def close(store: Path) -> None:
     """Close a store to new plans; plans that it holds already can still be resumed."""
-    (store / CLOSED).touch()
+    with storing(store):
+        (store / CLOSED).touch()
 
 
 def _read(packed: Path) -> dict[str, NDArray[np.generic]]:
     try:
         with packed.open("rb") as file:
-            return dict(np.load(file, allow_pickle=False))
+            arrays = dict(np.load(file, allow_pickle=False))
+        if PLAN not in arrays:
+            raise ValueError("it holds no plan")
+        return arrays
     except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
         raise StoreError(f"{packed} cannot be read: {error}") from error

@@ -2,32 +2,70 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 from hrvlab.errors import StoreError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+LOST = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT)
+KEPT = "what was finished before is kept"
+
 
 @contextmanager
-def storing(path: Path) -> Iterator[None]:
-    """Turn failures of the file system within a block into a `StoreError` of one line."""
+def storing(path: Path, kept: str = KEPT) -> Iterator[None]:
+    """Turn failures of the file system within a block into a `StoreError` of one line.
+
+    Parameters
+    ----------
+    path : Path
+        What is written.
+    kept : str
+        A clause that says what is kept and what is lost, if the disk is full or goes away.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(
-                f"the disk is full while writing {path}; finished work is kept: free some space "
-                "and run the same command again"
-            ) from error
-        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+        reason = error.strerror or str(error)
+        if error.errno in FULL:
+            message = (
+                f"the disk is full while writing {path}; {kept}: free some space and run the same "
+                "command again"
+            )
+        elif error.errno in LOST:
+            message = (
+                f"the disk with {path} does not answer ({reason}); {kept}: when it is back, run "
+                "the same command again"
+            )
+        else:
+            message = f"cannot write {path}: {reason}; choose a folder that you can write"
+        raise StoreError(message) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Check that files can be written to a folder, by writing one; the folder is made if need be.
+
+    Raises
+    ------
+    StoreError
+        If they cannot.
+    """
+    probe = folder / f".probe.{secrets.token_hex(4)}"
+    with storing(folder, "nothing was computed yet"):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(probe, bytes(4096))
+        probe.unlink()
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file atomically: others see all of it or nothing.
+
+    Who may read it follows from the umask, as for any other file.
 
     Parameters
     ----------
@@ -39,14 +77,14 @@ def write_whole(path: Path, content: bytes) -> None:
     OSError
         If it cannot be written; an existing file then stays as it was.
     """
-    # Unlike files of tempfile, this one may be read by whom the user allows to read files.
-    scratch = path.with_name(f".{path.name}.{uuid4().hex}")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with scratch.open("xb") as file:
+        with partial.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        scratch.replace(path)
-    except OSError:
-        scratch.unlink(missing_ok=True)
+        partial.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise

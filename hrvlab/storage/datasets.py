@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 import zarr
 
 from hrvlab.errors import StoreError
-from hrvlab.storage.atomic import storing
+from hrvlab.paths import user_path
+from hrvlab.storage.atomic import KEPT, storing
 from hrvlab.storage.schema import validate
+from hrvlab.storage.seals import find_fault, seal, unsealed
 from hrvlab.storage.versions import ATTRIBUTE, VERSION, upgrade
 
-DIGEST = "digest"
-PIECE_BYTES = 16 * 1024**2
 
-
-def write_dataset(dataset: xr.Dataset, path: Path) -> None:
+def write_dataset(dataset: xr.Dataset, path: str | Path, kept: str = KEPT) -> None:
     """Write a valid dataset as a zarr v3 group; an existing one is replaced only at the end.
 
     Parameters
     ----------
     dataset : xarray.Dataset
-    path : Path
+    path : str or Path
         The group's folder.
+    kept : str
+        A clause that says what is kept and what is lost, if it cannot be written.
 
     Raises
     ------
@@ -39,28 +36,48 @@ def write_dataset(dataset: xr.Dataset, path: Path) -> None:
         If the folder cannot be written.
     """
     validate(dataset)
-    with storing(path):
+    path = user_path(path)
+    with storing(path, kept):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
             partial = Path(scratch) / path.name
             with warnings.catch_warnings():
                 # Fixed-width strings work; zarr only warns that other readers may not support them.
                 warnings.simplefilter("ignore", zarr.errors.UnstableSpecificationWarning)
-                dataset.assign_attrs({ATTRIBUTE: VERSION}).to_zarr(
+                unsealed(dataset).assign_attrs({ATTRIBUTE: VERSION}).to_zarr(
                     partial, mode="w", zarr_format=3, consolidated=False
                 )
-                zarr.open_group(partial, mode="r+").attrs[DIGEST] = _digest(_open(partial))
-            if path.exists():
-                path.rename(Path(scratch) / "old")
-            partial.rename(path)
+                zarr.open_group(partial, mode="r+").attrs.update(seal(_open(partial)))
+            replace_folder(path, partial)
 
 
-def read_dataset(path: Path) -> xr.Dataset:
-    """Open a dataset and check it; its variables are loaded lazily.
+def replace_folder(path: Path, new: Path) -> None:
+    """Put a finished folder in the place of another, which is kept if that fails.
 
     Parameters
     ----------
     path : Path
+        Of a folder, or of nothing.
+    new : Path
+        In a scratch folder on the same disk, to which the other is moved.
+    """
+    old = new.with_name(f"old {new.name}")
+    try:
+        if path.exists():
+            path.rename(old)
+        new.rename(path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise
+
+
+def read_dataset(path: str | Path) -> xr.Dataset:
+    """Open a dataset and check it; its variables are loaded lazily.
+
+    Parameters
+    ----------
+    path : str or Path
         Written by `write_dataset`, of this hrvlab or an older one.
 
     Returns
@@ -71,23 +88,25 @@ def read_dataset(path: Path) -> xr.Dataset:
     Raises
     ------
     StoreError
-        If there is none, it cannot be read, or its content is not what was written.
+        If there is none, it cannot be read, its content is not what was written, or its attributes
+        were changed; attributes that were added do no harm.
     SchemaError
         If it does not match its schema, or was written by a newer hrvlab.
     """
-    if not path.exists():
-        raise StoreError(f"there is no dataset at {path}")
+    path = user_path(path)
     try:
+        if not path.exists():
+            raise StoreError(f"there is no dataset at {path}")
         dataset = _open(path)
         # Zarr reads a chunk that is missing as zeros, and a flipped bit as another number.
-        whole = dataset.attrs.pop(DIGEST, None) == _digest(dataset)
+        fault = find_fault(dataset)
+    except StoreError:
+        raise
     except Exception as error:
-        raise StoreError(f"{path} is not a readable zarr store: {error}") from error
-    if not whole:
-        raise StoreError(
-            f"{path} is damaged: its content is not what was written; delete it and run again the "
-            "command that made it"
-        )
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise StoreError(f"{path} is not a readable zarr store: {reason}") from error
+    if fault:
+        raise StoreError(f"{path} {fault}")
     return validate(upgrade(dataset))
 
 
@@ -96,25 +115,3 @@ def _open(path: Path) -> xr.Dataset:
         # Fixed-width strings work; zarr only warns that other readers may not support them.
         warnings.simplefilter("ignore", zarr.errors.UnstableSpecificationWarning)
         return xr.open_zarr(path, consolidated=False, chunks=None)
-
-
-def _digest(dataset: xr.Dataset) -> str:
-    """Compute a digest of a dataset's attributes and variables."""
-    digest = hashlib.sha256(json.dumps(dataset.attrs, sort_keys=True).encode())
-    for name, variable in sorted(dataset.variables.items()):
-        if variable.dtype.kind in "OT":
-            variable = xr.Variable(variable.dims, np.array(variable.values.tolist(), str))
-        digest.update(f"{name} {variable.dims} {variable.dtype} {variable.shape}".encode())
-        for piece in _pieces(variable):
-            digest.update(piece.values.tobytes())
-    return digest.hexdigest()
-
-
-def _pieces(variable: xr.Variable) -> Iterator[xr.Variable]:
-    """Split a variable along its first dim, so that it need not fit into memory as a whole."""
-    if not variable.ndim:
-        yield variable
-        return
-    rows = max(1, PIECE_BYTES * len(variable) // max(1, variable.nbytes))
-    for start in range(0, len(variable), rows):
-        yield variable[start : start + rows]

@@ -34,7 +34,7 @@ def save_images(folder: Path, names: Sequence[str], images: Images) -> None:
     StoreError
         If they cannot be written.
     """
-    with storing(folder):
+    with storing(folder, "finished units and their images are kept"):
         (folder / FOLDER).mkdir(exist_ok=True)
         for name, image in zip(names, images, strict=True):
             Image.fromarray(image).save(folder / FOLDER / name)
@@ -64,4 +64,7 @@ def read_images(folder: Path, names: xr.DataArray) -> Images:
             [np.asarray(Image.open(folder / FOLDER / name)) for name in names.values.ravel()]
         )
     except OSError as error:
-        raise StoreError(f"cannot read an image of {folder}: {error}") from error
+        reason = " ".join(str(error).split())
+        raise StoreError(
+            f"cannot read an image of {folder}: {reason}; delete that run's folder and run it again"
+        ) from error

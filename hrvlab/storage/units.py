@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from hrvlab.errors import StoreError
+from hrvlab.libraries import COMPUTING, computing_versions, describe_versions
+from hrvlab.paths import user_path
 from hrvlab.storage.atomic import storing, write_whole
 from hrvlab.storage.datasets import read_dataset, write_dataset
+from hrvlab.storage.locks import writing
 from hrvlab.storage.plans import PLAN, as_json, plan_bytes, plan_folder
 from hrvlab.storage.run import Run
 from hrvlab.storage.schema import validate
 
-DATA, UNITS = "data.zarr", "ledger"
+DATA, UNITS, VERSIONS = "data.zarr", "ledger", "versions.json"
 CLOSED = "closed"  # a store that contains a file of this name accepts no new plan
 
 Unit = dict[str, NDArray[Any]]
@@ -30,9 +32,12 @@ Unit = dict[str, NDArray[Any]]
 class Ledger:
     """The finished units of one plan, each in a file of its own that is written atomically.
 
+    All units of a plan are computed under the same versions of hrvlab and of the libraries that
+    numbers depend on, which are noted beside them.
+
     Parameters
     ----------
-    store : Path
+    store : str or Path
         Folder in which every plan has a folder of its own, so that plans never mix.
     plan : dict
         Everything that determines the result, as JSON; images and arrays are represented by
@@ -47,13 +52,15 @@ class Ledger:
         hold the plan.
     """
 
-    def __init__(self, store: Path, plan: dict[str, Any]) -> None:
+    def __init__(self, store: str | Path, plan: dict[str, Any]) -> None:
         written = plan_bytes(plan)
+        store = user_path(store)
         self.folder = plan_folder(store, written)
         self.units = self.folder / UNITS
-        if (store / CLOSED).exists() and not self.folder.exists():
-            raise StoreError(f"{store} is closed: it holds other plans and accepts no new one")
-        with storing(self.folder):
+        with storing(self.folder, "nothing was computed yet"):
+            self.closed = (store / CLOSED).exists()
+            if self.closed and not self.folder.exists():
+                raise StoreError(f"{store} is closed: it holds other plans and accepts no new one")
             self.units.mkdir(parents=True, exist_ok=True)
             self._claim(self.folder / PLAN, written)
 
@@ -78,10 +85,16 @@ class Ledger:
 
     def read(self, unit: int) -> Unit | None:
         """Return a finished unit's arrays, or None if it is missing or damaged."""
+        path = self._path(unit)
         try:
-            content = self._path(unit).read_bytes()
+            content = path.read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise StoreError(
+                f"cannot read the finished unit {path}: {error.strerror or error}; make it "
+                "readable, or use another store"
+            ) from error
         try:
             arrays = dict(np.load(io.BytesIO(content), allow_pickle=False))
         except Exception:
@@ -89,6 +102,35 @@ class Ledger:
             return None
         # A flipped bit in its directory can hide an array; its last record counts them.
         return arrays if len(arrays) == int.from_bytes(content[-12:-10], "little") else None
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions that the finished units were computed under, as far as noted."""
+        try:
+            return json.loads((self.folder / VERSIONS).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return dict.fromkeys(COMPUTING, "unknown")
+
+    def begin(self) -> None:
+        """Note the versions that units are computed under from now on.
+
+        Raises
+        ------
+        StoreError
+            If units were finished under other versions, or the folder cannot be written.
+        """
+        here = computing_versions()
+        with storing(self.folder):
+            finished = len(list(self.units.glob("*.npz")))
+            other = describe_versions(self.versions(), here)
+            # Units of a closed store are computed again in order to be compared.
+            if finished and other and not self.closed:
+                raise StoreError(
+                    f"{self.folder} holds {finished} units that were computed under other "
+                    f"versions: {other}; units of several versions are not mixed: install those "
+                    "versions to go on, or use another store to begin anew"
+                )
+            # Also proves, before anything is computed, that units can be written.
+            write_whole(self.folder / VERSIONS, json.dumps(here, indent=1).encode())
 
     def finish(self, unit: int, **arrays: NDArray[Any]) -> None:
         """Write a finished unit's arrays.
@@ -102,32 +144,6 @@ class Ledger:
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
         with storing(self.folder):
             write_whole(self._path(unit), buffer.getvalue())
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Lock a plan's folder within a block, so that no other run writes to it.
-
-    The kernel releases the lock when the process ends, even if it is killed.
-
-    Raises
-    ------
-    StoreError
-        If another run is writing there.
-    """
-    lock = FileLock(folder / "lock", timeout=0)
-    with storing(folder):
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise StoreError(
-                f"another process is writing to {folder}; wait until it has finished, or use "
-                "another store"
-            ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def complete(
@@ -152,7 +168,8 @@ def complete(
     Raises
     ------
     StoreError
-        If a unit cannot be written; units finished before are kept.
+        If units were finished under other versions of the libraries, before anything is computed;
+        or if a unit cannot be written: units finished before are kept.
     """
     missing = []
     for number in range(count):
@@ -161,6 +178,8 @@ def complete(
             missing.append(number)
         else:
             yield number, unit
+    if ledger and missing:
+        ledger.begin()
     for number, unit in compute(missing) if missing else ():
         if ledger:
             ledger.finish(number, **unit)
@@ -174,7 +193,8 @@ def keep(
 ) -> Run:
     """Return a plan's result: read it if it is finished and undamaged, otherwise make and write it.
 
-    Reading a finished result requires neither a lock nor write permission.
+    Reading a finished result requires neither a lock nor write permission, even if it has to be
+    assembled from its units; it is then not written.
 
     Parameters
     ----------
@@ -200,11 +220,11 @@ def keep(
         return Run(validate(make()))
     path = ledger.folder / DATA
     found = _read_matching(path, parameters)
-    if found is None:
+    if found is None and os.access(ledger.folder, os.W_OK):
         with writing(ledger.folder):
-            write_dataset(make(), path)
+            write_dataset(make(), path, "finished units are kept")
             found = read_dataset(path)
-    return Run(found, ledger.folder)
+    return Run(validate(make()) if found is None else found, ledger.folder)
 
 
 def _read_matching(path: Path, parameters: dict[str, Any] | None) -> xr.Dataset | None:

@@ -9,8 +9,8 @@ from diffusers import DDIMScheduler
 
 from hrvlab.errors import StoreError
 from hrvlab.experiments.runner import Generated, Trial, TrialUnit, run_trial
+from hrvlab.storage.locks import writing
 from hrvlab.storage.schema import SCHEMAS, Schema
-from hrvlab.storage.units import writing
 from tests.pipelines import tiny_sd
 from tests.scores import Brightness, Redness
 
@@ -128,7 +128,7 @@ def test_other_parameters_are_written_without_generating_again(run, trial, gener
 
 
 def test_a_full_disk_keeps_what_was_finished(run, generated, tmp_path, monkeypatch):
-    free = [None] * 3  # the plan and two units
+    free = [None] * 4  # the plan, the versions and two units
 
     def fsync(_):
         if not free:

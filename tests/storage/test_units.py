@@ -10,8 +10,9 @@ import xarray as xr
 
 from hrvlab.errors import StoreError
 from hrvlab.storage.datasets import read_dataset
+from hrvlab.storage.locks import writing
 from hrvlab.storage.plans import as_json
-from hrvlab.storage.units import DATA, Ledger, complete, keep, writing
+from hrvlab.storage.units import DATA, Ledger, complete, keep
 from tests.faults import FORKS
 from tests.storage.test_datasets import votes_dataset
 
@@ -129,6 +130,7 @@ def numbers(missing):
 
 def test_only_missing_and_damaged_units_are_computed_and_every_unit_is_yielded_once(tmp_path):
     ledger = Ledger(tmp_path, PLAN)
+    ledger.begin()
     for unit in (1, 2, 4):
         ledger.finish(unit, a=np.array(unit))
     (ledger.units / "000002.npz").write_bytes(b"PK")
@@ -219,7 +221,7 @@ def test_a_finished_result_is_read_from_a_read_only_folder_without_writing(tmp_p
 
 def test_a_full_disk_keeps_what_was_finished(tmp_path, monkeypatch):
     ledger = Ledger(tmp_path, PLAN)
-    free = [None, None]
+    free = [None] * 3  # the versions and two units
 
     def fsync(_):
         if not free:

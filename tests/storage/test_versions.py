@@ -4,8 +4,9 @@ import xarray as xr
 import zarr
 
 from hrvlab.errors import SchemaError
-from hrvlab.storage import datasets
-from hrvlab.storage.datasets import DIGEST, read_dataset, write_dataset
+from hrvlab.storage import datasets, seals
+from hrvlab.storage.datasets import read_dataset, write_dataset
+from hrvlab.storage.seals import DIGEST
 from hrvlab.storage.versions import ATTRIBUTE, RENAMED, RENAMED_IN, VERSION
 
 
@@ -146,8 +147,8 @@ CASES = {
 def write_as(attributes, content, path):
     """Write a dataset with these attributes, whatever its schema."""
     content.assign_attrs(attributes).to_zarr(path, zarr_format=3, consolidated=False)
-    digest = datasets._digest(datasets._open(path))
-    zarr.open_group(path, mode="r+").attrs[DIGEST] = digest
+    written = datasets._open(path)
+    zarr.open_group(path, mode="r+").attrs[DIGEST] = seals._digest(written.attrs, written)
 
 
 @pytest.mark.parametrize("attributes", [{}, {ATTRIBUTE: 1}], ids=["undeclared", "declared"])

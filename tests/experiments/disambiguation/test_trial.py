@@ -10,7 +10,8 @@ from hrvlab.experiments.conditions import Prompt
 from hrvlab.experiments.disambiguation.cases import AmbiguousWord, read_disambiguation
 from hrvlab.experiments.disambiguation.trial import choose_setting, disambiguate
 from hrvlab.storage.datasets import read_dataset
-from hrvlab.storage.units import DATA, writing
+from hrvlab.storage.locks import writing
+from hrvlab.storage.units import DATA
 from tests.methods.test_steering import vectors
 from tests.pipelines import save_tiny_clip, tiny_sd
 from tests.scores import Brightness, HighThreshold

@@ -8,7 +8,7 @@ import xarray as xr
 import hrvlab as hl
 from hrvlab.errors import ConceptError, ModelError, ParameterError, StoreError, TokenError
 from hrvlab.experiments.weakening.conditions import make_orders
-from hrvlab.storage.units import writing
+from hrvlab.storage.locks import writing
 from tests.faults import run_and_die
 from tests.pipelines import tiny_sd
 from tests.scores import Brightness, Redness
