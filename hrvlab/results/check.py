@@ -84,9 +84,7 @@ def check_result(
     """
     for name in (*study.needs, study.name):
         read_result(name, results)
-    shipped = {
-        path.stem: read_units(path) for path in sorted((results / study.name / PACKED).iterdir())
-    }
+    shipped = {path.stem: read_units(path) for path in _packed(study.name, results)}
     chosen = _choose(shipped, share, seed)
     with TemporaryDirectory() as scratch:
         store = Path(scratch)
@@ -141,10 +139,17 @@ def unpack_result(name: str, results: Path, store: Path) -> dict[str, Path]:
     StoreError
         If units cannot be read.
     """
-    packed = sorted((results / name / PACKED).iterdir())
-    folders = {path.stem: unpack(path, store / name) for path in packed}
+    folders = {path.stem: unpack(path, store / name) for path in _packed(name, results)}
     close(store / name)
     return folders
+
+
+def _packed(name: str, results: Path) -> list[Path]:
+    """List the packed units of a result, one file for each part."""
+    packed = sorted((results / name / PACKED).glob("*.npz"))
+    if not packed:
+        raise StoreError(f"the result {name!r} holds no units; make it with: hrvlab results {name}")
+    return packed
 
 
 def _choose(shipped: Mapping[str, Units], share: float, seed: int) -> dict[str, set[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +14,11 @@ import xarray as xr
 from hrvlab.errors import StoreError
 from hrvlab.experiments.runner import is_image
 from hrvlab.models.load import fingerprint
-from hrvlab.paths import data_path
+from hrvlab.paths import data_path, user_path
+from hrvlab.results.registry import STUDIES, select_studies
 from hrvlab.storage.archives import pack
-from hrvlab.storage.datasets import read_dataset, write_dataset
+from hrvlab.storage.atomic import check_writable, storing
+from hrvlab.storage.datasets import read_dataset, replace_folder, write_dataset
 from hrvlab.storage.images import FOLDER
 from hrvlab.storage.run import Run
 from hrvlab.storage.units import DATA
@@ -54,32 +57,36 @@ def make_result(study: Study, pipe: DiffusionPipeline, work: Path, results: Path
     Raises
     ------
     StoreError
-        If another run is writing to the same folder, or something cannot be written.
+        If another run is writing to the same folder, or something cannot be written: the folder
+        of results is tried before anything is computed.
     """
+    work, results = user_path(work), user_path(results)
+    check_writable(results)
     parts = study.run(pipe, work)
     folder = results / study.name
-    partial = results / f"{study.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    for label, part in parts.items():
-        pack(part.stored(), partial / PACKED / f"{label}.npz")
-        for name in study.shown(part.data).ravel():
-            target = partial / FOLDER / label / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(part.stored() / FOLDER / name, target)
-    write_dataset(join_parts(study, parts), partial / DATA)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    kept = f"units are kept in {work}, and {folder} is as it was"
+    # A scratch folder of its own, for another process may make the same result.
+    with storing(folder, kept), tempfile.TemporaryDirectory(dir=results) as scratch:
+        partial = Path(scratch) / study.name
+        for label, part in parts.items():
+            pack(part.stored(), partial / PACKED / f"{label}.npz")
+            for name in study.shown(part.data).ravel():
+                target = partial / FOLDER / label / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(part.stored() / FOLDER / name, target)
+        write_dataset(join_parts(study, parts), partial / DATA, kept)
+        replace_folder(folder, partial)
     return folder
 
 
-def read_result(name: str, results: Path | None = None) -> Run:
+def read_result(name: str, results: str | Path | None = None) -> Run:
     """Read a finished result that ships with hrvlab.
 
     Parameters
     ----------
     name : str
         Of a study.
-    results : Path, optional
+    results : str or Path, optional
         Folder of all results; default: that of the results that ship.
 
     Returns
@@ -89,8 +96,10 @@ def read_result(name: str, results: Path | None = None) -> Run:
 
     Raises
     ------
+    ParameterError
+        If there is no study of that name.
     StoreError
-        If there is none, or it is damaged.
+        If there is no result, or it is damaged.
 
     Examples
     --------
@@ -99,7 +108,7 @@ def read_result(name: str, results: Path | None = None) -> Run:
     >>> votes["votes_by_prompt"].dims
     ('prompt', 'head_position', 'concept')
     """
-    folder = (results or results_path()) / name
+    folder = _result_folder(name, results)
     if not folder.is_dir():
         raise StoreError(
             f"there is no finished result {name!r}; make it with: hrvlab results {name}"
@@ -107,7 +116,7 @@ def read_result(name: str, results: Path | None = None) -> Run:
     return Run(read_dataset(folder / DATA), folder)
 
 
-def result_for(pipe: DiffusionPipeline, name: str, results: Path | None = None) -> Run | None:
+def result_for(pipe: DiffusionPipeline, name: str, results: str | Path | None = None) -> Run | None:
     """Read a finished result if there is one that was made with this very model.
 
     Parameters
@@ -115,7 +124,7 @@ def result_for(pipe: DiffusionPipeline, name: str, results: Path | None = None) 
     pipe : diffusers.DiffusionPipeline
     name : str
         Of a study.
-    results : Path, optional
+    results : str or Path, optional
         Folder of all results; default: that of the results that ship.
 
     Returns
@@ -125,6 +134,8 @@ def result_for(pipe: DiffusionPipeline, name: str, results: Path | None = None) 
 
     Raises
     ------
+    ParameterError
+        If there is no study of that name.
     StoreError
         If it is damaged.
 
@@ -134,10 +145,18 @@ def result_for(pipe: DiffusionPipeline, name: str, results: Path | None = None) 
     >>> result_for(pipe, "weakening").data.sizes["concept"]
     16
     """
-    if not ((results or results_path()) / name).is_dir():
+    if not _result_folder(name, results).is_dir():
         return None
     result = read_result(name, results)
     return result if result.data.attrs["model_fingerprint"] == fingerprint(pipe) else None
+
+
+def _result_folder(name: str, results: str | Path | None) -> Path:
+    """Return the folder of a study's result, which need not be there."""
+    folder = user_path(results or results_path()) / name
+    if name not in STUDIES and not (name and folder.is_dir()):
+        select_studies([name])
+    return folder
 
 
 def join_parts(study: Study, parts: Mapping[str, Run]) -> xr.Dataset:

@@ -25,6 +25,13 @@ STUDIES: Mapping[str, str] = {
     "voting-rules": "hrvlab.experiments.ablations.study:VOTING_RULES_STUDY",
     "ablations": "hrvlab.experiments.ablations.study:STUDY",
 }
+# Names of earlier versions.
+RENAMED: Mapping[str, str] = {
+    "ballots": "voting-rules",
+    "effects": "head-effects",
+    "polysemy": "disambiguation",
+    "polysemy-tuning": "disambiguation-tuning",
+}
 
 
 def select_studies(names: Sequence[str] = ()) -> list[str]:
@@ -46,8 +53,10 @@ def select_studies(names: Sequence[str] = ()) -> list[str]:
     """
     unknown = sorted(set(names) - STUDIES.keys())
     if unknown:
+        now = [f"{name} is now called {RENAMED[name]}" for name in unknown if name in RENAMED]
         raise ParameterError(
             f"there is no study {', '.join(unknown)}; give some of: {', '.join(STUDIES)}"
+            + "".join(f"; {one}" for one in now)
         )
     return [name for name in STUDIES if not names or name in names]
 

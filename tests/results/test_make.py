@@ -60,8 +60,8 @@ def test_the_texts_of_every_part_are_kept_whole(tiny_pipe, tmp_path):
 
 
 def test_a_missing_result_is_reported_with_the_command_that_makes_it(made):
-    with pytest.raises(StoreError, match="make it with: hrvlab results other"):
-        read_result("other", made)
+    with pytest.raises(StoreError, match="make it with: hrvlab results votes"):
+        read_result("votes", made)
 
 
 def test_a_result_made_again_replaces_the_one_before(made, tiny_pipe, tmp_path):
@@ -101,8 +101,8 @@ def test_a_number_that_was_changed_is_found(made, tiny_pipe, tmp_path):
 
 
 def test_a_result_is_not_checked_without_those_that_it_needs(made, tiny_pipe):
-    needy = Study("tiny", run, "concept", STUDY.shown, needs=("other",))
-    with pytest.raises(StoreError, match="no finished result 'other'"):
+    needy = Study("tiny", run, "concept", STUDY.shown, needs=("votes",))
+    with pytest.raises(StoreError, match="no finished result 'votes'"):
         check_result(needy, tiny_pipe, made)
 
 
