@@ -107,6 +107,46 @@ class Prompt:
         return Generated(np.concatenate(images))
 
 
+def condition_names(conditions: Sequence[Mapping[str, Condition]], cases: int) -> list[str]:
+    """Return the names of conditions that are the same for every case.
+
+    Parameters
+    ----------
+    conditions : sequence of dict of str to Condition
+        For each case, its conditions by name.
+    cases : int
+        Number of cases.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ParameterError
+        If there are none, they are not the same for every case, or one has several rows.
+    """
+    if isinstance(conditions, Mapping) or len(conditions) != cases:
+        raise ParameterError(
+            f"{cases} cases need a list of as many dicts of conditions, got {len(conditions)}"
+        )
+    names = list(conditions[0])
+    if not names:
+        raise ParameterError("the dict of conditions is empty; give at least one")
+    for number, of_case in enumerate(conditions):
+        if other := {*names} ^ {*of_case}:
+            raise ParameterError(
+                f"case {number} has other conditions than case 0: they differ in "
+                f"{', '.join(sorted(map(repr, other)))}"
+            )
+        if several := [name for name in names if of_case[name].rows != 1]:
+            raise ParameterError(
+                f"{several[0]!r} of case {number} has {of_case[several[0]].rows} rows; give "
+                "conditions of one row"
+            )
+    return names
+
+
 def plan_trial(
     pipe: DiffusionPipeline,
     conditions: Sequence[Condition],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from hrvlab.errors import ParameterError
-from hrvlab.experiments.conditions import Prompt, plan_trial, unfold
+from hrvlab.experiments.conditions import Prompt, condition_names, plan_trial, unfold
 from hrvlab.experiments.editing.background import Beside, Source
 from hrvlab.experiments.editing.conditions import make_conditions
 from hrvlab.experiments.runner import run_trial
@@ -89,7 +89,7 @@ def rate_edits(
     for case in cases:
         word_columns(pipe, case.source, case.noun)
     sources = [Source(case, index) for index, case in enumerate(cases)]
-    names = list(conditions[0])
+    names = condition_names(conditions, len(cases))
     rows = [[of_case[name] for of_case in conditions] for name in names]
     rows.append([Prompt(case.source, index) for index, case in enumerate(cases)])
     texts = {  # the names in stored plans

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from hrvlab.errors import ParameterError
-from hrvlab.experiments.conditions import plan_trial, unfold
+from hrvlab.experiments.conditions import condition_names, plan_trial, unfold
 from hrvlab.experiments.neglect.conditions import ExcitedPair, make_conditions
 from hrvlab.experiments.runner import run_trial
 from hrvlab.relevance.model import check_model
@@ -82,7 +82,7 @@ def rate_pairs(
     if not pairs:
         raise ParameterError("the list of pairs is empty; give at least one")
     check_model(hrv, pipe)
-    names, prompts = list(conditions[0]), [pair.prompt for pair in pairs]
+    names, prompts = condition_names(conditions, len(pairs)), [pair.prompt for pair in pairs]
     texts = {
         "whole": prompts,  # the name in stored plans
         **{name: [pair.phrases[at] for pair in pairs] for at, name in enumerate(PHRASES)},
