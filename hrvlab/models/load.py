@@ -12,8 +12,10 @@ from accelerate.utils.modeling import get_state_dict_offloaded_model
 from diffusers import DiffusionPipeline
 from diffusers.utils.torch_utils import unwrap_module
 
-from hrvlab.errors import ModelError
+from hrvlab.errors import HrvlabError, ModelError
+from hrvlab.models.devices import choose_device
 from hrvlab.models.families import family_of, find_family, refusal
+from hrvlab.models.hub import explain_failure
 from hrvlab.models.locate import locate_model
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ def load(
     Raises
     ------
     ModelError
-        If there is no such model, it has no safetensors weights, or its family is not supported.
+        If there is no such model, it has no safetensors weights, its family is not supported, or
+        this machine has no such device.
 
     Examples
     --------
@@ -56,14 +59,16 @@ def load(
     'StableDiffusionPipeline'
     """
     source = locate_model(model)
+    place = choose_device(device)
     try:
         _check_supported(source)
         pipe = DiffusionPipeline.from_pretrained(source, use_safetensors=True, **_in_dtype(dtype))
-    except OSError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"cannot load {source!r}: {reason}") from error
+    except HrvlabError:
+        raise
+    except Exception as error:  # a damaged folder fails in many ways
+        raise ModelError(explain_failure(source, error)) from error
     family_of(pipe)
-    return pipe.to(device or torch.accelerator.current_accelerator(check_available=True) or "cpu")
+    return pipe.to(place)
 
 
 def _check_supported(source: str) -> None:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from transformers import CLIPModel, CLIPProcessor
 
 from hrvlab.errors import ModelError, ParameterError
+from hrvlab.models.devices import choose_device
+from hrvlab.models.hub import explain_failure
 from hrvlab.models.load import weights_digest
 from hrvlab.paths import MINIATURE, data_path, user_path
 from hrvlab.scorers.base import check_counts
@@ -131,11 +133,11 @@ def clip_score(
         raise ParameterError(f"the template {template!r} must hold one {{}} for the text")
     folder = data_path(MINIATURE, "clip") if str(model) == MINIATURE else user_path(model)
     path = folder if folder.is_dir() else model  # a hub id
+    place = choose_device(device)
     try:
-        clip = CLIPModel.from_pretrained(path, use_safetensors=True).eval().to(device)
+        clip = CLIPModel.from_pretrained(path, use_safetensors=True).eval().to(place)
         processor = CLIPProcessor.from_pretrained(path)
     except OSError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"cannot load CLIP from {str(model)!r}: {reason}") from error
+        raise ModelError(f"cannot load CLIP: {explain_failure(str(model), error)}") from error
     name = f"CLIP {Path(model).name} {weights_digest(clip)}, {template!r}"
     return ClipScore(name, clip, processor, template)
