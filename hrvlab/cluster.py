@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
+import pickle
+import platform
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from distributed import Client, KilledWorker, as_completed
+from distributed.protocol.pickle import dumps
 
-from hrvlab.errors import ClusterError, ModelError
+from hrvlab.errors import ClusterError, HrvlabError, ModelError
 from hrvlab.generation import ONE_AT_A_TIME
-from hrvlab.libraries import library_versions
+from hrvlab.libraries import computing_versions, describe_versions
 from hrvlab.models.load import fingerprint, load, scheduler_settings
 from hrvlab.paths import MINIATURE, data_path
 
@@ -38,13 +41,16 @@ class Source:
     threads : int
         PyTorch's CPU threads; another number would add up floats in another order.
     identity : str
-        Weights, scheduler and versions, as JSON.
+        Weights and scheduler, as JSON.
+    versions : str
+        Of hrvlab and of the libraries that numbers depend on, as JSON.
     """
 
     model: str
     dtype: torch.dtype
     threads: int
     identity: str
+    versions: str
 
     @classmethod
     def of(cls, pipe: DiffusionPipeline) -> Source:
@@ -66,7 +72,13 @@ class Source:
             name = MINIATURE
         elif folder.is_dir():
             name = str(folder)
-        return cls(name, pipe.unet.dtype, torch.get_num_threads(), _identity(pipe))
+        return cls(
+            name,
+            pipe.unet.dtype,
+            torch.get_num_threads(),
+            _identity(pipe),
+            json.dumps(computing_versions()),
+        )
 
     def load(self) -> DiffusionPipeline:
         """Load the pipeline onto this machine's accelerator, or its CPU.
@@ -75,23 +87,41 @@ class Source:
         ------
         ModelError
             If it differs from the client's.
+        ClusterError
+            If other versions are installed here; they are compared before anything is loaded.
         """
+        if other := describe_versions(computing_versions(), json.loads(self.versions)):
+            raise ClusterError(
+                f"a worker on {platform.node()} has other versions than this process: {other}; "
+                "units of several versions are not mixed: install the same ones there"
+            )
         pipe = load(self.model, dtype=self.dtype)
         here, there = json.loads(_identity(pipe)), json.loads(self.identity)
-        if other := [name for name in there if here[name] != there[name]]:
+        if changed := [name for name in there if here[name] != there[name]]:
             raise ModelError(
-                f"{self.model} differs on a worker from yours in {', '.join(other)}; install the "
-                "same versions, and save a changed pipeline with save_pretrained and load it from "
-                "there"
+                f"{self.model} differs on a worker from yours in {', '.join(changed)}; save a "
+                "changed pipeline with save_pretrained and load it from there"
             )
         return pipe
 
 
 def _identity(pipe: DiffusionPipeline) -> str:
-    """Serialize a pipeline's weights, scheduler and library versions as JSON."""
-    versions = {"hrvlab": version("hrvlab"), **library_versions()}
-    parts = {"weights": fingerprint(pipe), "scheduler": scheduler_settings(pipe), **versions}
+    """Serialize a pipeline's weights and scheduler as JSON."""
+    parts = {"weights": fingerprint(pipe), "scheduler": scheduler_settings(pipe)}
     return json.dumps(parts, sort_keys=True)
+
+
+class _Task:
+    """A call that is made when it is unpickled, so that it can be sent as mere bytes.
+
+    A worker that lacks a module can then read the message, and fails at this task alone.
+    """
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.call = (function, arguments)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self.call
 
 
 def connect(address: str) -> Client:
@@ -109,7 +139,7 @@ def connect(address: str) -> Client:
     """
     try:
         return Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # every protocol has errors of its own
         raise ClusterError(
             f"there is no dask scheduler at {address!r}; give an address such as "
             "'tcp://host:8786', which `dask scheduler` prints when it starts"
@@ -126,7 +156,9 @@ def spread(
     """Compute units on a cluster's workers, and yield each as soon as it is finished.
 
     Every worker loads the pipeline once; it is never sent. If a worker dies, dask passes its
-    unfinished units to another. Only the caller writes to the store.
+    unfinished units to another. Only the caller writes to the store. The run ends at the first unit
+    that fails: workers without hrvlab, or with other versions of it or of the libraries that
+    numbers depend on, say so before they load anything.
 
     Parameters
     ----------
@@ -152,11 +184,18 @@ def spread(
     ModelError
         If workers cannot load the same pipeline.
     ClusterError
-        If the scheduler is lost, or several workers die while they compute the same unit.
+        If a worker lacks hrvlab or has other versions, the scheduler is lost, or several workers
+        die while they compute the same unit.
     """
     source = Source.of(pipe)
+    if not client.scheduler_info()["workers"]:
+        logging.getLogger(__name__).warning(
+            "waiting for workers: start some with `dask worker %s`", client.scheduler.address
+        )
     numbers = {
-        client.submit(_work, source, make, given, unit, pure=False): number
+        client.submit(
+            pickle.loads, dumps(_Task(_work, source, make, given, unit)), pure=False
+        ): number
         for number, unit in units.items()
     }
     try:
@@ -169,10 +208,21 @@ def spread(
                     f"every worker that computed unit {number} died, the last one at "
                     f"{error.last_worker.address}; see its log, they most often run out of memory"
                 ) from error
+            except ModuleNotFoundError as error:
+                raise ClusterError(
+                    f"a worker cannot load {error.name}: install hrvlab "
+                    f"{json.loads(source.versions)['hrvlab']} wherever workers run, with the "
+                    "versions of the libraries that are installed here"
+                ) from error
             except CancelledError as error:
                 raise ClusterError(
                     "the scheduler was lost; start it and run the same command again"
                 ) from error
+            except HrvlabError:
+                raise
+            except Exception as error:
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                raise ClusterError(f"unit {number} failed on a worker: {reason}") from error
             yield number, result
     finally:
         if client.status == "running":
