@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
-
-import typer
 
 from hrvlab.cli.options import (
     BatchSize,
@@ -15,17 +15,21 @@ from hrvlab.cli.options import (
     Prompts,
     Seed,
     Steps,
+    check_steps,
+    path_option,
     prompts_from,
     say,
 )
 from hrvlab.errors import ParameterError
 from hrvlab.models.locate import locate_model
-from hrvlab.paths import MINIATURE, user_path
+from hrvlab.paths import MINIATURE
+
+LOST = "the capture is lost, for it was in memory only"
 
 
 def capture(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Zarr store to write; must not exist yet.")
+        Path, path_option("--output", "-o", help="Zarr store to write; must not exist yet.")
     ],
     prompt: Prompt = None,
     prompts: Prompts = None,
@@ -37,22 +41,44 @@ def capture(
 ) -> None:
     """Generate images and record how every head attends to every token."""
     texts = prompts_from(prompt, prompts)
-    output = user_path(output)
-    if output.exists():
-        raise ParameterError(f"{output} already exists; remove it, or choose another --output")
     locate_model(model)
-    # Imported here so that help and errors of parameters need not wait for it.
-    from hrvlab.capture import capture as capture_attention
-    from hrvlab.models.load import load
-    from hrvlab.storage.datasets import write_dataset
+    with _reserved(output):
+        # Imported here so that help and errors of parameters need not wait for it.
+        from hrvlab.capture import capture as capture_attention
+        from hrvlab.models.load import load
+        from hrvlab.storage.datasets import write_dataset
 
-    dataset = capture_attention(
-        load(model, device=device),
-        texts,
-        seed=seed,
-        num_inference_steps=steps,
-        batch_size=batch_size,
-    )
-    write_dataset(dataset, output)
+        pipe = load(model, device=device)
+        check_steps(pipe, steps)
+        dataset = capture_attention(
+            pipe,
+            texts,
+            seed=seed,
+            num_inference_steps=steps,
+            batch_size=batch_size,
+        )
+        write_dataset(dataset, output, LOST)
     sizes = ", ".join(f"{name} {size}" for name, size in dataset["attention"].sizes.items())
     say(f"captured {sizes}: {output}")
+
+
+@contextmanager
+def _reserved(output: Path) -> Iterator[None]:
+    """Make a folder that no other process makes meanwhile; remove it if it stays empty."""
+    # Imported here because filesystems are tried only once everything else is right.
+    from hrvlab.storage.atomic import check_writable, storing
+
+    check_writable(output.parent)
+    with storing(output, "nothing was computed yet"):
+        try:
+            output.mkdir()
+        except FileExistsError as error:
+            raise ParameterError(
+                f"{output} already exists; remove it, or choose another --output"
+            ) from error
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            output.rmdir()
+        raise

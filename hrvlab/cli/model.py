@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from hrvlab.cli.options import path_option
 from hrvlab.miniature.report import read_report
+from hrvlab.storage.atomic import check_writable
 
 StageName = Literal[
     "clip",
@@ -31,17 +33,19 @@ def train(
     ] = None,
     folder: Annotated[
         Path,
-        typer.Option(
-            file_okay=False, help="Working folder; an interrupted training resumes from it."
+        path_option(
+            "--folder", folder=True, help="Working folder; an interrupted training resumes from it."
         ),
     ] = Path("runs/miniature"),
     target: Annotated[
         Path | None,
-        typer.Option(file_okay=False, help="Pipeline folder to write; default: FOLDER/pipeline."),
+        path_option(
+            "--target", folder=True, help="Pipeline folder to write; default: FOLDER/pipeline."
+        ),
     ] = None,
     start_from: Annotated[
         Path | None,
-        typer.Option("--from", help="An assembled miniature, whose trained stages to start from."),
+        path_option("--from", help="An assembled miniature, whose trained stages to start from."),
     ] = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Train every stage for a few steps only, as a test.")
@@ -50,6 +54,9 @@ def train(
     """Train the miniature from scratch: takes hours on two CPU cores, and can be resumed."""
     if start_from:
         read_report(start_from)
+    target = target or folder / "pipeline"
+    for written in (folder, target.parent):
+        check_writable(written)
     # Imported here so that help and errors of parameters need not wait for it.
     from hrvlab.miniature.assembly import unpack
     from hrvlab.miniature.recipe import SHIPPED, SMOKE, STAGES, run_stages
@@ -57,4 +64,4 @@ def train(
     if start_from:
         unpack(start_from, folder)
     names = [stage] if stage else STAGES
-    run_stages(names, folder, target or folder / "pipeline", SMOKE if smoke else SHIPPED)
+    run_stages(names, folder, target, SMOKE if smoke else SHIPPED)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,7 +12,12 @@ from rich.text import Text
 
 from hrvlab.errors import ParameterError
 from hrvlab.inputs.prompts import check_prompts, read_prompts
+from hrvlab.paths import user_path
 
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+LARGEST_SEED = 2**63 - 1  # of 64 bits, which stores and random generators have
 DEVICE = re.compile(r"(cpu|cuda|mps|xpu|npu|hpu|xla|mtia)(:\d+)?")
 
 out = Console(highlight=False)
@@ -40,7 +46,7 @@ Prompts = Annotated[
         help="Text file with one prompt per line, YAML file, 'miniature' or 'imagenet'.",
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the initial noise.")]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the initial noise.")]
 Steps = Annotated[int, typer.Option(min=1, help="Denoising steps.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images generated together.")]
 Device = Annotated[
@@ -50,6 +56,42 @@ Device = Annotated[
         help="'cpu', 'cuda', 'mps', …; default: an accelerator if there is one.",
     ),
 ]
+
+
+def a_path(given: str | Path) -> Path:
+    """Parse a path on the command line; ``~`` is the home folder."""
+    if not str(given).strip() or "\0" in str(given):
+        raise typer.BadParameter("it is empty; give a path")
+    return user_path(given)
+
+
+def a_folder(given: str | Path) -> Path:
+    """Parse the path of a folder, which need not exist."""
+    path = a_path(given)
+    if path.is_file():
+        raise typer.BadParameter(f"{path} is a file; give a folder")
+    return path
+
+
+def path_option(*names: str, help: str, folder: bool = False) -> Any:
+    """Return an option that takes a path, or a folder."""
+    return typer.Option(*names, parser=a_folder if folder else a_path, metavar="PATH", help=help)
+
+
+def check_steps(pipe: DiffusionPipeline, steps: int) -> None:
+    """Check that a pipeline's scheduler can make so many steps, before anything is generated.
+
+    Raises
+    ------
+    ParameterError
+        If it has fewer.
+    """
+    most = int(pipe.scheduler.config.num_train_timesteps)
+    if steps > most:
+        raise ParameterError(
+            f"--steps {steps} is more than the {most} timesteps that the model was trained with; "
+            f"give 1 to {most}"
+        )
 
 
 def say(line: str) -> None:

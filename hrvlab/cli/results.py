@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from hrvlab.cli.options import Device, out, say
+from hrvlab.cli.options import LARGEST_SEED, Device, out, path_option, say
 from hrvlab.paths import MINIATURE
 from hrvlab.results.registry import find_study, select_studies
 
 Names = Annotated[list[str] | None, typer.Argument(help="Names of studies; default: all of them.")]
 
 
+def _check_share(share: float) -> float:
+    if math.isnan(share):
+        raise typer.BadParameter("nan is not a share; give a number from 0 to 1")
+    return share
+
+
 def results(
     study: Names = None,
     work: Annotated[
         Path,
-        typer.Option(file_okay=False, help="Folder of finished units; an interrupted run resumes."),
+        path_option(
+            "--work", folder=True, help="Folder of finished units; an interrupted run resumes."
+        ),
     ] = Path("runs/results"),
     device: Device = None,
 ) -> None:
@@ -28,19 +37,25 @@ def results(
     # Imported here so that help and errors of parameters need not wait for it.
     from hrvlab.models.load import load
     from hrvlab.results.make import make_result, results_path
+    from hrvlab.storage.atomic import check_writable
 
     studies = [find_study(name) for name in names]
+    check_writable(results_path())
     pipe = load(MINIATURE, device=device)
     for one in studies:
-        say(f"made: {make_result(one, pipe, work, results_path())}")
+        done = "replaced" if (results_path() / one.name).exists() else "made"
+        say(f"{done}: {make_result(one, pipe, work, results_path())}")
 
 
 def check_results(
     study: Names = None,
     share: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the units to recompute.")
+        float,
+        typer.Option(min=0, max=1, callback=_check_share, help="Share of the units to recompute."),
     ] = 0.02,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of units.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the choice of units.")
+    ] = 0,
     device: Device = None,
 ) -> None:
     """Recompute a random sample of the shipped results and compare it with what ships."""

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from hrvlab.cli.options import BatchSize, Device, Seed, out, say
+from hrvlab.cli.options import BatchSize, Device, Seed, out, path_option, say
 from hrvlab.inputs.concepts import ConceptSet
 from hrvlab.inputs.prompts import check_prompts, read_prompts
 from hrvlab.models.locate import locate_model
@@ -21,8 +21,9 @@ def verify(
     model: Annotated[str, typer.Argument(help="A pipeline folder or a hub id.")],
     published: Annotated[
         Path | None,
-        typer.Option(
-            help="A category_vectors….npy, with its head_index beside it; default: downloaded."
+        path_option(
+            "--published",
+            help="A category_vectors….npy, with its head_index beside it; default: downloaded.",
         ),
     ] = None,
     prompts: Annotated[
@@ -30,10 +31,10 @@ def verify(
     ] = "verify",
     output: Annotated[
         Path,
-        typer.Option(
+        path_option(
             "--output",
             "-o",
-            file_okay=False,
+            folder=True,
             help="Folder of votes and report; an interrupted run resumes.",
         ),
     ] = Path("runs/verify"),
@@ -58,7 +59,7 @@ def verify(
         report,
         rows,
     )
-    from hrvlab.storage.atomic import storing
+    from hrvlab.storage.atomic import storing, write_whole
 
     concepts = ConceptSet.read("published")
     pipe = load(model, device=device)
@@ -68,8 +69,10 @@ def verify(
     )
     verdict = diagnose(run.data, vectors)
     page = run.stored() / "report.md"
-    with storing(page):
-        page.write_text(report(verdict, run.data, vectors), encoding="utf-8")
+    content = report(verdict, run.data, vectors).encode()
+    with storing(page, "votes are kept"):
+        if not page.exists() or page.read_bytes() != content:
+            write_whole(page, content)
     table = Table("concept", *COLUMNS, box=None)
     for row in rows(verdict):
         table.add_row(*map(Text, row))

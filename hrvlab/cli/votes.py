@@ -17,6 +17,8 @@ from hrvlab.cli.options import (
     Prompts,
     Seed,
     Steps,
+    check_steps,
+    path_option,
     prompts_from,
     say,
 )
@@ -34,11 +36,8 @@ ADDRESS = re.compile(r"(\w+://)?[^/\s]+:\d+")
 def votes(
     output: Annotated[
         Path,
-        typer.Option(
-            "--output",
-            "-o",
-            file_okay=False,
-            help="Folder of all runs; an interrupted run resumes.",
+        path_option(
+            "--output", "-o", folder=True, help="Folder of all runs; an interrupted run resumes."
         ),
     ],
     prompt: Prompt = None,
@@ -71,14 +70,16 @@ def votes(
     locate_model(model)
     # Imported here so that help and errors of parameters need not wait for it.
     from hrvlab.models.load import load
-    from hrvlab.relevance.io import save_relevance
+    from hrvlab.relevance.io import keep_relevance
     from hrvlab.relevance.vectors import relevance
     from hrvlab.relevance.votes import run_votes
     from hrvlab.storage.units import DATA
 
     with _connect(scheduler) if scheduler else nullcontext() as client:
+        pipe = load(model, device="cpu" if client else device)
+        check_steps(pipe, steps)
         run = run_votes(
-            load(model, device="cpu" if client else device),
+            pipe,
             concept_set,
             texts,
             seed=seed,
@@ -88,10 +89,10 @@ def votes(
             client=client,
         )
     vectors = run.stored() / "relevance.zarr"
-    save_relevance(relevance(run.data), vectors)
+    done = keep_relevance(relevance(run.data), vectors)
     counts = run.stored() / DATA
     say(f"votes of {len(texts)} prompts for {len(concept_set.names)} concepts: {counts}")
-    say(f"Head Relevance Vectors: {vectors}")
+    say(f"Head Relevance Vectors {done}: {vectors}")
 
 
 def _connect(scheduler: str) -> Client:
