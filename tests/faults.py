@@ -1,15 +1,20 @@
-"""Processes that are killed, by SIGKILL, at a chosen point."""
+"""Processes that are killed or stopped, and disks that fail, at a chosen point."""
 
 import asyncio
+import errno
 import multiprocessing
 import os
 import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
 from distributed import Worker
+
+from hrvlab import libraries
+from hrvlab.cli import main
 
 # A server that has imported these modules forks a process quickly.
 FORKS = multiprocessing.get_context("forkserver")
@@ -18,15 +23,18 @@ FORKS.set_forkserver_preload(["pytest", "hrvlab", "hrvlab.cluster", "tests.fault
 FILE_EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"}
 
 
-def die_at(point: int, store: Path | None = None) -> None:
-    """Kill this process at its n-th point: a denoiser call, or an access to a file in a store."""
+def die_at(point: int, store: Path | None = None, number: int = signal.SIGKILL) -> None:
+    """Kill this process at its n-th point: a denoiser call, or an access to a file in a store.
+
+    Another signal than SIGKILL may be sent instead.
+    """
     passed = 0
 
     def count() -> None:
         nonlocal passed
         passed += 1
         if passed == point:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
 
     def at_call(module, _) -> None:
         if isinstance(module, UNet2DConditionModel):
@@ -58,15 +66,73 @@ def _work(work, store: Path, point: int, threads: int) -> None:
     work(store)
 
 
-def start_worker(scheduler: str, point: int = 0):
-    """Start a dask worker that dies at its n-th denoiser call, or never if the point is 0."""
-    process = FORKS.Process(target=_serve, args=(scheduler, point), daemon=True)
+def run_command(arguments, log: Path, point: int = 0, store: Path | None = None, number: int = 0):
+    """Run the command line in a process that is sent a signal at a point; return its exit code.
+
+    What it prints on stderr goes to the log.
+    """
+    command = ["hrvlab", *map(str, arguments)]
+    given = (command, log, point, store, number, torch.get_num_threads())
+    process = FORKS.Process(target=_command, args=given)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def _command(command, log: Path, point: int, store, number: int, threads: int) -> None:
+    torch.set_num_threads(threads)
+    if point:
+        die_at(point, store, number)
+    sys.argv = command
+    with log.open("w") as sys.stderr:
+        main()
+
+
+class FailingDisk:
+    """A folder whose disk fails at the n-th time that something is written there, and after it."""
+
+    def __init__(self) -> None:
+        self.folder, self.point, self.passed, self.number = "", 0, 0, errno.ENOSPC
+        sys.addaudithook(self._watch)
+
+    @contextmanager
+    def failing(self, folder: Path, point: int, number: int = errno.ENOSPC):
+        """Fail within a block; ``passed`` counts how often something was written."""
+        self.folder, self.point, self.passed, self.number = str(folder), point, 0, number
+        try:
+            yield self
+        finally:
+            self.folder = ""
+
+    def _watch(self, event, arguments) -> None:
+        if not self.folder or event not in {"open", "os.mkdir"}:
+            return
+        if not str(arguments[0]).startswith(self.folder):
+            return
+        if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
+            return
+        self.passed += 1
+        if self.passed >= self.point:
+            raise OSError(self.number, os.strerror(self.number), str(arguments[0]))
+
+
+def start_worker(scheduler: str, point: int = 0, blocked: str = "", versions=()):
+    """Start a dask worker that dies at its n-th denoiser call, or never if the point is 0.
+
+    It may lack a module, or have other versions of libraries than are installed.
+    """
+    given = (scheduler, point, blocked, dict(versions))
+    process = FORKS.Process(target=_serve, args=given, daemon=True)
     process.start()
     return process
 
 
-def _serve(scheduler: str, point: int) -> None:
+def _serve(scheduler: str, point: int, blocked: str, versions: dict[str, str]) -> None:
     die_at(point)
+    if blocked:
+        sys.modules[blocked] = None  # as if it were not installed
+    real = libraries.version
+    libraries.version = lambda name: versions.get(name) or real(name)
 
     async def serve() -> None:
         # Two threads, which share one pipeline.

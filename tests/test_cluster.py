@@ -2,6 +2,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 
 import dask
 import numpy as np
@@ -50,8 +51,8 @@ def workers(client):
     """Return a function that starts workers; they are stopped after the test."""
     processes = []
 
-    def start(count):
-        processes.extend(start_worker(client.scheduler.address) for _ in range(count))
+    def start(count, **odd):
+        processes.extend(start_worker(client.scheduler.address, **odd) for _ in range(count))
         client.wait_for_workers(len(processes))
         return processes
 
@@ -133,8 +134,50 @@ def test_a_worker_that_would_load_another_model_names_the_difference(
     workers(1)
     changed = hl.load(folder, device="cpu")
     changed.scheduler = DDIMScheduler.from_config(changed.scheduler.config)
-    with pytest.raises(ModelError, match="differs on a worker from yours in scheduler; install"):
+    with pytest.raises(ModelError, match="differs on a worker from yours in scheduler; save"):
         hl.collect_votes(changed, concepts, PROMPTS, client=client, **STEPS)
+
+
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [
+        ({"blocked": "hrvlab.cluster"}, "a worker cannot load hrvlab.cluster: install hrvlab 0"),
+        (
+            {"versions": {"torch": "1.0", "hrvlab": "9"}},
+            r"other versions than this process: hrvlab 9 \(here 0.*\), torch 1.0 \(here",
+        ),
+    ],
+    ids=["without hrvlab", "with other versions"],
+)
+def test_a_worker_that_cannot_take_part_ends_the_run_at_once_and_loads_nothing(
+    pipe, concepts, client, workers, tmp_path, odd, message
+):
+    workers(1, **odd)
+    start = time.monotonic()
+    with pytest.raises(ClusterError, match=message):
+        hl.collect_votes(pipe, concepts, PROMPTS, client=client, store=tmp_path, **STEPS)
+    assert time.monotonic() - start < 30
+    assert not list(tmp_path.glob("*/ledger/*"))
+
+
+def test_a_run_that_waits_for_workers_says_so(pipe, client, workers, caplog):
+    late = threading.Timer(1, workers, [1])
+    late.start()
+    assert len(dict(spread(client, pipe, threads, (), {0: ()}))) == 1
+    late.join()
+    assert f"waiting for workers: start some with `dask worker {client.scheduler.address}" in (
+        caplog.text
+    )
+
+
+def refuse(pipe):
+    return lambda: [].pop()
+
+
+def test_any_other_failure_on_a_worker_is_one_line(pipe, client, workers):
+    workers(1)
+    with pytest.raises(ClusterError, match="unit 3 failed on a worker: IndexError: pop from empty"):
+        list(spread(client, pipe, refuse, (), {3: ()}))
 
 
 def end(pipe):

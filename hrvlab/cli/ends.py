@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from types import FrameType
 
 import typer
-from rich.text import Text
 
-from hrvlab.cli.options import err
+from hrvlab.cli.options import say_error
 from hrvlab.errors import HrvlabError
 
 DONE, FAILED, WRONG_USAGE, UNFORESEEN, STOPPED = 0, 1, 2, 70, 128
@@ -94,7 +93,7 @@ def end(run: Callable[[Ending], object]) -> int:
         if ending.debug and failure is not None:
             traceback.print_exception(failure)
         if message:
-            err.print(Text(message, style="red"), soft_wrap=True)
+            say_error(message)
         return code
 
 

@@ -96,7 +96,17 @@ def check_steps(pipe: DiffusionPipeline, steps: int) -> None:
 
 def say(line: str) -> None:
     """Print a line without interpreting markup and without breaking it."""
-    out.print(Text(line), soft_wrap=True)
+    out.print(Text(_printable(line)), soft_wrap=True)
+
+
+def say_error(line: str) -> None:
+    """Print a red line on stderr."""
+    err.print(Text(_printable(line), style="red"), soft_wrap=True)
+
+
+def _printable(line: str) -> str:
+    """Escape what is not Unicode, such as bytes of a file's name in another encoding."""
+    return line.encode(errors="backslashreplace").decode()
 
 
 def prompts_from(prompt: list[str] | None, prompts: str | None) -> list[str]:
@@ -111,4 +121,6 @@ def prompts_from(prompt: list[str] | None, prompts: str | None) -> list[str]:
         raise ParameterError("give either --prompt, once or more, or --prompts with a file")
     texts = prompt or read_prompts(str(prompts))
     check_prompts(texts)
+    if odd := [text for text in texts if _printable(text) != text]:
+        raise ParameterError(f"the prompt {odd[0]!r} is not UTF-8 text; type it again")
     return texts

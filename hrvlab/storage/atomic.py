@@ -58,8 +58,10 @@ def check_writable(folder: Path) -> None:
     probe = folder / f".probe.{secrets.token_hex(4)}"
     with storing(folder, "nothing was computed yet"):
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(probe, bytes(4096))
-        probe.unlink()
+        try:
+            write_whole(probe, bytes(4096))
+        finally:
+            probe.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -1,0 +1,245 @@
+"""Every command and option with wrong, empty, huge and unreadable values, and on bad disks."""
+
+import errno
+import fcntl
+import os
+import sys
+
+import numpy as np
+import pytest
+import typer
+
+from hrvlab import cli
+from hrvlab.errors import ModelError
+from hrvlab.storage.datasets import read_dataset
+from tests.cli.disks import disk
+from tests.cli.test_stopping import results_in
+from tests.pipelines import tiny_sd
+from tests.publish.chapters import checkout
+from tests.relevance.test_votes import same
+from tests.test_cli import run
+
+REACHED = "the model was reached"
+# What every command needs before it comes to its model.
+NEEDED = {
+    "capture": ["--output", "out", "--prompt", "a cat"],
+    "votes": ["--output", "out", "--prompt", "a cat"],
+    "verify": ["miniature"],
+    "results": [],
+    "check-results": [],
+    "run": ["story"],
+    "book": [],
+    "model train": ["--folder", "work"],
+}
+VALUES = {
+    "empty": "",
+    "blank": " ",
+    "word": "nothing",
+    "negative": "-1",
+    "zero": "0",
+    "fraction": "0.5",
+    "not a number": "nan",
+    "infinite": "1e999",
+    "huge": "9" * 30,
+    "long": "a" * 5000,
+    "file": "file",
+    "below a file": "file/below",
+    "folder": "folder",
+    "binary": "binary.yaml",
+    "broken": "broken.yaml",
+    "odd": "odd.yaml",
+    "array": "category_vectors.npy",
+    "not utf-8": os.fsdecode(b"\xff\xfe"),
+    "home of nobody": "~nobody-of-this-name/x",
+}
+# The values that no option at all takes.
+ALWAYS_WRONG = {"--steps": ["empty", "word", "zero"], "--batch-size": ["zero", "word"]}
+
+
+def commands():
+    """List every command with each of its options and arguments."""
+    group = typer.main.get_command(cli.app)
+    for name, command in group.commands.items():
+        inner = getattr(command, "commands", None)
+        for below, one in (inner or {None: command}).items():
+            full = f"{name} {below}" if below else name
+            for parameter in one.params:
+                flag = parameter.param_type_name != "argument" and parameter.opts[0]
+                if flag != "--help" and not getattr(parameter, "is_flag", False):
+                    yield full, flag
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working folder with files that nothing can use, and no model behind the commands."""
+
+    def refuse(*_, **__):
+        raise ModelError(REACHED)
+
+    monkeypatch.chdir(checkout(tmp_path))
+    monkeypatch.setattr("hrvlab.models.load.load", refuse)
+    # Commands stand before their modules of the same name.
+    monkeypatch.setattr(sys.modules["hrvlab.cli.run"], "make_page", refuse)
+    monkeypatch.setattr(sys.modules["hrvlab.cli.book"], "render", refuse)
+    monkeypatch.setattr("hrvlab.miniature.recipe.run_stages", refuse)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "binary.yaml").write_bytes(bytes(range(256)))
+    (tmp_path / "broken.yaml").write_text("concepts: [a, {b\n\tc")
+    (tmp_path / "odd.yaml").write_text("concepts: 3\nprompts: {a: 1}\n- 4")
+    np.save(tmp_path / "category_vectors.npy", np.array([{}], object), allow_pickle=True)
+    return tmp_path
+
+
+def check_line(code, err, *allowed):
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert code in allowed
+    assert len(lines) == (code != 0), err
+    assert not lines or lines[0].startswith("error: ")
+    assert "Traceback" not in err
+    assert "did not foresee" not in err
+
+
+@pytest.mark.parametrize(
+    ("value", "command", "option"),
+    [
+        pytest.param(
+            *(value, command, option),
+            marks=() if (command, value) in {("votes", "empty"), ("verify", "binary")} else mark,
+        )
+        for command, option in commands()
+        for value in VALUES
+        for mark in [pytest.mark.full]
+    ],
+)
+def test_any_value_of_any_option_ends_in_one_line(
+    here, monkeypatch, capsys, command, option, value
+):
+    needed = list(NEEDED[command])
+    if option in needed:
+        at = needed.index(option)
+        del needed[at : at + 2]
+    given = [option, VALUES[value]] if option else ["--", VALUES[value]]
+    if not option and command in ("verify", "run"):
+        needed = []
+    code, _, err = run(monkeypatch, capsys, *command.split(), *needed, *given)
+    check_line(code, err, 1, 2)
+    if value in ALWAYS_WRONG.get(option, ()):
+        assert REACHED not in err
+    # Nothing of what lay there before is lost.
+    assert {"file", "folder", "binary.yaml"} <= {path.name for path in here.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """The options of a run of two batches, by command."""
+    folder = tmp_path_factory.mktemp("given")
+    tiny_sd().save_pretrained(folder / "model")
+    (folder / "c.yaml").write_text("concepts: {Color: [red, blue], Animals: [cat, dog]}")
+    prompts = ["--prompt", "a red car", "--prompt", "a cat"]
+    common = ["-m", folder / "model", "--steps", 2, "--batch-size", 1, *prompts]
+    return {"capture": common, "votes": [*common, "--concepts", folder / "c.yaml"]}
+
+
+def run_on(monkeypatch, capsys, command, output, given):
+    return run(monkeypatch, capsys, command, "-o", output, *given[command])
+
+
+FULL = pytest.mark.full
+POINTS = [1, pytest.param(3, marks=FULL), 8, *[pytest.param(n, marks=FULL) for n in range(9, 45)]]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [errno.ENOSPC, pytest.param(errno.EROFS, marks=FULL), pytest.param(errno.ESTALE, marks=FULL)],
+    ids=errno.errorcode.get,
+)
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("command", ["capture", "votes"])
+def test_whenever_the_disk_fails_one_line_says_what_is_kept_and_a_rerun_completes_it(
+    given, tmp_path, monkeypatch, capsys, command, point, number
+):
+    output = tmp_path / "there" / "out"
+    with disk.failing(output.parent, point, number):
+        code, _, err = run_on(monkeypatch, capsys, command, output, given)
+    errors = "\n".join(line for line in err.splitlines() if line.startswith("error"))
+    if code:
+        check_line(code, errors, 1)
+        kept = list(output.glob("*/ledger/*.npz"))
+        if command == "capture":
+            assert "lost" in errors or "nothing was computed yet" in errors or "cannot" in errors
+            assert "is kept" not in errors
+            assert not output.exists()
+    else:
+        kept = []
+        assert disk.passed < point
+    times = {path: path.stat().st_mtime_ns for path in kept}
+    if code or command == "votes":
+        code, _, err = run_on(monkeypatch, capsys, command, output, given)
+        assert code == 0, err
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    whole = tmp_path / "whole"
+    assert run_on(monkeypatch, capsys, command, whole, given)[0] == 0
+    for one, other in zip(results_in(output), results_in(whole), strict=True):
+        same(one, other)
+
+
+def test_a_capture_s_place_is_tried_before_the_model_runs(
+    given, tmp_path, monkeypatch, capsys, tiny_pipe
+):
+    calls = []
+    tiny_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    monkeypatch.setattr("hrvlab.models.load.load", lambda *_, **__: tiny_pipe)
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file" / "out", tmp_path / "file", "/proc/out"):
+        code, _, err = run_on(monkeypatch, capsys, "capture", output, given)
+        check_line(code, err, 1)
+    assert not calls
+
+
+def test_two_captures_of_one_name_do_not_write_over_each_other(
+    given, tmp_path, monkeypatch, capsys, tiny_pipe
+):
+    told = []
+
+    def load(*_, **__):
+        if not told:
+            told.append(None)
+            told[0] = run_on(monkeypatch, capsys, "capture", tmp_path / "out", given)
+        return tiny_pipe
+
+    monkeypatch.setattr("hrvlab.models.load.load", load)
+    code, _, _ = run_on(monkeypatch, capsys, "capture", tmp_path / "out", given)
+    assert code == 0
+    assert told[0][0] == 1
+    assert "already exists" in told[0][2]
+    assert read_dataset(tmp_path / "out").sizes["prompt"] == 2
+
+
+@pytest.mark.parametrize("command", ["votes", pytest.param("capture", marks=FULL)])
+def test_on_a_disk_without_locks_commands_work(given, tmp_path, monkeypatch, capsys, command):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    for _ in range(1 + (command == "votes")):
+        code, _, _ = run_on(monkeypatch, capsys, command, tmp_path / "out", given)
+        assert code == 0
+
+
+def test_finished_votes_are_shown_to_whom_may_only_read(given, tmp_path, monkeypatch, capsys):
+    code, out, _ = run_on(monkeypatch, capsys, "votes", tmp_path / "out", given)
+    assert code == 0
+    assert "Vectors saved: " in out
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    code, out, _ = run_on(monkeypatch, capsys, "votes", tmp_path / "out", given)
+    assert code == 0
+    assert "Vectors there already: " in out
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_more_steps_than_the_model_has_are_refused(given, tmp_path, monkeypatch, capsys):
+    given = {"votes": [*given["votes"], "--steps", 10**9]}
+    code, _, err = run_on(monkeypatch, capsys, "votes", tmp_path / "out", given)
+    assert code == 1
+    assert err.splitlines()[-1].startswith("error: --steps 1000000000 is more than the 1000 time")
