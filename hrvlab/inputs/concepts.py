@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     from hrvlab.models.families import WordEncodings
 
 
+class _LoadOnce(yaml.SafeLoader):
+    """Loads YAML, and refuses a name that a mapping gives twice, of which YAML keeps the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ConceptError(
+                f"{', '.join(twice)} is given more than once; name each concept once"
+            )
+        return super().construct_mapping(node, deep)
+
+
 @dataclass(frozen=True)
 class ConceptSet:
     """Visual concepts, each with the words that stand for it; their order is significant.
@@ -33,7 +45,8 @@ class ConceptSet:
     Raises
     ------
     ConceptError
-        If there is no concept, a concept has no words, or a word is not a text or occurs twice.
+        If there is no concept, a concept has no words, a word is not a text, or a name, or a word
+        of one concept, occurs twice.
 
     Examples
     --------
@@ -50,6 +63,10 @@ class ConceptSet:
     def __post_init__(self) -> None:
         if not self.names:
             raise ConceptError("the concept set is empty; give at least one concept with words")
+        if twice := sorted({name for name in self.names if self.names.count(name) > 1}):
+            raise ConceptError(
+                f"{', '.join(twice)} is given more than once; name each concept once"
+            )
         for name, words in zip(self.names, self.words, strict=True):
             if not words:
                 raise ConceptError(f"the concept {name!r} has no words; give at least one")
@@ -93,7 +110,7 @@ class ConceptSet:
         """
         path = find_source("concepts", source, error=ConceptError)
         try:
-            content = yaml.safe_load(read_text(path, error=ConceptError))
+            content = yaml.load(read_text(path, error=ConceptError), _LoadOnce)
         except yaml.YAMLError as error:
             raise ConceptError(f"{path.name} is not valid YAML: {error}") from error
         if not isinstance(content, dict) or not isinstance(content.get("concepts"), dict):

@@ -39,7 +39,8 @@ def relevance_from_array(
     Raises
     ------
     ParameterError
-        If the shape does not fit the names or the model, or a number is not finite.
+        If the shape does not fit the names or the model, a name occurs twice, or a number is not
+        finite.
 
     Examples
     --------
@@ -54,6 +55,8 @@ def relevance_from_array(
             f"the array has shape {np.shape(array)}; {len(concepts)} concepts and this model's "
             f"heads need {expected}"
         )
+    if twice := sorted({str(name) for name in concepts if list(concepts).count(name) > 1}):
+        raise ParameterError(f"{', '.join(twice)} is given more than once; name concepts uniquely")
     if not np.isfinite(array).all():
         raise ParameterError("the array holds NaN or infinity; every relevance must be finite")
     return xr.DataArray(
@@ -68,16 +71,24 @@ def relevance_from_array(
 def check_model(
     hrv: xr.DataArray, pipe: DiffusionPipeline, *, allow_other_model: bool = False
 ) -> None:
-    """Raise an error if Head Relevance Vectors were built from another model.
+    """Raise an error if Head Relevance Vectors were built from another model, or lack heads.
 
     Raises
     ------
     ModelError
         If the models' fingerprints differ, unless other models are allowed.
+    ParameterError
+        If the vectors hold another number of heads than the model has.
     """
     source, model = hrv.attrs.get("model_fingerprint"), fingerprint(pipe)
     if source != model and not allow_other_model:
         raise ModelError(
             f"these relevance vectors were built from model {source}, but this model is {model}; "
             "build them from this model, or pass allow_other_model=True"
+        )
+    heads = head_table(pipe.unet).sizes["head_position"]
+    if hrv.sizes.get("head_position") != heads:
+        raise ParameterError(
+            f"the vectors hold {hrv.sizes.get('head_position', 'no')} head positions, the model "
+            f"has {heads}; give vectors with all of its heads"
         )

@@ -9,7 +9,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hrvlab.errors import ParameterError
-from hrvlab.relevance.vectors import normalize, rank
+from hrvlab.relevance.counts import counts_by_prompt
+from hrvlab.relevance.vectors import by_position, normalize, rank
 from hrvlab.statistics import LEVEL, correlation, mean_of_present, percentile_interval
 
 
@@ -47,8 +48,13 @@ def bootstrap_relevance(votes: xr.Dataset, *, resamples: int = 200, seed: int = 
     -------
     xarray.DataArray
         Dims ``(draw, concept, head_position)``; NaN where a concept received no vote in a draw.
+
+    Raises
+    ------
+    ParameterError
+        If denoiser calls were selected, whose votes by prompt are not counted.
     """
-    counts = votes["votes_by_prompt"].transpose("prompt", "head_position", "concept")
+    counts = counts_by_prompt(votes)
     vectors = normalize(resample_votes(counts.values, resamples, seed))
     kept = {n: c for n, c in counts.coords.items() if "prompt" not in c.dims}
     return xr.DataArray(
@@ -73,7 +79,9 @@ def top_head_stability(hrv: xr.DataArray, draws: xr.DataArray, count: int = 10) 
         Dims ``(concept, rank)``, in [0, 1]; count / head positions is expected by chance.
     """
     top = rank(hrv).isel(rank=slice(count))
-    resampled = rank(draws).isel(rank=slice(count)).transpose("draw", "concept", "rank").values
+    resampled = (
+        rank(_like(draws, hrv)).isel(rank=slice(count)).transpose("draw", "concept", "rank").values
+    )
     found = (resampled[:, :, None, :] == top.values[None, :, :, None]).any(-1)
     return top.copy(data=found.mean(0)).rename("stability")
 
@@ -92,12 +100,12 @@ def leading_heads(hrv: xr.DataArray, count: int = 10) -> xr.Dataset:
     xarray.Dataset
         ``relevance`` and the head's ``label``, dims ``(concept, rank)``.
     """
-    heads = rank(hrv).isel(rank=slice(count))
-    values = hrv.transpose("concept", "head_position").values
+    ordered = by_position(hrv).transpose("concept", "head_position")
+    heads = _top_indices(ordered, count)
     return xr.Dataset(
         {
-            "relevance": (heads.dims, np.take_along_axis(values, heads.values, 1)),
-            "label": (heads.dims, hrv["label"].values[heads.values]),
+            "relevance": (("concept", "rank"), np.take_along_axis(ordered.values, heads, 1)),
+            "label": (("concept", "rank"), ordered["label"].values[heads]),
         },
         {"concept": hrv["concept"].values},
     )
@@ -125,13 +133,23 @@ def top_heads_with_interval(
         the interval of ``relevance``; and ``stability``, from `top_head_stability`.
     """
     top = leading_heads(hrv, count)
-    heads = rank(hrv).values[:, :count]
-    ends = percentile_interval(
-        draws.transpose("draw", "concept", "head_position").values, level=level
-    )
+    ordered = by_position(hrv).transpose("concept", "head_position")
+    heads = _top_indices(ordered, count)
+    own = _like(draws, ordered).transpose("draw", "concept", "head_position")
+    ends = percentile_interval(own.values, level=level)
     for name, values in zip(("low", "high"), ends, strict=True):
         top[name] = ("concept", "rank"), np.take_along_axis(values, heads, 1)
     return top.assign(stability=top_head_stability(hrv, draws, count))
+
+
+def _top_indices(ordered: xr.DataArray, count: int) -> NDArray[np.intp]:
+    """Return where each concept's most relevant heads stand in vectors sorted by position."""
+    return np.searchsorted(ordered["head_position"].values, rank(ordered).values[:, :count])
+
+
+def _like(draws: xr.DataArray, hrv: xr.DataArray) -> xr.DataArray:
+    """Select the concepts and heads of vectors from draws, in the same order."""
+    return draws.sel({dim: hrv[dim].values for dim in ("concept", "head_position")})
 
 
 def convergence(
@@ -164,9 +182,9 @@ def convergence(
     Raises
     ------
     ParameterError
-        If a size is not between 1 and half of the prompts.
+        If a size is not between 1 and half of the prompts, or denoiser calls were selected.
     """
-    counts = votes["votes_by_prompt"].transpose("prompt", "head_position", "concept").values
+    counts = counts_by_prompt(votes).values
     half = len(counts) // 2
     chosen = list(sizes) if sizes is not None else _doubling(half)
     if not chosen or not all(1 <= size <= half for size in chosen):

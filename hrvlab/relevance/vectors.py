@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
 from hrvlab.errors import ConceptError, ParameterError
+from hrvlab.relevance.counts import counts, counts_by_prompt, counts_by_timestep, holders
 from hrvlab.relevance.similarity import split_half_correlation
-
-if TYPE_CHECKING:
-    pass
+from hrvlab.storage.plans import as_json
 
 
 def normalize(votes: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -42,7 +42,8 @@ def relevance(votes: xr.Dataset) -> xr.DataArray:
     Parameters
     ----------
     votes : xarray.Dataset
-        From `collect_votes`.
+        From `collect_votes`, or some of its prompts, denoiser calls, heads or concepts: the vectors
+        are those of exactly these votes, see `hrvlab.relevance.counts`.
 
     Returns
     -------
@@ -50,19 +51,24 @@ def relevance(votes: xr.Dataset) -> xr.DataArray:
         Dims ``(concept, head_position)``; each row sums to the number of head positions. Two
         coordinates of ``concept`` show how far each vector can be trusted: ``votes``, the number
         of votes that it is built from, and ``split_half``, the Pearson correlation between the
-        vectors from the even and from the odd prompts (absent if there is only one prompt).
+        vectors from the even and from the odd prompts (absent if there is only one prompt, or
+        denoiser calls were selected).
 
     Raises
     ------
     ConceptError
         If a concept received no vote at all.
+    ParameterError
+        If both prompts and denoiser calls were selected, whose votes are not counted.
+    SchemaError
+        If the votes have other dims.
 
     Notes
     -----
     Section 3 of arXiv 2412.02237.
     """
-    vectors = _vectors_from(votes, votes["votes_by_timestep"].sum("timestep"))
-    if votes.sizes["prompt"] < 2:
+    vectors = _vectors_from(votes, counts(votes))
+    if "prompt" not in holders(votes) or votes.sizes["prompt"] < 2:
         return vectors
     correlation = split_half_correlation(relevance_by_half(votes))
     return vectors.assign_coords(split_half=("concept", correlation.values))
@@ -87,8 +93,10 @@ def relevance_by_timestep(votes: xr.Dataset) -> xr.DataArray:
     ------
     ConceptError
         If a concept received no vote at all.
+    ParameterError
+        If prompts were selected, whose votes in each call are not counted.
     """
-    return _vectors_from(votes, votes["votes_by_timestep"])
+    return _vectors_from(votes, counts_by_timestep(votes))
 
 
 def relevance_by_half(votes: xr.Dataset) -> xr.DataArray:
@@ -109,27 +117,52 @@ def relevance_by_half(votes: xr.Dataset) -> xr.DataArray:
     ConceptError
         If a concept received no vote at all.
     ParameterError
-        If there are fewer than two prompts.
+        If there are fewer than two prompts, or denoiser calls were selected.
     """
-    by_prompt = votes["votes_by_prompt"]
+    by_prompt = counts_by_prompt(votes)
     if by_prompt.sizes["prompt"] < 2:
         raise ParameterError("one prompt cannot be split into halves; collect votes from more")
     halves = [by_prompt.isel(prompt=slice(start, None, 2)).sum("prompt") for start in (0, 1)]
     return _vectors_from(votes, xr.concat(halves, "half"))
 
 
-def _vectors_from(votes: xr.Dataset, counts: xr.DataArray) -> xr.DataArray:
-    """Normalize some of a dataset's votes, and label the vectors."""
-    totals = votes["votes_by_timestep"].sum(("timestep", "head_position"))
+def _vectors_from(votes: xr.Dataset, counted: xr.DataArray) -> xr.DataArray:
+    """Normalize votes that were counted in a dataset, and label the vectors."""
+    totals = counted.sum([dim for dim in counted.dims if dim != "concept"])
     empty = [str(name) for name in votes["concept"].values[totals.values == 0]]
     if empty:
         raise ConceptError(f"no head voted for {', '.join(empty)}; use more prompts or other words")
     dims = ["head_position", "concept"]
     vectors = xr.apply_ufunc(
-        normalize, counts, input_core_dims=[dims], output_core_dims=[dims[::-1]]
+        normalize, counted, input_core_dims=[dims], output_core_dims=[dims[::-1]]
     )
     vectors = vectors.assign_coords(votes=totals).rename("relevance")
-    return vectors.assign_attrs({**votes.attrs, "schema": "relevance"})
+    return vectors.assign_attrs({**_with_own_prompts(votes), "schema": "relevance"})
+
+
+def _with_own_prompts(votes: xr.Dataset) -> dict[str, object]:
+    """Return the attributes of votes, whose parameters list the prompts that they still have."""
+    attributes = {str(name): value for name, value in votes.attrs.items()}
+    parameters = json.loads(attributes.get("parameters", "{}"))
+    prompts = votes["prompt_text"].values.tolist() if "prompt_text" in votes.coords else None
+    if "prompts" not in parameters or parameters["prompts"] == prompts:
+        return attributes
+    return {**attributes, "parameters": as_json({**parameters, "prompts": prompts})}
+
+
+def by_position(hrv: xr.DataArray) -> xr.DataArray:
+    """Sort vectors by head position, in case their heads were selected in another order.
+
+    Parameters
+    ----------
+    hrv : xarray.DataArray, dims (..., head_position)
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims ``(..., head_position)``.
+    """
+    return hrv.sortby("head_position") if "head_position" in hrv.coords else hrv
 
 
 def rank(hrv: xr.DataArray) -> xr.DataArray:
@@ -144,10 +177,12 @@ def rank(hrv: xr.DataArray) -> xr.DataArray:
     xarray.DataArray
         Head positions, dims ``(..., rank)``; among equal heads the lower position comes first.
     """
-    order = np.argsort(-hrv.transpose(..., "head_position").values, axis=-1, kind="stable")
-    dims = [dim for dim in hrv.dims if dim != "head_position"]
+    ordered = by_position(hrv).transpose(..., "head_position")
+    order = np.argsort(-ordered.values, axis=-1, kind="stable")
+    positions = ordered["head_position"].values[order]
+    dims = ordered.dims[:-1]
     coords = {dim: hrv[dim] for dim in dims if dim in hrv.coords}
-    return xr.DataArray(order, dims=(*dims, "rank"), coords=coords, name="head_position")
+    return xr.DataArray(positions, dims=(*dims, "rank"), coords=coords, name="head_position")
 
 
 def unstack_heads(array: xr.DataArray) -> xr.DataArray:
@@ -161,14 +196,14 @@ def unstack_heads(array: xr.DataArray) -> xr.DataArray:
     -------
     xarray.DataArray
         Dims ``(..., layer, head)``, with ``block`` and ``block_layer`` along ``layer``; NaN where a
-        layer has fewer heads than others.
+        layer has fewer heads than others. Layers without any of the heads are left out.
     """
     flat = array.transpose(..., "head_position")
-    layer, head = flat["layer"].values, flat["head"].values
-    layers, heads = np.arange(layer.max() + 1), np.arange(head.max() + 1)
+    head = flat["head"].values
+    layers, first, layer = np.unique(flat["layer"].values, return_index=True, return_inverse=True)
+    heads = np.arange(head.max() + 1)
     grid = np.full((*flat.shape[:-1], len(layers), len(heads)), np.nan)
     grid[..., layer, head] = flat.values
-    first = [int(np.flatnonzero(layer == number)[0]) for number in layers]
     along = {
         name: ("layer", flat[name].values[first])
         for name in ("block", "block_layer", "module", "grid")
@@ -197,9 +232,19 @@ def stack_heads(grid: xr.DataArray, table: xr.Dataset) -> xr.DataArray:
     -------
     xarray.DataArray
         Dims ``(..., head_position)``.
+
+    Raises
+    ------
+    ParameterError
+        If the grid lacks layers or heads of the model.
     """
     ordered = grid.transpose(..., "layer", "head")
-    values = ordered.values[..., table["layer"].values, table["head"].values]
+    layers, heads = (
+        pd.Index(ordered[dim].values).get_indexer(table[dim].values) for dim in ("layer", "head")
+    )
+    if min(layers.min(), heads.min()) < 0:
+        raise ParameterError("the grid lacks some of the model's layers or heads; give all of them")
+    values = ordered.values[..., layers, heads]
     kept = {n: c for n, c in ordered.coords.items() if not {"layer", "head"} & set(c.dims)}
     return xr.DataArray(
         values,
@@ -211,7 +256,7 @@ def stack_heads(grid: xr.DataArray, table: xr.Dataset) -> xr.DataArray:
 
 
 def concept_vector(hrv: xr.DataArray, concept: str) -> xr.DataArray:
-    """Select one concept's vector.
+    """Select one concept's vector, its heads in the model's order.
 
     Parameters
     ----------
@@ -226,9 +271,29 @@ def concept_vector(hrv: xr.DataArray, concept: str) -> xr.DataArray:
     Raises
     ------
     ConceptError
-        If the vectors have no such concept.
+        If the vectors have no such concept, or several, or a relevance is missing.
+    ParameterError
+        If they have other dims, or lack heads.
     """
+    if {*hrv.dims} != {"concept", "head_position"}:
+        raise ParameterError(
+            f"vectors need the dims (concept, head_position), these have {hrv.dims}; select "
+            "concepts by a list, and one entry of any further dim"
+        )
     names = [str(name) for name in hrv["concept"].values]
     if concept not in names:
         raise ConceptError(f"there is no concept {concept!r}; there are: {', '.join(names)}")
-    return hrv.isel(concept=names.index(concept), drop=True)
+    if names.count(concept) > 1:
+        raise ConceptError(
+            f"{names.count(concept)} vectors are named {concept!r}; give one of them"
+        )
+    row = by_position(hrv.isel(concept=names.index(concept), drop=True))
+    positions = row["head_position"].values.tolist()
+    if positions != list(range(len(positions))):
+        raise ParameterError(
+            f"the vectors hold only some of the model's heads, or some of them twice: positions "
+            f"{positions[0]} to {positions[-1]}, {len(positions)} in all; give all heads once"
+        )
+    if not np.isfinite(row).all():
+        raise ConceptError(f"the vector of {concept!r} holds NaN or infinity; give finite numbers")
+    return row

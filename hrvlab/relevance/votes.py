@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from hrvlab.models.load import fingerprint, scheduler_settings
 from hrvlab.noise import as_seeds
 from hrvlab.progress import track
 from hrvlab.provenance import provenance
+from hrvlab.relevance.counts import with_collected
 from hrvlab.relevance.draws import draw_words
 from hrvlab.storage.units import Ledger, complete, keep
 
@@ -202,7 +203,7 @@ def run_votes(
     with dask.config.set(scheduler="synchronous"):
         run = keep(ledger, count)
     concepts.check_order(run.data["concept"].values)
-    return run
+    return replace(run, data=with_collected(run.data))
 
 
 def _add_up(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hrvlab.relevance.similarity import cosines
 from hrvlab.relevance.vectors import relevance
 from hrvlab.replication.arrays import normalization_fault
-from hrvlab.replication.fidelity import DIFFERS, OPEN, PUBLISHED_PROMPTS, compare
+from hrvlab.replication.fidelity import DIFFERS, OPEN, PUBLISHED_PROMPTS, align, compare
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def diagnose(
 def _permuted_heads(votes: xr.Dataset, published: xr.DataArray, published_prompts: int) -> str:
     """Describe a permutation of heads that explains all differences; empty if there is none."""
     yours = relevance(votes)
-    theirs = published.sel(concept=yours["concept"]).transpose("concept", "head_position")
+    theirs = align(published, yours)
     similarity = profile_similarity(yours.values, theirs.values)
     match = similarity.argmax(1)
     matched = theirs.copy(data=theirs.values[:, match])

@@ -26,6 +26,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hrvlab.errors import ParameterError
+from hrvlab.relevance.counts import counts_by_prompt
 from hrvlab.relevance.vectors import normalize, relevance
 from hrvlab.statistics import correlation, spearman_brown
 
@@ -105,13 +106,13 @@ def compare(
     ConceptError
         If a concept received no vote at all.
     ParameterError
-        If there are too few prompts to split.
+        If there are too few prompts to split, or denoiser calls were selected.
     """
     yours = relevance(votes)
-    counts = votes["votes_by_prompt"].transpose("prompt", "head_position", "concept").values
+    counts = counts_by_prompt(votes).values
     prompts, heads, concepts = counts.shape
     check_count(prompts)
-    theirs = published.sel(concept=yours["concept"]).transpose("concept", "head_position").values
+    theirs = align(published, yours).values
     split_half, expected, found = _correlations(counts, theirs, published_prompts)
     by_chance = _gaps_by_chance(counts, splits, seed)
     spread = np.maximum(by_chance.std(axis=0), np.median(by_chance.std(axis=0)))
@@ -129,6 +130,22 @@ def compare(
             "outcome": ("concept", np.where(lowest <= unrelated, OPEN, outcome)),
         }
     )
+
+
+def align(published: xr.DataArray, yours: xr.DataArray) -> xr.DataArray:
+    """Select the concepts and heads of vectors from published ones, in the same order.
+
+    Parameters
+    ----------
+    published, yours : xarray.DataArray, dims (concept, head_position)
+
+    Returns
+    -------
+    xarray.DataArray
+        Dims ``(concept, head_position)``.
+    """
+    own = {dim: yours[dim].values for dim in ("concept", "head_position")}
+    return published.sel(own).transpose("concept", "head_position")
 
 
 def _correlations(

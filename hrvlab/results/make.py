@@ -15,6 +15,7 @@ from hrvlab.errors import StoreError
 from hrvlab.experiments.runner import is_image
 from hrvlab.models.load import fingerprint
 from hrvlab.paths import data_path, user_path
+from hrvlab.relevance.counts import with_collected
 from hrvlab.results.registry import STUDIES, select_studies
 from hrvlab.storage.archives import pack
 from hrvlab.storage.atomic import check_writable, storing
@@ -113,7 +114,8 @@ def read_result(name: str, results: str | Path | None = None) -> Run:
         raise StoreError(
             f"there is no finished result {name!r}; make it with: hrvlab results {name}"
         )
-    return Run(read_dataset(folder / DATA), folder)
+    data = read_dataset(folder / DATA)
+    return Run(with_collected(data) if data.attrs["schema"] == "votes" else data, folder)
 
 
 def result_for(pipe: DiffusionPipeline, name: str, results: str | Path | None = None) -> Run | None:

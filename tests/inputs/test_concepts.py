@@ -46,6 +46,8 @@ def test_an_unknown_name_lists_the_shipped_sets():
         ("concepts: {Counting: [1, 2]}", "put quotes around numbers"),
         ("concepts: {Answer: [yes]}", "put quotes around numbers, yes and no"),
         ("concepts: {Color: [red, red]}", "red more than once"),
+        ("concepts: {Color: [red], Color: [blue]}", "Color is given more than once"),
+        ("concepts: {1: [red], '1': [blue]}", "1 is given more than once"),
         ("Color: [red]", "needs a mapping 'concepts'"),
         ("concepts: [", "not valid YAML"),
     ],
@@ -53,3 +55,8 @@ def test_an_unknown_name_lists_the_shipped_sets():
 def test_an_invalid_set_is_refused_with_the_remedy(tmp_path, text, message):
     with pytest.raises(ConceptError, match=message):
         read(tmp_path, text)
+
+
+def test_a_name_of_two_concepts_is_refused():
+    with pytest.raises(ConceptError, match="Color is given more than once"):
+        ConceptSet(("Color", "Color"), (("red",), ("blue",)))

@@ -104,7 +104,8 @@ def test_two_sets_of_prompts_correlate_by_pearsons_formula():
 @pytest.mark.filterwarnings("error")
 def test_a_concept_without_votes_does_not_converge():
     data = votes(prompts=8)
-    data["votes_by_prompt"][:, :, 1] = 0
+    for table in ("votes_by_prompt", "votes_by_timestep"):
+        data[table][:, :, 1] = 0
     assert np.isnan(convergence(data)).all("prompts").values.tolist() == [False, True, False]
 
 
@@ -112,3 +113,17 @@ def test_a_concept_without_votes_does_not_converge():
 def test_sets_that_would_overlap_are_refused(sizes):
     with pytest.raises(ParameterError, match="give sizes from 1 to 4"):
         convergence(votes(prompts=8), sizes=sizes)
+
+
+def test_intervals_are_those_of_the_selected_concepts_and_heads():
+    data = votes(prompts=50).assign_coords(head_position=range(HEADS))
+    hrv, draws = relevance(data), bootstrap_relevance(data, resamples=50)
+    whole = top_heads_with_interval(hrv, draws, HEADS)
+    chosen = {"concept": ["Size", "Color"], "head_position": [7, 2, 5]}
+    some = top_heads_with_interval(hrv.sel(chosen), draws, 3)
+    assert some["concept"].values.tolist() == chosen["concept"]
+    for concept in chosen["concept"]:
+        one, all_heads = some.sel(concept=concept), whole.sel(concept=concept)
+        kept = np.isin(all_heads["label"].values, list("hcf"))
+        for name in ("label", "relevance", "low", "high"):
+            np.testing.assert_array_equal(one[name], all_heads[name].values[kept])

@@ -9,7 +9,7 @@ import hrvlab as hl
 from hrvlab.errors import ConceptError, ModelError, ParameterError
 from hrvlab.models.heads import head_table
 from hrvlab.relevance.model import check_model
-from hrvlab.relevance.vectors import normalize, rank
+from hrvlab.relevance.vectors import concept_vector, normalize, rank
 from tests.pipelines import tiny_sd
 
 PROMPTS = [f"a {color} {noun}" for color in ("red", "blue") for noun in ("car", "cat", "tree")]
@@ -82,6 +82,58 @@ def test_ranking_is_descending_with_ties_by_position(values):
         assert ranked.tolist() == sorted(range(10), key=lambda g: (-row[g], g))
 
 
+def test_ranks_are_positions_whatever_heads_are_selected_in_whatever_order(tiny_pipe):
+    hrv = example(tiny_pipe)
+    chosen = [6, 1, 4]
+    for row, ranked in zip(
+        hrv.values, hrv.isel(head_position=chosen).hrv.rank().values, strict=True
+    ):
+        assert ranked.tolist() == sorted(chosen, key=lambda position: -row[position])
+
+
+def test_a_vector_has_all_heads_in_the_models_order(tiny_pipe):
+    hrv = example(tiny_pipe)
+    expected = hrv.values[1]
+    for same in (hrv[:, ::-1], hrv[::-1], hrv.T, hrv.sortby(hrv[0])):
+        np.testing.assert_array_equal(concept_vector(same, "Animals"), expected)
+        np.testing.assert_array_equal(
+            hl.strengthen(same, "Animals", "car").factors,
+            hl.strengthen(hrv, "Animals", "car").factors,
+        )
+
+
+@pytest.mark.parametrize(
+    ("select", "error", "message"),
+    [
+        (lambda hrv: hrv[:, 1:], ParameterError, "only some of the model's heads"),
+        (lambda hrv: hrv[:, [0, 0, 1]], ParameterError, "some of them twice"),
+        (lambda hrv: hrv.isel(concept=1), ParameterError, "select concepts by a list"),
+        (lambda hrv: hrv.expand_dims(half=2), ParameterError, "any further dim"),
+        (lambda hrv: xr.concat([hrv, hrv], "concept"), ConceptError, "2 vectors are named"),
+        (lambda hrv: hrv.where(hrv > 1), ConceptError, "NaN"),
+    ],
+)
+def test_vectors_that_lack_something_are_not_used(tiny_pipe, select, error, message):
+    changed = select(example(tiny_pipe))
+    with pytest.raises(error, match=message):
+        hl.strengthen(changed, "Animals", "car")
+
+
+def test_vectors_of_too_few_heads_are_refused_before_anything_is_generated(tiny_pipe):
+    with pytest.raises(ParameterError, match="hold 5 head positions, the model has 8"):
+        check_model(example(tiny_pipe)[:, :5], tiny_pipe)
+
+
+def test_a_grid_of_some_heads_has_their_layers_only(tiny_pipe):
+    hrv = example(tiny_pipe)
+    some = hrv.isel(head_position=[7, 2, 3])
+    grid = some.hrv.unstack_heads()
+    assert grid["layer"].values.tolist() == [1, 3]
+    np.testing.assert_array_equal(grid.sel(layer=1), hrv.values[:, [2, 3]])
+    with pytest.raises(ParameterError, match="lacks some of the model's layers"):
+        grid.hrv.stack_heads(head_table(tiny_pipe.unet))
+
+
 @pytest.mark.parametrize("heads", [2, (2, 4)])
 def test_heads_unstack_and_stack_without_loss(heads):
     pipe = tiny_sd(heads=heads)
@@ -110,3 +162,8 @@ def test_vectors_of_another_model_are_refused_unless_allowed(tiny_pipe):
 def test_numbers_that_do_not_fit_are_refused(tiny_pipe, array, message):
     with pytest.raises(ParameterError, match=message):
         hl.relevance_from_array(array, concepts=NAMES, pipe=tiny_pipe)
+
+
+def test_two_vectors_of_one_name_are_refused(tiny_pipe):
+    with pytest.raises(ParameterError, match="Color is given more than once"):
+        hl.relevance_from_array(np.ones((2, 8)), concepts=["Color", "Color"], pipe=tiny_pipe)

@@ -51,7 +51,8 @@ def agreement(
     _, prompts, seeds = samples.shape
     weights = resample_weights(range(prompts), seeds, seed=seed)
     resampled = np.tensordot(weights, samples, axes=([1, 2], [1, 2]))
-    values = np.stack([vector.values for vector in vectors.values()])
+    heads = effects["head_position"].values
+    values = np.stack([vector.sel(head_position=heads).values for vector in vectors.values()])
     drawn = correlation(resampled[:, None], values[None], ranked=True)
     low, high = percentile_interval(drawn)
     lead_low, lead_high = percentile_interval(drawn[:, :1] - drawn)

@@ -117,7 +117,8 @@ def make_conditions(
         ``"A&E-HRV"``; ``"shuffled heads"``, A&E-HRV with the vectors' entries on the wrong heads.
     """
     rng = np.random.Generator(np.random.Philox(key=index))
-    shuffled = hrv.copy(data=hrv.values[:, rng.permutation(hrv.sizes["head_position"])])
+    order = rng.permutation(hrv.sizes["head_position"])
+    shuffled = hrv.copy(data=hrv.isel(head_position=order).values)
     return {
         "plain": ExcitedPair(pair, index),
         "A&E": ExcitedPair(pair, index, without),
