@@ -1,6 +1,5 @@
 from .attention.edits import Rescale as Rescale
 from .attention.session import attach as attach
-from .capture import attention_by_word as attention_by_word
 from .capture import capture as capture
 from .experiments.weakening.trial import weaken as weaken
 from .generation import generate as generate
@@ -21,3 +20,4 @@ from .scorers.clip import clip_score as clip_score
 from .scorers.judge import judge_score as judge_score
 from .scorers.pair_judge import pair_score as pair_score
 from .statistics import mean_with_interval as mean_with_interval
+from .words import attention_by_word as attention_by_word

@@ -177,48 +177,6 @@ def capture(
     return xr.DataTree.from_dict({"/": dataset, **_map_nodes(layers, mapped, list(maps), spatial)})
 
 
-def attention_by_word(dataset: xr.Dataset, prompt: int = 0) -> xr.DataArray:
-    """Sum a prompt's attention over the tokens of each word.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        From `capture`.
-    prompt : int
-        Number of the prompt.
-
-    Returns
-    -------
-    xarray.DataArray
-        Dims ``(timestep, layer, head, part)``. The parts are the start token, each word in order
-        (a repeated word with its number), the end token and the padding; they sum to 1.
-
-    Examples
-    --------
-    >>> captured = hl.capture(pipe, "a red car", num_inference_steps=2, progress=False)
-    >>> by_word = hl.attention_by_word(captured)
-    >>> by_word["part"].values.tolist()
-    ['⟨start⟩', 'a', 'red', 'car', '⟨end⟩', '⟨padding⟩']
-    >>> float(by_word.sum("part").mean().round(3))
-    1.0
-    """
-    one = dataset["attention"].isel(prompt=prompt)
-    kinds = dataset["token_kind"].isel(prompt=prompt).values
-    words = dataset["word"].isel(prompt=prompt).values
-    labels: list[str] = []
-    groups: list[list[int]] = []
-    for column, (kind, word) in enumerate(zip(kinds, words, strict=True)):
-        begins = column == 0 or (kind, word) != (kinds[column - 1], words[column - 1])
-        if begins:
-            name = str(word) if kind == "content" else f"⟨{kind}⟩"
-            earlier = sum(label.split(" (")[0] == name for label in labels)
-            labels.append(f"{name} ({earlier + 1})" if earlier else name)
-            groups.append([])
-        groups[-1].append(column)
-    sums = [one.isel(token=columns).sum("token", skipna=False) for columns in groups]
-    return xr.concat(sums, dim="part").assign_coords(part=labels).transpose(..., "part")
-
-
 def _layer_coords(layers: Sequence[Layer]) -> dict[str, tuple[str, list[Any]]]:
     """Build the coordinates along the dim ``layer``."""
     names = ("block", "block_layer", "module", "grid", "heads")

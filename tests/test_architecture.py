@@ -12,7 +12,7 @@ FLOORS = [
     ["errors", "libraries", "paths", "progress", "typing"],
     ["statistics", "models"],
     ["inputs"],
-    ["attention", "forecast", "storage"],
+    ["attention", "forecast", "storage", "words"],
     ["keywords", "noise"],
     ["generation"],
     ["provenance"],

@@ -26,7 +26,7 @@ def attention_parts(by_word: xr.DataArray) -> go.Figure:
     Parameters
     ----------
     by_word : xarray.DataArray, dims (timestep, layer, head, part)
-        From `hrvlab.capture.attention_by_word`.
+        From `hrvlab.words.attention_by_word`.
     """
     means = by_word.mean(("layer", "head"))
     figure = go.Figure()
@@ -50,7 +50,7 @@ def head_timeline(by_word: xr.DataArray) -> go.Figure:
     Parameters
     ----------
     by_word : xarray.DataArray, dims (timestep, layer, head, part)
-        From `hrvlab.capture.attention_by_word`.
+        From `hrvlab.words.attention_by_word`.
     """
     flat = by_word.stack(head_position=("layer", "head")).dropna("head_position", how="all")
     blocks, numbers = by_word["block"].values, by_word["block_layer"].values

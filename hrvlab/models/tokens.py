@@ -121,10 +121,11 @@ def content_columns(pipe: DiffusionPipeline, prompt: str) -> list[int]:
 
 
 def word_columns(pipe: DiffusionPipeline, prompt: str, word: str) -> list[int]:
-    """Return the columns of all occurrences of a word or phrase.
+    """Return the columns of all occurrences of a word or phrase, or of one of them.
 
     Letter case is ignored, and a match begins and ends at word boundaries: "rose" is found in
-    "a rose-colored vase" and "a Rose.", but not in "a rosette".
+    "a rose-colored vase" and "a Rose.", but not in "a rosette". "rose (2)" is the second occurrence
+    of "rose", unless the prompt says just that.
 
     Parameters
     ----------
@@ -140,17 +141,16 @@ def word_columns(pipe: DiffusionPipeline, prompt: str, word: str) -> list[int]:
     Raises
     ------
     TokenError
-        If the word is empty, does not occur in the prompt, or is wholly or partly truncated away.
+        If the word is empty, does not occur in the prompt, or not as often as asked for, or is
+        wholly or partly truncated away.
     """
     if not word.strip():
         raise TokenError("the word is empty; give a word of the prompt")
     table = token_table(pipe, prompt)
     if word in ENDS:
         return [column for column, token in enumerate(table) if f"⟨{token.kind}⟩" == word]
-    sought = text_as_read(pipe, word).split()
-    pattern = r"(?<!\w)" + r"\s+".join(map(re.escape, sought)) + r"(?!\w)"
     read = text_as_read(pipe, prompt)
-    spans = [match.span() for match in re.finditer(pattern, read, flags=re.IGNORECASE)]
+    spans = _find(read, text_as_read(pipe, word)) or _find_one(pipe, read, word)
     if not spans:
         words = ", ".join(dict.fromkeys(prompt.split()))
         raise TokenError(f"{word!r} is not a word of the prompt {prompt!r}; its words are: {words}")
@@ -164,3 +164,61 @@ def word_columns(pipe: DiffusionPipeline, prompt: str, word: str) -> list[int]:
             "shorten the prompt"
         )
     return [c for c, (a, b) in content if any(a < end and b > start for start, end in spans)]
+
+
+def name_occurrence(text: str, number: int) -> str:
+    """Return the name of an occurrence of a word, as `parse_occurrence` reads it.
+
+    Parameters
+    ----------
+    text : str
+    number : int
+        From 1, which is not named.
+
+    Examples
+    --------
+    >>> name_occurrence("red", 1), name_occurrence("red", 2)
+    ('red', 'red (2)')
+    """
+    return f"{text} ({number})" if number > 1 else text
+
+
+def parse_occurrence(word: str) -> tuple[str, int | None]:
+    """Split the name of an occurrence of a word into the word and the occurrence's number.
+
+    Parameters
+    ----------
+    word : str
+
+    Returns
+    -------
+    text : str
+    number : int or None
+        None: all occurrences.
+
+    Examples
+    --------
+    >>> parse_occurrence("red (2)"), parse_occurrence("red")
+    (('red', 2), ('red', None))
+    """
+    found = re.fullmatch(r"(.*\S)\s+\((\d+)\)\s*", word, flags=re.DOTALL)
+    return (found[1], int(found[2])) if found else (word, None)
+
+
+def _find(prompt: str, text: str) -> list[tuple[int, int]]:
+    """Return where a text begins and ends in a prompt, every time it occurs."""
+    pattern = r"(?<!\w)" + r"\s+".join(map(re.escape, text.split())) + r"(?!\w)"
+    return [match.span() for match in re.finditer(pattern, prompt, flags=re.IGNORECASE)]
+
+
+def _find_one(pipe: DiffusionPipeline, prompt: str, word: str) -> list[tuple[int, int]]:
+    """Return where the occurrence that a word names begins and ends; none if it names none."""
+    text, number = parse_occurrence(word)
+    spans = [] if number is None else _find(prompt, text_as_read(pipe, text))
+    if number is None or not spans:
+        return []
+    if not 1 <= number <= len(spans):
+        raise TokenError(
+            f"{word!r} is not in the prompt {prompt!r}: {text!r} occurs {len(spans)} times in it"
+        )
+    return spans[number - 1 : number]

@@ -2,15 +2,16 @@
 
 Votes are kept in two tables, by prompt and by denoiser call, which sum to the same numbers. Who
 selects prompts changes only the first, who selects calls only the second, so that only the changed
-table holds the votes that were selected. The coordinate ``collected (head_position, concept)``, the
-sum of all votes when they were collected, shows which one has changed:
+table holds the votes that were selected:
 
-- neither: both tables hold the votes;
-- one of them, because some prompts (or calls) were selected, repeated or joined: that one does;
-- both: the votes of some prompts in some calls were never counted by themselves, and are refused.
+- where the sums are the same, both tables hold the votes;
+- where they differ, the coordinate ``collected (head_position, concept)``, the sum of all votes
+  when they were collected, shows in which table votes were selected, repeated or joined: that one
+  holds the votes, by prompt or by call;
+- where both were changed, votes of some prompts in some calls are asked for, which were never
+  counted by themselves, and are refused; so are tables that differ without the coordinate.
 
-A dataset with one of the tables holds the votes of that table. Without the coordinate, tables with
-different sums are refused.
+A dataset with one of the tables holds the votes of that table.
 """
 
 from __future__ import annotations
@@ -158,13 +159,12 @@ def holders(votes: xr.Dataset) -> list[str]:
 
 
 def _changed(sums: dict[str, xr.DataArray], collected: xr.DataArray | None) -> set[str]:
-    """Name the dims whose tables differ from what was collected; none if the tables agree."""
-    if len(sums) < 2:
+    """Name the dim whose table alone was changed; none if the tables agree."""
+    if len(sums) < 2 or _equal(*sums.values()):
         return set()
-    if collected is None:
-        changed = set() if _equal(*sums.values()) else set(sums)
-    else:
-        changed = {dim for dim, total in sums.items() if not _equal(total, collected)}
+    changed = {
+        dim for dim, total in sums.items() if collected is None or not _equal(total, collected)
+    }
     if len(changed) == 2:
         raise ParameterError(
             "votes by prompt and votes by denoiser call differ, and those of some prompts in some "

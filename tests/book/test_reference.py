@@ -9,7 +9,7 @@ BOOK = ROOT / "book"
 REFERENCE = sorted((BOOK / "reference").glob("*.md"))
 # Rooms that are too small for a page of their own, by the page that covers them.
 GUESTS = {
-    "generation": {"capture", "provenance", "libraries", "forecast", "cluster"},
+    "generation": {"capture", "words", "provenance", "libraries", "forecast", "cluster"},
     "storage": {"errors", "paths", "typing"},
     "publish": {"widgets"},
 }

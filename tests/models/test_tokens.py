@@ -85,3 +85,27 @@ def test_the_words_of_a_prompt_share_out_its_content(words):
 def test_the_end_and_the_padding_are_found_by_their_names():
     assert word_columns(PIPE, "a red car", "⟨end⟩") == [4]
     assert word_columns(PIPE, "a red car", "⟨padding⟩") == list(range(5, 20))
+
+
+def test_one_occurrence_is_found_by_its_number():
+    prompt = "a red car and a Red cat"
+    assert word_columns(PIPE, prompt, "red") == [2, 6]
+    assert word_columns(PIPE, prompt, "red (1)") == [2]
+    assert word_columns(PIPE, prompt, "red (2)") == [6]
+    assert word_columns(PIPE, prompt, "a red  (2)") == [5, 6]
+
+
+def test_a_number_that_the_prompt_says_is_a_word_of_it():
+    prompt = "red red red (2)"
+    assert text_at(prompt, word_columns(PIPE, prompt, "red (2)")) == "red(2)"
+
+
+@pytest.mark.parametrize("word", ["red (3)", "red (0)"])
+def test_an_occurrence_that_the_prompt_lacks_is_refused(word):
+    with pytest.raises(TokenError, match="'red' occurs 2 times in it"):
+        word_columns(PIPE, "a red car and a red cat", word)
+
+
+def test_an_occurrence_of_an_absent_word_names_the_words_there_are():
+    with pytest.raises(TokenError, match=r"'blue \(2\)' is not a word .* its words are: a, red"):
+        word_columns(PIPE, "a red car", "blue (2)")

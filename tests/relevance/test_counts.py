@@ -109,6 +109,14 @@ def test_vectors_of_votes_that_were_added_are_those_of_both(votes):
     np.testing.assert_array_equal((votes + again).hrv.relevance(), normalize(both))
 
 
+def test_shuffled_votes_are_counted_as_they_are(votes):
+    order = np.random.default_rng(0).permutation(votes.sizes["head_position"])
+    shuffled = votes.assign(
+        {name: votes[name].copy(data=votes[name].values[:, order]) for name in votes.data_vars}
+    )
+    np.testing.assert_array_equal(shuffled.hrv.relevance(), votes.hrv.relevance()[:, order])
+
+
 def test_coarser_calls_hold_the_same_votes(votes):
     coarse = votes.isel(timestep=slice(4)).coarsen(timestep=2).sum()
     np.testing.assert_array_equal(coarse.hrv.relevance(), by_call(votes, slice(4)))
