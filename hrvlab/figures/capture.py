@@ -8,11 +8,13 @@ import plotly.graph_objects as go
 import xarray as xr
 from plotly.subplots import make_subplots
 
+from hrvlab.figures.images import mark_withheld
 from hrvlab.figures.style import (
     ATTENTION_SCALE,
     SPECIAL_TOKEN_COLORS,
     WORD_COLORS,
     add_menu,
+    escaped,
     slider,
     styled,
 )
@@ -31,10 +33,10 @@ def attention_parts(by_word: xr.DataArray) -> go.Figure:
     means = by_word.mean(("layer", "head"))
     figure = go.Figure()
     grays, colors = cycle(SPECIAL_TOKEN_COLORS), cycle(WORD_COLORS)
-    for part in means["part"].values:
+    for index, part in enumerate(means["part"].values):
         figure.add_scatter(
-            y=means.sel(part=part).values,
-            name=str(part),
+            y=means.isel(part=index).values,
+            name=escaped(part),
             stackgroup="parts",
             line={"width": 0.5, "color": next(grays if _is_special(part) else colors)},
             hovertemplate="denoiser call %{x}: %{y:.3f}",
@@ -53,11 +55,8 @@ def head_timeline(by_word: xr.DataArray) -> go.Figure:
         From `hrvlab.words.attention_by_word`.
     """
     flat = by_word.stack(head_position=("layer", "head")).dropna("head_position", how="all")
-    blocks, numbers = by_word["block"].values, by_word["block_layer"].values
-    labels = [
-        f"{blocks[layer]} {numbers[layer]} · head {head}"
-        for layer, head in zip(flat["layer"].values, flat["head"].values, strict=True)
-    ]
+    places = (flat[name].values for name in ("block", "block_layer", "head"))
+    labels = [f"{block} {layer} · head {head}" for block, layer, head in zip(*places, strict=True)]
     parts = [str(part) for part in flat["part"].values]
     first = [_is_special(part) for part in parts].index(False)
     figure = go.Figure()
@@ -68,12 +67,12 @@ def head_timeline(by_word: xr.DataArray) -> go.Figure:
             colorscale=ATTENTION_SCALE,
             zmin=0,
             visible=index == first,
-            name=part,
+            name=escaped(part),
             colorbar={"title": "attention"},
             hovertemplate="%{y}<br>denoiser call %{x}<br>%{z:.3f}<extra></extra>",
         )
     figure.update_xaxes(title="denoiser call")
-    figure.update_yaxes(autorange="reversed", nticks=18)
+    figure.update_yaxes(type="category", autorange="reversed", nticks=18)
     styled(figure, title="Attention of every head to one word", height=660)
     return add_menu(figure, parts, first)
 
@@ -93,20 +92,23 @@ def word_overlays(tree: xr.DataTree, prompt: int = 0) -> go.Figure:
     finest = max(tree.children, key=lambda name: tree[name].sizes["map_y"])
     maps = tree[finest].to_dataset()["maps"].isel(prompt=prompt).mean(("map_layer", "head"))
     words = [str(word) for word in maps["map_word"].values]
-    image = tree.to_dataset()["image"].isel(prompt=prompt).values
+    root = tree.to_dataset().isel(prompt=prompt)
+    image = root["image"].values
     stretch = [image.shape[0] / maps.sizes["map_y"], image.shape[1] / maps.sizes["map_x"]]
     columns = min(COLUMNS, len(words) + 1)
     rows = -(-(len(words) + 1) // columns)
     figure = make_subplots(
         rows,
         columns,
-        subplot_titles=["image", *words],
+        subplot_titles=["image", *map(escaped, words)],
         horizontal_spacing=0.02,
         vertical_spacing=0.12,
     )
     cells = [(index // columns + 1, index % columns + 1) for index in range(len(words) + 1)]
     for cell in cells:
         figure.add_trace(go.Image(z=image, hoverinfo="skip"), *cell)
+    if root.get("withheld", False):
+        mark_withheld(figure, image, *cells[0])
 
     def overlay(call: int, word: int) -> go.Heatmap:
         return go.Heatmap(

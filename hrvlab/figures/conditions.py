@@ -19,6 +19,7 @@ from hrvlab.figures.style import (
     SYMBOLS,
     error_bars,
     escaped,
+    name_positions,
     styled,
 )
 
@@ -42,19 +43,21 @@ def condition_rates(rates: xr.Dataset, *, subject: str, title: str, axis: str) -
     for number, (evaluator, one) in enumerate(_by_evaluator(rates)):
         figure.add_scatter(
             x=one["mean"].values,
-            y=names,
+            y=list(range(len(names))),
             mode="markers",
             orientation="h",
-            name=evaluator,
+            name=escaped(evaluator),
             showlegend="evaluator" in rates.dims,
-            marker={"color": colors, "size": 11, "symbol": SYMBOLS[number]},
+            marker={"color": colors, "size": 11, "symbol": SYMBOLS[number % len(SYMBOLS)]},
             error_x=error_bars(one["mean"], one["low"], one["high"], color=INK),
             hovertemplate="%{y}: %{x:.0%}<extra>%{fullData.name}</extra>",
         )
         marked = float(one["mean"].sel(condition=subject))
         figure.add_vline(marked, line_color=ACCENT, line_dash="dot", line_width=1)
-    figure.update_xaxes(title=f"{axis}, 95 % interval", range=[-0.02, 1.02], tickformat=".0%")
-    figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(
+        title=f"{escaped(axis)}, 95 % interval", range=[-0.02, 1.02], tickformat=".0%"
+    )
+    figure.update_yaxes(name_positions(names, downward=True))
     figure.update_layout(
         scattermode="group", legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}
     )
@@ -144,7 +147,7 @@ def trade_off(
                 error_x=error_bars(x["mean"], x["low"], x["high"]),
                 error_y=error_bars(y["mean"], y["low"], y["high"]),
                 mode="markers",
-                name=condition,
+                name=escaped(condition),
                 legendgroup=condition,
                 showlegend=panel == 1,
                 marker={
@@ -156,9 +159,9 @@ def trade_off(
                 row=1,
                 col=panel,
             )
-        figure.update_xaxes(title=axes[0], row=1, col=panel)
-    figure.update_yaxes(title=axes[1], row=1, col=1)
-    return styled(figure, title=escaped(title), height=480)
+        figure.update_xaxes(title=escaped(axes[0]), row=1, col=panel)
+    figure.update_yaxes(title=escaped(axes[1]), row=1, col=1)
+    return styled(figure, title=title, height=480)
 
 
 def text_state_positions(found: xr.Dataset, *, title: str) -> go.Figure:
@@ -171,15 +174,15 @@ def text_state_positions(found: xr.Dataset, *, title: str) -> go.Figure:
     title : str
     """
     pairs = zip(found["prompt_text"].values, found["wanted"].values, strict=True)
-    rows = [escaped(f"{prompt}: {wanted}") for prompt, wanted in pairs]
+    rows = [f"{prompt}: {wanted}" for prompt, wanted in pairs]
     figure = go.Figure()
-    for number, state in enumerate(str(state) for state in found["state"].values):
-        one = found.sel(state=state)
+    for number, state in enumerate(found["state"].values):
+        one = found.isel(state=number)
         figure.add_scatter(
             x=one["position"].values,
-            y=rows,
+            y=list(range(len(rows))),
             mode="markers",
-            name=f"{state} token",
+            name=escaped(f"{state} token"),
             marker={"size": 11, "symbol": SYMBOLS[number], "color": STATE_COLORS[number]},
             customdata=one["accuracy"].values,
             hovertemplate="%{y}: %{x:.2f}<br>"
@@ -189,7 +192,7 @@ def text_state_positions(found: xr.Dataset, *, title: str) -> go.Figure:
         figure.add_vline(value, line_color=INK, line_width=1)
     figure.add_vline(0, line_color=MUTED, line_dash="dot")
     figure.update_xaxes(title="position (−1: unwanted concept’s mean, 1: wanted concept’s mean)")
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(name_positions(rows, downward=True))
     figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
     return styled(figure, title=title, height=190 + 30 * len(rows)).update_layout(margin={"l": 240})
 
@@ -197,11 +200,9 @@ def text_state_positions(found: xr.Dataset, *, title: str) -> go.Figure:
 def _matrix(
     values: np.ndarray, rows: Sequence[str], columns: Sequence[str], *, title: str
 ) -> go.Figure:
-    names = [escaped(text) for text in rows]
     figure = go.Figure(
         go.Heatmap(
             z=values,
-            x=[escaped(text) for text in columns],
             zmin=0,
             zmax=1,
             colorscale=RATE_SCALE,
@@ -209,13 +210,12 @@ def _matrix(
             texttemplate="%{z:.0%}",
             xgap=2,
             ygap=2,
-            customdata=[[text] * len(columns) for text in names],
-            hovertemplate="%{customdata}, %{x}: %{z:.0%}<extra></extra>",
+            hovertemplate="%{y}, %{x}: %{z:.0%}<extra></extra>",
         )
     )
-    figure.update_xaxes(side="top")
-    figure.update_yaxes(autorange="reversed", tickvals=list(range(len(names))), ticktext=names)
-    return styled(figure, title=title, height=190 + 30 * len(names)).update_layout(
+    figure.update_xaxes(name_positions(columns), side="top")
+    figure.update_yaxes(name_positions(rows, downward=True))
+    return styled(figure, title=title, height=190 + 30 * len(rows)).update_layout(
         margin={"l": 190, "t": 140}
     )
 

@@ -8,7 +8,14 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hrvlab.figures.style import ACCENT, IMAGE_COLORS, error_bars, styled
+from hrvlab.figures.style import (
+    ACCENT,
+    IMAGE_COLORS,
+    error_bars,
+    escaped,
+    name_positions,
+    styled,
+)
 
 COLUMNS = 4
 
@@ -34,7 +41,7 @@ def rates(rows: Sequence[Mapping[str, Any]], *, title: str) -> go.Figure:
         low, high = ([row[end] for row in chosen] for end in ("low", "high"))
         figure.add_scatter(
             x=values,
-            y=[row["question"] for row in chosen],
+            y=[questions.index(row["question"]) for row in chosen],
             mode="markers",
             name=source,
             marker={"color": color, "size": 10},
@@ -43,7 +50,7 @@ def rates(rows: Sequence[Mapping[str, Any]], *, title: str) -> go.Figure:
             hovertemplate="%{y}: %{text}<extra>%{fullData.name}</extra>",
         )
     figure.update_xaxes(title="share of right answers, 95 % interval", range=[0, 1.02])
-    figure.update_yaxes(categoryorder="array", categoryarray=questions[::-1])
+    figure.update_yaxes(name_positions(questions, downward=True))
     return styled(figure, title=title, height=130 + 42 * len(questions))
 
 
@@ -60,7 +67,7 @@ def loss_curves(losses: Mapping[str, Mapping[str, Sequence[float]]]) -> go.Figur
     figure = make_subplots(
         rows,
         columns,
-        subplot_titles=list(losses),
+        subplot_titles=[escaped(stage) for stage in losses],
         horizontal_spacing=0.06,
         vertical_spacing=0.36 / rows,
     )

@@ -18,6 +18,7 @@ from hrvlab.figures.style import (
     add_menu,
     error_bars,
     escaped,
+    name_positions,
     relevance_scale,
     styled,
 )
@@ -50,12 +51,12 @@ def relevance_map(hrv: xr.DataArray) -> go.Figure:
             xgap=1,
             ygap=1,
             visible=index == 0,
-            name=concept,
+            name=escaped(concept),
             colorbar={"title": "relevance"},
-            hovertemplate="%{y} · head %{x}<br>%{z:.2f}<extra>" + concept + "</extra>",
+            hovertemplate="%{y} · head %{x}<br>%{z:.2f}<extra>%{fullData.name}</extra>",
         )
     figure.update_xaxes(title="head", dtick=1 if grid.sizes["head"] < 12 else 5)
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(type="category", autorange="reversed")
     labels = concepts
     if "split_half" in hrv.coords:
         labels = [
@@ -88,11 +89,11 @@ def top_heads(top: xr.Dataset) -> go.Figure:
             orientation="h",
             marker_color=ACCENT,
             visible=index == 0,
-            name=concept,
+            name=escaped(concept),
             hovertemplate="%{y}: %{x:.2f}<extra></extra>",
             **(_resampled(one) if "stability" in one else {}),
         )
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(type="category", autorange="reversed")
     figure.update_xaxes(
         title="relevance, 95 % interval; in the bar: share of resamples with the head in this list"
         if "stability" in top
@@ -125,7 +126,7 @@ def vote_counts(hrv: xr.DataArray) -> go.Figure:
     figure = go.Figure(
         go.Bar(
             x=ordered.values,
-            y=[str(name) for name in ordered["concept"].values],
+            y=list(range(ordered.size)),
             orientation="h",
             marker_color=MUTED,
             hovertemplate="%{y}: %{x:,} votes<extra></extra>",
@@ -133,6 +134,7 @@ def vote_counts(hrv: xr.DataArray) -> go.Figure:
     )
     figure.add_vline(float(ordered.mean()), line_dash="dot", line_color=ACCENT)
     figure.update_xaxes(title="votes (dotted: mean over concepts)")
+    figure.update_yaxes(name_positions(ordered["concept"].values))
     return styled(figure, title="Votes for each concept", height=130 + 22 * len(ordered))
 
 
@@ -144,17 +146,9 @@ def concept_matrix(similarity: xr.DataArray, *, title: str) -> go.Figure:
     similarity : xarray.DataArray, dims (row, column)
     title : str
     """
-    rows, columns = (
-        [str(value) for value in similarity[dim].values]
-        if dim in similarity.coords
-        else list(range(similarity.sizes[dim]))
-        for dim in similarity.dims
-    )
     figure = go.Figure(
         go.Heatmap(
             z=similarity.values,
-            x=columns,
-            y=rows,
             colorscale=COSINE_SCALE,
             zmin=0,
             zmax=1,
@@ -162,8 +156,13 @@ def concept_matrix(similarity: xr.DataArray, *, title: str) -> go.Figure:
             hovertemplate="%{y} × %{x}: %{z:.2f}<extra></extra>",
         )
     )
+    rows, columns = similarity.dims
     figure.update_yaxes(autorange="reversed", scaleanchor="x", constrain="domain")
     figure.update_xaxes(constrain="domain")
+    if rows in similarity.coords:
+        figure.update_yaxes(name_positions(similarity[rows].values, downward=True))
+    if columns in similarity.coords:
+        figure.update_xaxes(name_positions(similarity[columns].values))
     return styled(figure, title=title, height=640)
 
 
@@ -179,7 +178,7 @@ def reliability(correlation: xr.DataArray) -> go.Figure:
     figure = go.Figure(
         go.Scatter(
             x=ordered.values,
-            y=[str(name) for name in ordered["concept"].values],
+            y=list(range(ordered.size)),
             mode="markers",
             marker={"size": 10, "color": ACCENT},
             hovertemplate="%{y}: %{x:.3f}<extra></extra>",
@@ -190,6 +189,7 @@ def reliability(correlation: xr.DataArray) -> go.Figure:
         title="correlation between vectors from two halves of the prompts",
         range=[min(0, float(ordered.min())), 1.02],
     )
+    figure.update_yaxes(name_positions(ordered["concept"].values))
     return styled(
         figure, title="Split-half correlation of each vector", height=130 + 22 * len(ordered)
     )
@@ -206,17 +206,17 @@ def convergence_curves(agreement: xr.DataArray, *, of: str = "correlation") -> g
         Title of the axis: the kind of correlation.
     """
     figure = go.Figure()
-    for concept in agreement["concept"].values:
+    for index, concept in enumerate(agreement["concept"].values):
         figure.add_scatter(
             x=agreement["prompts"].values,
-            y=agreement.sel(concept=concept).values,
-            name=str(concept),
+            y=agreement.isel(concept=index).values,
+            name=escaped(concept),
             mode="lines+markers",
             hovertemplate="%{x} prompts: %{y:.3f}",
         )
     figure.add_hline(0.9, line_dash="dot", line_color=MUTED)
     figure.update_xaxes(title="prompts in each set", type="log", dtick="D1")
-    figure.update_yaxes(title=of)
+    figure.update_yaxes(title=escaped(of))
     return styled(figure, title="Agreement of vectors from two sets of prompts", height=480)
 
 
@@ -229,12 +229,15 @@ def block_bars(shares: Mapping[str, xr.DataArray]) -> go.Figure:
         For each model, from `hrvlab.relevance.similarity.block_shares`.
     """
     panels = [escaped(model) for model in shares]
+    concepts = list(
+        dict.fromkeys(name for each in shares.values() for name in each["concept"].values)
+    )
     figure = make_subplots(cols=len(panels), subplot_titles=panels, shared_yaxes=True)
     for column, share in enumerate(shares.values(), start=1):
         for block, color in BLOCK_COLORS.items():
             figure.add_bar(
                 x=share.sel(block=block).values,
-                y=[str(name) for name in share["concept"].values],
+                y=[concepts.index(name) for name in share["concept"].values],
                 orientation="h",
                 name=block,
                 legendgroup=block,
@@ -246,9 +249,8 @@ def block_bars(shares: Mapping[str, xr.DataArray]) -> go.Figure:
             )
     figure.update_layout(barmode="stack")
     figure.update_xaxes(title="share of relevance", range=[0, 1])
-    figure.update_yaxes(autorange="reversed")
-    rows = max(share.sizes["concept"] for share in shares.values())
-    return styled(figure, title="Relevance by block", height=160 + 22 * rows)
+    figure.update_yaxes(name_positions(concepts, downward=True))
+    return styled(figure, title="Relevance by block", height=160 + 22 * len(concepts))
 
 
 def concentration(shares: Mapping[str, xr.DataArray]) -> go.Figure:
@@ -266,21 +268,21 @@ def concentration(shares: Mapping[str, xr.DataArray]) -> go.Figure:
     for number, (model, share) in enumerate(shares.items()):
         figure.add_scatter(
             x=share.sel(concept=concepts).values,
-            y=[str(name) for name in concepts.values],
+            y=list(range(concepts.size)),
             mode="markers",
             name=escaped(model),
             marker={
                 "size": 10,
-                "symbol": SYMBOLS[number],
+                "symbol": SYMBOLS[number % len(SYMBOLS)],
                 "color": MUTED if number else ACCENT,
             },
-            hovertemplate="%{y}: %{x:.1%}<extra>" + escaped(model) + "</extra>",
+            hovertemplate="%{y}: %{x:.1%}<extra>%{fullData.name}</extra>",
         )
     figure.update_xaxes(
         title="share of heads that holds half of the relevance",
         tickformat=".0%",
         rangemode="tozero",
     )
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(name_positions(concepts.values, downward=True))
     rows = first.sizes["concept"]
     return styled(figure, title="Concentration of concepts in few heads", height=160 + 22 * rows)

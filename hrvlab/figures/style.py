@@ -30,6 +30,9 @@ WORD_COLORS = qualitative.Vivid
 
 SYMBOLS = ("circle", "square", "diamond", "cross", "x", "triangle-up", "star")
 
+# What plotly interprets in texts, and the entities that it shows instead; "&" comes first.
+MARKS = {"&": "&amp;", "<": "&lt;", "$": "&#36;", "%{": "&#37;{"}
+
 ATTENTION_SCALE = "Magma"
 COSINE_SCALE = "Viridis"
 RATE_SCALE = [[0, "#ffffff"], [1, ACCENT]]
@@ -82,21 +85,58 @@ def styled(figure: go.Figure, *, title: str, height: int) -> go.Figure:
     ----------
     figure : plotly.graph_objects.Figure
     title : str
+        It is escaped here.
     height : int
         In pixels.
     """
     return figure.update_layout(
         template="plotly_white",
-        title={"text": title, "x": 0.01, "xanchor": "left", "font": {"size": 16}},
+        title={"text": escaped(title), "x": 0.01, "xanchor": "left", "font": {"size": 16}},
+        hoverlabel={"namelength": -1},
         font={"family": FONT, "size": 13, "color": INK},
         height=height,
         margin={"l": 70, "r": 20, "t": 70, "b": 50},
     )
 
 
-def escaped(text: str) -> str:
-    """Escape markup, which plotly would interpret, in a user's text."""
-    return text.replace("&", "&amp;").replace("<", "&lt;")
+def escaped(text: object) -> str:
+    """Escape a user's text, so that plotly shows it as it is.
+
+    Plotly interprets markup and entities, TeX between dollar signs, and ``%{`` in hover texts.
+    Every text that is not part of this package goes through this function once.
+
+    Parameters
+    ----------
+    text : object
+        Of which the text is taken.
+    """
+    shown = str(text)
+    for mark, entity in MARKS.items():
+        shown = shown.replace(mark, entity)
+    return shown
+
+
+def name_positions(names: Sequence[object], *, downward: bool = False) -> dict[str, Any]:
+    """Build the properties of an axis that has names at the positions 0, 1, 2, ….
+
+    On an axis of the names themselves, plotly would merge equal ones, and read numbers and dates.
+
+    Parameters
+    ----------
+    names : sequence
+        Texts of the user's; they are escaped here.
+    downward : bool
+        Whether the first name is at the top.
+    """
+    ends = [-0.5, len(names) - 0.5]
+    return {
+        "tickmode": "array",
+        "tickvals": list(range(len(names))),
+        "ticktext": [escaped(name) for name in names],
+        "range": ends[::-1] if downward else ends,
+        "ticklabeloverflow": "allow",  # a long last name would be hidden
+        "zeroline": False,
+    }
 
 
 def add_menu(figure: go.Figure, labels: Sequence[str], active: int = 0) -> go.Figure:
@@ -106,13 +146,13 @@ def add_menu(figure: go.Figure, labels: Sequence[str], active: int = 0) -> go.Fi
     ----------
     figure : plotly.graph_objects.Figure
     labels : sequence of str
-        One for each trace.
+        One for each trace; they are escaped here.
     active : int
         Number of the trace that is visible at first.
     """
     buttons = [
         {
-            "label": label,
+            "label": escaped(label),
             "method": "restyle",
             "args": [{"visible": [other == chosen for other in range(len(labels))]}],
         }

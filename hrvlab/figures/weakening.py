@@ -15,6 +15,7 @@ from hrvlab.figures.style import (
     error_bars,
     escaped,
     faded,
+    name_positions,
     styled,
 )
 
@@ -45,14 +46,14 @@ def weakening_curves(summary: xr.Dataset, *, title: str) -> go.Figure:
         horizontal_spacing=0.05,
         vertical_spacing=0.3 / rows,
     )
-    for index, concept in enumerate(names):
+    for index in range(len(names)):
         row, column = divmod(index, columns)
-        for trace in _curves(summary.sel(concept=concept), legend=index == 0):
+        for trace in _curves(summary.isel(concept=index), legend=index == 0):
             figure.add_trace(trace, row + 1, column + 1)
     figure.update_xaxes(tickformat=".0%").update_annotations(font_size=13)
     figure.update_xaxes(title="heads weakened", row=rows)
     figure.update_xaxes(title_font_size=12)
-    return _headed(figure, title=escaped(title), height=150 + 220 * rows)
+    return _headed(figure, title=title, height=150 + 220 * rows)
 
 
 def area_gaps(gaps: xr.Dataset, *, panel: str, title: str) -> go.Figure:
@@ -94,14 +95,14 @@ def causal_agreement(found: xr.Dataset) -> go.Figure:
         dots,
         "evaluator",
         {vector: dots.sel(vector=vector) for vector in vectors},
-        VECTOR_COLORS[: len(vectors)],
+        [VECTOR_COLORS[number % len(VECTOR_COLORS)] for number in range(len(vectors))],
         axis="rank correlation",
         title="Agreement with the effects of single heads: rank correlation, 95 % interval",
     )
-    for number, evaluator in enumerate(found["evaluator"].values):
+    for number in range(found.sizes["evaluator"]):
         ceiling = go.Scatter(
-            x=found["ceiling"].sel(evaluator=evaluator).values,
-            y=[str(name) for name in found["concept"].values],
+            x=found["ceiling"].isel(evaluator=number).values,
+            y=list(range(found.sizes["concept"])),
             mode="markers",
             orientation="h",
             name="reliability ceiling",
@@ -155,7 +156,7 @@ def _panels(
     """Plot dots with intervals, a panel for each entry of one dim, a row for each of another."""
     names = [str(name) for name in summary[panel].values]
     (along,) = set(next(iter(groups.values()))["mean"].dims) - {panel}
-    rows = [str(name) for name in summary[along].values]
+    rows = summary.sizes[along]
     figure = make_subplots(
         1,
         len(names),
@@ -163,27 +164,26 @@ def _panels(
         subplot_titles=[escaped(name) for name in names] if len(names) > 1 else None,
         horizontal_spacing=0.03,
     )
-    for column, name in enumerate(names):
+    for column in range(len(names)):
         for (label, group), color in zip(groups.items(), colors, strict=True):
-            dots = _dots(group.sel({panel: name}), rows, color, label, legend=column == 0)
+            dots = _dots(group.isel({panel: column}), color, label, legend=column == 0)
             figure.add_trace(dots, 1, column + 1)
     figure.add_vline(0, line_color=INK, line_width=1)
-    figure.update_xaxes(title=axis, title_font_size=12).update_yaxes(autorange="reversed")
+    figure.update_xaxes(title=axis, title_font_size=12)
+    figure.update_yaxes(name_positions(summary[along].values, downward=True))
     figure.update_annotations(font_size=13).update_layout(scattermode="group")
-    height = 190 + (10 + 12 * len(groups)) * len(rows)
+    height = 190 + (10 + 12 * len(groups)) * rows
     return _headed(figure, title=title, height=height).update_layout(margin_l=190)
 
 
-def _dots(
-    one: xr.Dataset, rows: Sequence[str], color: str, name: str, *, legend: bool
-) -> go.Scatter:
+def _dots(one: xr.Dataset, color: str, name: str, *, legend: bool) -> go.Scatter:
     """Build dots with their intervals, one in each row."""
     return go.Scatter(
         x=one["mean"].values,
-        y=list(rows),
+        y=list(range(one["mean"].size)),
         mode="markers",
         orientation="h",
-        name=name,
+        name=escaped(name),
         legendgroup=name,
         showlegend=legend,
         marker={"color": color, "size": 8},

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-
 import ipywidgets
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from PIL import Image
+
+from hrvlab.widgets.images import show_image
 
 SHOWN_SIDE = 384
 DARKEST = 0.15
@@ -28,7 +28,8 @@ def spotlight(image: NDArray[np.uint8], attention: NDArray[np.floating]) -> NDAr
     -------
     ndarray of uint8, shape (y, x, channel)
     """
-    share = Image.fromarray((attention / attention.max()).astype(np.float32))
+    highest = attention.max()
+    share = Image.fromarray((attention / (highest or 1)).astype(np.float32))
     light = np.asarray(share.resize(image.shape[1::-1], Image.Resampling.BILINEAR))
     return (image * (DARKEST + (1 - DARKEST) * light[..., None])).astype(np.uint8)
 
@@ -46,7 +47,8 @@ def attention_browser(tree: xr.DataTree, prompt: int = 0) -> ipywidgets.VBox:
     Returns
     -------
     ipywidgets.VBox
-        The image, bright where the chosen attention map is strong, above the controls.
+        The image, bright where the chosen attention map is strong, above the controls. It keeps
+        its aspect ratio.
     """
     dataset = tree.to_dataset().isel(prompt=prompt)
     nodes = [tree[name].to_dataset()["maps"].isel(prompt=prompt) for name in tree.children]
@@ -59,7 +61,8 @@ def attention_browser(tree: xr.DataTree, prompt: int = 0) -> ipywidgets.VBox:
     ]
     last = dataset.sizes["timestep"] - 1
 
-    word = ipywidgets.Dropdown(options=list(nodes[0]["map_word"].values), description="word")
+    words = [(str(word), number) for number, word in enumerate(nodes[0]["map_word"].values)]
+    word = ipywidgets.Dropdown(options=words, description="word")
     layer = ipywidgets.Dropdown(options=[(EVERY, None), *layers], description="layer")
     head = ipywidgets.Dropdown(options=[(EVERY, None)], description="head")
     call = ipywidgets.IntSlider(
@@ -67,22 +70,18 @@ def attention_browser(tree: xr.DataTree, prompt: int = 0) -> ipywidgets.VBox:
     )
     play = ipywidgets.Play(max=last, interval=250)
     ipywidgets.jslink((play, "value"), (call, "value"))
-    image = ipywidgets.Image(format="png", width=SHOWN_SIDE)
+    image = ipywidgets.Image(format="png")
 
     def attention() -> NDArray[np.floating]:
-        chosen = {"timestep": call.value}
+        chosen = {"timestep": call.value, "map_word": word.value}
         if layer.value is not None:
             maps = by_layer[layer.value].isel(chosen).sel(map_layer=layer.value)
-            maps = maps.sel(map_word=word.value)
             return (maps.mean("head") if head.value is None else maps.isel(head=head.value)).values
         finest = max(nodes, key=lambda node: node.sizes["map_y"]).isel(chosen)
-        return finest.sel(map_word=word.value).mean(("map_layer", "head")).values
+        return finest.mean(("map_layer", "head")).values
 
     def show(_: object = None) -> None:
-        buffer = BytesIO()
-        lit = Image.fromarray(spotlight(dataset["image"].values, attention()))
-        lit.resize((SHOWN_SIDE,) * 2, Image.Resampling.NEAREST).save(buffer, "png")
-        image.value = buffer.getvalue()
+        show_image(image, spotlight(dataset["image"].values, attention()), SHOWN_SIDE)
 
     def offer_heads(_: object) -> None:
         count = 0 if layer.value is None else int(dataset["heads"].values[layer.value])

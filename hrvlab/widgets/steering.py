@@ -5,16 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from io import BytesIO
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
-import numpy as np
 import xarray as xr
 import yaml
-from numpy.typing import NDArray
-from PIL import Image
 
 from hrvlab.errors import HrvlabError, ParameterError
 from hrvlab.generation import generate
@@ -22,12 +19,14 @@ from hrvlab.methods.steering import adjust, strengthen
 from hrvlab.paths import user_path
 from hrvlab.relevance.vectors import concept_vector
 from hrvlab.storage.atomic import storing
+from hrvlab.widgets.images import show_image
 from hrvlab.widgets.latest import Latest, Stale
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
     from hrvlab.attention import Rescale
+    from hrvlab.typing import Images
 
 SHOWN_SIDE = 288
 STRENGTHEN, ADJUST = "strengthen", "adjust"
@@ -154,10 +153,10 @@ def steering_panel(
     }
     method = ipywidgets.ToggleButtons(options=[STRENGTHEN, ADJUST], description="method")
     save = ipywidgets.Button(description="save as parameters")
-    status = ipywidgets.Label()
-    plain, steered = (ipywidgets.Image(format="png", width=SHOWN_SIDE) for _ in range(2))
+    status = ipywidgets.HTML()  # a label would typeset what stands between dollar signs
+    plain, steered = (ipywidgets.Image(format="png") for _ in range(2))
 
-    known: dict[tuple[str, int], bytes] = {}
+    known: dict[tuple[str, int], Images] = {}
 
     def show_images(request: tuple[Steering, str], check: Callable[[], None]) -> None:
         setting, chosen_method = request
@@ -166,21 +165,23 @@ def steering_panel(
             check()
             return kwargs
 
-        def image(edit: Rescale | Sequence[Rescale]) -> bytes:
+        def image(edit: Rescale | Sequence[Rescale]) -> Images:
             options = {"seed": setting.seed, "callback_on_step_end": each_step, **call}
-            return _png(generate(pipe, setting.prompt, edit=edit, **options)[0])
+            return generate(pipe, setting.prompt, edit=edit, **options)
 
         status.value = "generating …"
         key = (setting.prompt, setting.seed)
         try:
             changed = image(setting.edit(hrv, chosen_method))
-            known[key] = known.get(key) or image(())
+            if key not in known:
+                known[key] = image(())
         except Stale:
             raise
         except Exception as error:  # a background thread has nowhere else to report it
-            status.value = str(error)
+            status.value = escape(str(error), quote=False)
         else:
-            plain.value, steered.value = known[key], changed
+            show_image(plain, known[key][0], SHOWN_SIDE)
+            show_image(steered, changed[0], SHOWN_SIDE)
             status.value = FINISHED
 
     latest = Latest(show_images)
@@ -200,9 +201,9 @@ def steering_panel(
             saved = {"model": str(model), **asdict(setting()), **(others or {}), **steps}
             path = save_parameters(saved, user_path(folder))
         except HrvlabError as error:
-            status.value = f"not saved: {error}"
+            status.value = escape(f"not saved: {error}", quote=False)
         else:
-            status.value = f"hrvlab run steering -f {path}"
+            status.value = escape(f"hrvlab run steering -f {path}", quote=False)
 
     for control in (method, *controls.values()):
         control.observe(show, "value")
@@ -264,10 +265,3 @@ def _chapter_parameters(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> dic
     default = inspect.signature(pipe.__call__).parameters["num_inference_steps"].default
     given = {"num_inference_steps": default, **call}
     return {name: given[keyword] for keyword, name in PARAMETERS.items() if keyword in given}
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    buffer = BytesIO()
-    side = (SHOWN_SIDE,) * 2
-    Image.fromarray(image).resize(side, Image.Resampling.NEAREST).save(buffer, "png")
-    return buffer.getvalue()

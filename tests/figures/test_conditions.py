@@ -22,7 +22,8 @@ def test_every_condition_has_its_rate_and_interval():
     )
     figure = condition_rates(rates, subject="adjusting", title="t", axis="misread")
     (dots,) = figure.data
-    assert list(dots.y) == conditions
+    assert list(dots.y) == [0, 1]
+    assert list(figure.layout.yaxis.ticktext) == conditions
     np.testing.assert_allclose(dots.x, [0.6, 0.3])
     np.testing.assert_allclose(dots.error_x.array, [0.2, 0.05])
     np.testing.assert_allclose(dots.error_x.arrayminus, [0.1, 0.2])
@@ -39,7 +40,7 @@ def test_every_prompt_has_a_row_and_markup_in_its_text_is_escaped():
     figure = condition_matrix(rates, title="t")
     (cells,) = figure.data
     np.testing.assert_array_equal(cells.z, rates.values.T)
-    assert list(cells.x) == ["a", "b", "c"]
+    assert list(figure.layout.xaxis.ticktext) == ["a", "b", "c"]
     assert list(figure.layout.yaxis.ticktext) == ["&lt;b>x&lt;/b>", "a bat"]
 
 
@@ -85,9 +86,11 @@ def test_every_setting_has_a_row():
         {"condition": ["a", "b", "c"], "case": ["<rose>", "all"]},
         ("condition", "case"),
     )
-    (cells,) = setting_matrix(rates, title="t").data
+    figure = setting_matrix(rates, title="t")
+    (cells,) = figure.data
     np.testing.assert_array_equal(cells.z, rates.values)
-    assert list(cells.x) == ["&lt;rose>", "all"]
+    assert list(figure.layout.xaxis.ticktext) == ["&lt;rose>", "all"]
+    assert list(figure.layout.yaxis.ticktext) == ["a", "b", "c"]
 
 
 def test_words_are_plotted_at_the_positions_of_their_text_states():
@@ -102,4 +105,4 @@ def test_words_are_plotted_at_the_positions_of_their_text_states():
     )
     figure = text_state_positions(found, title="t")
     assert [trace.x[0] for trace in figure.data] == [0.5, -1.0]
-    assert figure.data[0].y[0] == "a &lt;bat>: cricket bat"
+    assert list(figure.layout.yaxis.ticktext) == ["a &lt;bat>: cricket bat"]

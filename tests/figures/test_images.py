@@ -27,6 +27,21 @@ def test_markup_in_a_caption_is_escaped():
     assert figure.layout.annotations[0].text == "&lt;b>&amp;amp;"
 
 
+@pytest.mark.parametrize(
+    "show",
+    [
+        lambda images, **marks: image_grid(images, ["a", "b", "c"], title="x", **marks),
+        lambda images, **marks: image_table(images, ["a"], ["b", "c", "d"], title="x", **marks),
+    ],
+)
+def test_a_withheld_image_is_marked(show):
+    images = np.zeros((3, 4, 8, 3), np.uint8)
+    assert not [a for a in show(images).layout.annotations if "withheld" in a.text]
+    figure = show(images, withheld=[False, True, False])
+    (mark,) = [a for a in figure.layout.annotations if "withheld" in a.text]
+    assert (mark.x, mark.y, mark.xref, mark.yref) == (4, 2, "x2", "y2")
+
+
 def test_a_table_shows_every_image_in_its_row_and_column_and_escapes_labels():
     images = np.random.default_rng(0).integers(0, 255, (6, 4, 4, 3), np.uint8)
     figure = image_table(images, ["MoRHF", "<i>"], ["0%", "50%", "100%"], title="<b>")

@@ -70,14 +70,17 @@ def test_the_bars_hold_all_votes(hrv, votes):
 
 
 def test_a_matrix_names_its_rows_and_columns(hrv):
-    (heat,) = concept_matrix(concept_similarity(hrv), title="x").data
-    assert list(heat.x) == list(heat.y) == ["Color", "Animals"]
+    figure = concept_matrix(concept_similarity(hrv), title="x")
+    (heat,) = figure.data
+    for axis in (figure.layout.xaxis, figure.layout.yaxis):
+        assert list(axis.ticktext) == ["Color", "Animals"]
     np.testing.assert_allclose(np.diag(heat.z), 1)
 
 
 def test_reliability_shows_every_concept(votes):
-    (dots,) = reliability(split_half_correlation(votes.hrv.relevance_by_half())).data
-    assert sorted(dots.y) == ["Animals", "Color"]
+    figure = reliability(split_half_correlation(votes.hrv.relevance_by_half()))
+    (dots,) = figure.data
+    assert sorted(figure.layout.yaxis.ticktext) == ["Animals", "Color"]
     assert sorted(dots.x) == list(dots.x)
 
 

@@ -39,11 +39,13 @@ def test_every_order_of_every_concept_has_a_curve_within_its_band():
 def test_every_gap_has_its_interval_in_its_panel(panels, rows):
     data = summary(**panels, **rows, kind=KINDS)
     ((panel, names),) = panels.items()
-    traces = iter(area_gaps(data, panel=panel, title="t").data)
+    figure = area_gaps(data, panel=panel, title="t")
+    assert list(figure.layout.yaxis.ticktext) == next(iter(rows.values()))
+    traces = iter(figure.data)
     for name in names:
         for kind in KINDS:
             trace = next(traces)
-            assert list(trace.y) == next(iter(rows.values()))
+            assert list(trace.y) == [0, 1]
             np.testing.assert_array_equal(trace.x, data["mean"].sel({panel: name, "kind": kind}))
             assert trace.error_x.array == pytest.approx([0.2, 0.2])
             assert trace.error_x.arrayminus == pytest.approx([0.1, 0.1])

@@ -30,12 +30,32 @@ def test_the_browser_shows_an_image_at_once(tree):
     assert Image.open(BytesIO(image.value)).size == (384, 384)
 
 
+@pytest.mark.parametrize(("height", "width"), [(16, 32), (32, 16)])
+def test_an_image_keeps_its_aspect_ratio(tiny_pipe, height, width):
+    call = {"num_inference_steps": 1, "height": height, "width": width}
+    image, _ = controls(attention_browser(hl.capture(tiny_pipe, "a red car", maps=["red"], **call)))
+    shown = Image.open(BytesIO(image.value)).size
+    assert shown == (12 * width, 12 * height)
+    assert (image.width, image.height) == tuple(map(str, shown))
+
+
+def test_a_word_is_offered_as_it_is_written(tiny_pipe):
+    tree = hl.capture(tiny_pipe, "a red <b> car", maps=["<b>", "red"], num_inference_steps=1)
+    _, found = controls(attention_browser(tree))
+    assert found["word"].options == (("<b>", 0), ("red", 1))
+
+
+def test_an_image_without_any_attention_is_dark():
+    image = np.full((8, 8, 3), 200, np.uint8)
+    assert (spotlight(image, np.zeros((2, 2))) == 30).all()
+
+
 @pytest.mark.parametrize("control", ["word", "denoiser call", "layer", "head"])
 def test_every_control_changes_the_image(tree, control):
     image, found = controls(attention_browser(tree))
     found["layer"].value = 0
     before = image.value
-    new = {"word": "car", "denoiser call": 0, "layer": 1, "head": 1}[control]
+    new = {"word": 1, "denoiser call": 0, "layer": 1, "head": 1}[control]
     found[control].value = new
     assert image.value != before
 
