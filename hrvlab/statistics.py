@@ -114,11 +114,6 @@ def spearman_brown(reliability: NDArray[np.floating] | float, factor: float) -> 
     -------
     ndarray of float64
         In [0, 1]; NaN stays NaN.
-
-    Examples
-    --------
-    >>> spearman_brown(0.5, 2).round(2).item()
-    0.67
     """
     positive = np.clip(reliability, 0, 1)
     return np.asarray(factor * positive / (1 + (factor - 1) * positive))
@@ -188,6 +183,31 @@ def resample_weights(
     return weights / weights.sum((1, 2), keepdims=True)
 
 
+def weighted_means(
+    values: NDArray[np.generic], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Average over prompts and images under the weights of each resample, skipping NaN.
+
+    Parameters
+    ----------
+    values : ndarray, shape (..., prompt, image)
+    weights : ndarray of float64, shape (resample, prompt, image)
+        From `resample_weights`.
+
+    Returns
+    -------
+    ndarray of float64, shape (..., resample)
+    """
+    numbers = values.astype(np.float64)
+    axes = ([-2, -1], [1, 2])
+    missing = np.isnan(numbers)
+    if not missing.any():
+        return np.tensordot(numbers, weights, axes=axes)
+    totals = np.tensordot(np.where(missing, 0.0, numbers), weights, axes=axes)
+    present = np.tensordot((~missing).astype(np.float64), weights, axes=axes)
+    return _ratio(totals, present)
+
+
 def percentile_interval(
     draws: NDArray[np.floating], *, axis: int = 0, level: float = LEVEL
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -241,7 +261,7 @@ def mean_with_interval(
     values = array.transpose(..., "prompt", "seed")
     clusters = range(values.sizes["prompt"]) if cluster == "prompt" else array[cluster].values
     weights = resample_weights(list(clusters), values.sizes["seed"], seed=seed)
-    low, high = percentile_interval(_weighted_means(values.values, weights), axis=-1)
+    low, high = percentile_interval(weighted_means(values.values, weights), axis=-1)
     mean = array.mean(("prompt", "seed"))
     return xr.Dataset({"mean": mean, "low": mean.copy(data=low), "high": mean.copy(data=high)})
 
@@ -269,20 +289,6 @@ def proportion_interval(successes: int, total: int) -> tuple[float, float]:
     middle = rate + spread / 2
     half = z * sqrt(rate * (1 - rate) / total + spread / (4 * total))
     return (middle - half) / (1 + spread), (middle + half) / (1 + spread)
-
-
-def _weighted_means(
-    values: NDArray[np.generic], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Average (..., prompt, image) under the weights of each resample, shape (..., resample)."""
-    numbers = values.astype(np.float64)
-    axes = ([-2, -1], [1, 2])
-    missing = np.isnan(numbers)
-    if not missing.any():
-        return np.tensordot(numbers, weights, axes=axes)
-    totals = np.tensordot(np.where(missing, 0.0, numbers), weights, axes=axes)
-    present = np.tensordot((~missing).astype(np.float64), weights, axes=axes)
-    return _ratio(totals, present)
 
 
 def _ratio(

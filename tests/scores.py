@@ -23,6 +23,13 @@ class HighThreshold(Brightness):
     threshold = 1e6
 
 
+class NoThreshold(Brightness):
+    """Brightness of which no amount is said to be enough."""
+
+    name = "brightness alone"
+    threshold = None
+
+
 class Darkness(Brightness):
     """The opposite of brightness."""
 

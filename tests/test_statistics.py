@@ -22,6 +22,7 @@ from hrvlab.statistics import (
     resample_weights,
     spearman_brown,
     split_half_reliability,
+    weighted_means,
 )
 
 NUMBERS = st.integers(-4, 4).map(float)
@@ -349,3 +350,9 @@ def test_what_the_images_of_a_prompt_have_in_common_does_not_make_effects_reliab
 def test_a_single_prompt_has_no_reliability():
     one = effects_of(np.random.default_rng(0).normal(size=(4, 1, 2)))
     assert np.isnan(split_half_reliability(one))
+
+
+def test_weighted_means_skip_what_is_missing():
+    values = np.array([[[1.0, np.nan], [3.0, 5.0]], [[np.nan] * 2] * 2])
+    weights = np.array([[[0.25, 0.25], [0.25, 0.25]], [[0.5, 0.5], [0.0, 0.0]]])
+    np.testing.assert_allclose(weighted_means(values, weights), [[3, 1], [np.nan] * 2])

@@ -268,7 +268,7 @@ def extremes(gained: xr.DataArray) -> tuple[int, int]:
     Returns
     -------
     most, least : int
-        Indices of prompts.
+        Indices of prompts; those without any number are passed over.
 
     Examples
     --------
@@ -277,7 +277,8 @@ def extremes(gained: xr.DataArray) -> tuple[int, int]:
     (1, 2)
     """
     of_prompts = gained.mean([dim for dim in gained.dims if dim != "prompt"])
-    return int(of_prompts.values.argmax()), int(of_prompts.values.argmin())
+    most, least = of_prompts.fillna(-np.inf), of_prompts.fillna(np.inf)
+    return int(most.values.argmax()), int(least.values.argmin())
 
 
 def _joined(

@@ -40,10 +40,13 @@ class Generated:
     ----------
     images : ndarray of uint8, shape (image, y, x, channel)
     measures : mapping of str to ndarray, shape (image,)
+    withheld : ndarray of bool, shape (image,), optional
+        Which images a safety checker replaced by black ones: their scores are NaN.
     """
 
     images: Images
     measures: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    withheld: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def run_trial(
             generated = unit.generate()
             arrays = dict(generated.measures)
             for name, texts in unit.texts.items():
-                arrays[name] = rate(trial.score, generated.images, texts)
+                arrays[name] = rate(trial.score, generated.images, texts, generated.withheld)
             arrays[EVALUATORS] = np.array(evaluators, str)
             if ledger:
                 save_images(ledger.folder, unit.names, generated.images)

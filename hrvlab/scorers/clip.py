@@ -37,16 +37,15 @@ class ClipScore:
     processor : transformers.CLIPProcessor
     template : str
         The sentence that a text is put into; ``"{}"`` is the text alone, as published.
-    threshold : float
-        The lowest cosine there is: cosines only compare images, and no size of them means that an
-        image shows a text.
+    threshold : None
+        Cosines only compare images: no size of them means that an image shows a text.
     """
 
     name: str
     model: CLIPModel
     processor: CLIPProcessor
     template: str
-    threshold: float = -1.0
+    threshold: float | None = None
 
     def check(self, texts: Sequence[str]) -> None:
         """Accept all texts."""

@@ -146,3 +146,5 @@ def test_bad_parameters_are_refused_before_anything_is_written(tiny_pipe, tmp_pa
 def test_the_extremes_are_the_largest_and_the_smallest_means():
     gained = xr.DataArray([[0.0, 0.2], [0.9, -0.9], [0.5, 0.6]], dims=("prompt", "seed"))
     assert extremes(gained) == (2, 1)
+    unknown = xr.DataArray([[np.nan] * 2], dims=("prompt", "seed"))
+    assert extremes(xr.concat([unknown, gained], "prompt")) == (3, 2)

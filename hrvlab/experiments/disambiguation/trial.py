@@ -15,7 +15,7 @@ from hrvlab.experiments.conditions import Prompt, plan_trial, unfold
 from hrvlab.experiments.disambiguation.conditions import REWORDED, make_factors
 from hrvlab.experiments.runner import run_trial
 from hrvlab.relevance.model import check_model
-from hrvlab.scorers.base import score_names, score_thresholds, thresholds_of
+from hrvlab.scorers.base import score_names, score_thresholds, thresholds_of, where_known
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -73,10 +73,10 @@ def disambiguate(
     -------
     Run
         Its data: ``misread (condition, prompt, seed)`` bool, and ``margin`` float32, the score of
-        the wanted sense less that of the unwanted one, both for several scores with the leading
-        dim ``evaluator``; with a store also ``image``, file names for `Run.images`. The conditions
-        are those of `make_factors`; ``"reworded"``, the untouched model with a plainer prompt; and
-        the others.
+        the wanted sense less that of the unwanted one, both NaN for images that were withheld, and
+        for several scores with the leading dim ``evaluator``; with a store also ``image``, file
+        names for `Run.images`. The conditions are those of `make_factors`; ``"reworded"``, the
+        untouched model with a plainer prompt; and the others.
 
     Raises
     ------
@@ -121,6 +121,7 @@ def disambiguate(
     def finish(rows: xr.Dataset) -> xr.Dataset:
         margin = rows["wanted"] - rows["unwanted"]
         misread = (margin <= 0) | (rows["wanted"] < thresholds_of(score))
+        misread = where_known(misread, margin.notnull())
         found = xr.Dataset({"misread": misread, "margin": margin, "image": rows["image"]})
         labeled = unfold(found, {"prompt": len(cases), "condition": len(names)}).assign_coords(
             condition=names,

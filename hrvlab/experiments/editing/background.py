@@ -48,7 +48,8 @@ class Source:
         -------
         images : ndarray of uint8, shape (seed, y, x, channel)
         outside : ndarray of float32, shape (seed, y, x)
-            Weights, large where the attention to the object is weak.
+            Weights, large where the attention to the object is weak; NaN for images that were
+            withheld.
         """
         if tuple(seeds) not in self._generated:
             tree = capture(
@@ -67,6 +68,8 @@ class Source:
             size = images.shape[2:0:-1]
             resized = [Image.fromarray(s).resize(size, Image.Resampling.BILINEAR) for s in shares]
             outside = 1 - np.stack([np.asarray(one) for one in resized])
+            if "withheld" in tree:
+                outside[tree["withheld"].values] = np.nan  # nothing can be compared with black
             self._generated[tuple(seeds)] = images, outside
         return self._generated[tuple(seeds)]
 
@@ -103,10 +106,12 @@ class Beside:
         self, pipe: DiffusionPipeline, seeds: Sequence[int], *, batch_size: int, **call: Any
     ) -> Generated:
         """Generate its images, and measure how far the background changed."""
-        after = self.condition.generate(pipe, seeds, batch_size=batch_size, **call).images
+        after = self.condition.generate(pipe, seeds, batch_size=batch_size, **call)
         before, outside = self.source.generate(pipe, seeds, batch_size=batch_size, **call)
-        changes = distance_outside(before, after, outside)
-        return Generated(after, {"moved": changes})  # the name in stored plans
+        changes = distance_outside(before, after.images, outside)
+        if after.withheld is not None:
+            changes[after.withheld] = np.nan
+        return Generated(after.images, {"moved": changes}, after.withheld)  # as in stored plans
 
 
 def distance_outside(

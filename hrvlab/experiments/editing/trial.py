@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from hrvlab.errors import ParameterError
@@ -15,7 +16,7 @@ from hrvlab.experiments.editing.conditions import make_conditions
 from hrvlab.experiments.runner import run_trial
 from hrvlab.models.tokens import word_columns
 from hrvlab.relevance.model import check_model
-from hrvlab.scorers.base import score_names
+from hrvlab.scorers.base import reaches, score_names
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -70,7 +71,8 @@ def rate_edits(
         Its data: ``target_score (condition, prompt, seed)``, the score of what the new words ask
         for, and ``preservation``, that of the object that should stay, both float32, for several
         scores with the leading dim ``evaluator``; ``background_change`` float64, the mean absolute
-        difference from the source image outside the object, 0 to 1; with a store also ``image``
+        difference from the source image outside the object, 0 to 1; all NaN for images that were
+        withheld; with a store also ``image``
         and ``source_image (prompt, seed)``, file names for `Run.images`.
 
     Raises
@@ -182,3 +184,26 @@ def compare_edits(
         make_conditions(hrv, case, i, strengths=strengths) for i, case in enumerate(cases)
     ]
     return rate_edits(pipe, hrv, cases, conditions, **options)
+
+
+def misses(target_score: xr.DataArray, threshold: float | None) -> xr.DataArray:
+    """Mark the edits whose image does not show what the new words ask for.
+
+    Parameters
+    ----------
+    target_score : xarray.DataArray
+        By one evaluator, from a run of `rate_edits`.
+    threshold : float or None
+        Of the score; None if it cannot tell.
+
+    Returns
+    -------
+    xarray.DataArray of float64
+        1 where the image misses it, 0 where it does not, NaN where that is not known.
+
+    Examples
+    --------
+    >>> misses(xr.DataArray([0.9, 0.1, np.nan], dims="seed"), 0.5).values.tolist()
+    [0.0, 1.0, nan]
+    """
+    return 1 - reaches(target_score, threshold).astype(np.float64)

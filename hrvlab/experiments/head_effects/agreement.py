@@ -9,9 +9,11 @@ import xarray as xr
 
 from hrvlab.statistics import (
     correlation,
+    mean_of_present,
     percentile_interval,
     resample_weights,
     split_half_reliability,
+    weighted_means,
 )
 
 RELEVANCE, ATTENTION, RANDOM = "relevance vector", "attention to the word", "random"
@@ -50,13 +52,14 @@ def agreement(
     samples = effects.transpose("head_position", "prompt", "seed").values.astype(np.float64)
     _, prompts, seeds = samples.shape
     weights = resample_weights(range(prompts), seeds, seed=seed)
-    resampled = np.tensordot(weights, samples, axes=([1, 2], [1, 2]))
+    resampled = weighted_means(samples, weights).T
     heads = effects["head_position"].values
     values = np.stack([vector.sel(head_position=heads).values for vector in vectors.values()])
     drawn = correlation(resampled[:, None], values[None], ranked=True)
     low, high = percentile_interval(drawn)
     lead_low, lead_high = percentile_interval(drawn[:, :1] - drawn)
-    found = correlation(samples.mean((1, 2))[None], values, ranked=True)
+    means = mean_of_present(samples.reshape(len(samples), -1))
+    found = correlation(means[None], values, ranked=True)
     return xr.Dataset(
         {
             "correlation": ("vector", found),

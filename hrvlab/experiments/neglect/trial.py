@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from hrvlab.errors import ParameterError
@@ -14,7 +15,7 @@ from hrvlab.experiments.conditions import condition_names, plan_trial, unfold
 from hrvlab.experiments.neglect.conditions import ExcitedPair, make_conditions
 from hrvlab.experiments.runner import run_trial
 from hrvlab.relevance.model import check_model
-from hrvlab.scorers.base import score_names, score_thresholds, thresholds_of
+from hrvlab.scorers.base import reaches, score_names, score_thresholds, thresholds_of
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -69,7 +70,8 @@ def rate_pairs(
     Run
         Its data: ``score (condition, prompt, seed, object)`` float32, of the prompt's words for
         each object; ``shown``, whether the image shows the object as these words say; ``present``,
-        whether it shows the object in any color; and ``prompt_score (condition, prompt, seed)``,
+        whether it shows the object in any color, both NaN where an evaluator has no threshold or
+        an image was withheld; and ``prompt_score (condition, prompt, seed)``,
         of the whole prompt: all for several scores with the leading dim ``evaluator``. ``passes
         (condition, prompt, seed)`` int64, the number of denoiser calls with gradients; with a store
         also ``image``, file names for `Run.images`.
@@ -100,8 +102,8 @@ def rate_pairs(
         )
         result = found[["passes", "image"]].assign(
             score=scores,
-            shown=scores >= threshold,
-            present=objects >= threshold,
+            shown=reaches(scores, threshold),
+            present=reaches(objects, threshold),
             prompt_score=found["whole"],  # the name in stored plans
         )
         return result.transpose(..., "condition", "prompt", "seed", "object")
@@ -260,7 +262,8 @@ def count_outcomes(found: xr.Dataset) -> xr.DataArray:
     -------
     xarray.DataArray, dims (..., condition, outcome)
         Shares of each condition's images: both objects as the prompt says, both but one in a
-        wrong color, the first or the second object alone, none.
+        wrong color, the first or the second object alone, none. Images about which this is not
+        known are left out.
 
     Examples
     --------
@@ -270,14 +273,15 @@ def count_outcomes(found: xr.Dataset) -> xr.DataArray:
     >>> shares.sel(condition="plain").to_series()[["all right", "the first alone"]].tolist()
     [0.5, 0.5]
     """
-    right, present = found["shown"].all("object"), found["present"] | found["shown"]
+    shown, in_any_color = (found[name].astype(float) for name in ("shown", "present"))
+    right, present = shown.min("object", skipna=False), np.maximum(shown, in_any_color)
     first, second = (present.isel(object=number) for number in (0, 1))
-    outcomes = {
+    outcomes = {  # products of 0 and 1, so that what is not known stays NaN
         "all right": right,
-        "both, a color wrong": first & second & ~right,
-        "the first alone": first & ~second,
-        "the second alone": second & ~first,
-        "none": ~first & ~second,
+        "both, a color wrong": first * second * (1 - right),
+        "the first alone": first * (1 - second),
+        "the second alone": second * (1 - first),
+        "none": (1 - first) * (1 - second),
     }
     shares = xr.concat(list(outcomes.values()), "outcome").mean(("prompt", "seed"))
     return shares.assign_coords(outcome=list(outcomes)).transpose(..., "condition", "outcome")

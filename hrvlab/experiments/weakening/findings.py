@@ -7,6 +7,7 @@ import xarray as xr
 
 from hrvlab.experiments.weakening.conditions import LEAST_FIRST, MOST_FIRST
 from hrvlab.experiments.weakening.curves import area, by_kind
+from hrvlab.scorers.base import reaches
 
 SHOWN, CERTAIN, RELIABLE = 0.5, 0.9, 0.5
 FALLS, SEPARATES = 0.1, 0.8
@@ -122,9 +123,7 @@ def symptoms(
     """
     unmodified = curves["score"].isel(order=0, drop=True).sel(weakened=0, drop=True)
     plain = unmodified.mean(("prompt", "seed"))
-    shown = (
-        plain * np.nan if threshold is None else (unmodified >= threshold).mean(("prompt", "seed"))
-    )
+    shown = reaches(unmodified, threshold).mean(("prompt", "seed"))
     fall = plain - by_kind(area(curves)).mean(("prompt", "seed"))
     return xr.Dataset(
         {

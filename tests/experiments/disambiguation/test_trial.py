@@ -12,9 +12,10 @@ from hrvlab.experiments.disambiguation.trial import choose_setting, disambiguate
 from hrvlab.storage.datasets import read_dataset
 from hrvlab.storage.locks import writing
 from hrvlab.storage.units import DATA
+from tests.experiments.withholding import Withholding
 from tests.methods.test_steering import vectors
 from tests.pipelines import save_tiny_clip, tiny_sd
-from tests.scores import Brightness, HighThreshold
+from tests.scores import Brightness, HighThreshold, NoThreshold
 
 CASE = AmbiguousWord(
     prompt="a rose vase",
@@ -66,6 +67,19 @@ def test_a_wanted_sense_below_the_threshold_is_not_shown(tiny_pipe):
     found = disambiguate(tiny_pipe, vectors(tiny_pipe), [OTHER], **{**CALL, "score": score}).data
     assert (found["margin"] > 0).all()
     assert found["misread"].all()
+
+
+def test_it_is_not_known_whether_a_withheld_image_was_misread(tiny_pipe):
+    others = {"checked": [Withholding(Prompt(OTHER.prompt, 0))]}
+    score = {"bright": Brightness(), "cannot tell": NoThreshold()}
+    call = {**CALL, "score": score, "others": others}
+    found = disambiguate(tiny_pipe, vectors(tiny_pipe), [OTHER], **call).data
+    for evaluator in score:
+        one = found.sel(evaluator=evaluator)
+        checked = one.sel(condition="checked").isel(prompt=0)
+        np.testing.assert_array_equal(checked["misread"], [np.nan, 0])
+        assert np.isnan(checked["margin"]).values.tolist() == [True, False]
+        assert not one["misread"].drop_sel(condition="checked").any()
 
 
 def test_clip_tells_the_senses_of_a_published_case_apart(tiny_pipe, tmp_path):

@@ -6,9 +6,10 @@ import hrvlab as hl
 from hrvlab.errors import ConceptError, ModelError, ParameterError, TokenError
 from hrvlab.experiments.conditions import Prompt
 from hrvlab.experiments.editing.cases import EditingCase, read_editing
-from hrvlab.experiments.editing.trial import compare_edits, rate_edits
+from hrvlab.experiments.editing.trial import compare_edits, misses, rate_edits
 from hrvlab.storage.datasets import read_dataset
 from hrvlab.storage.units import DATA
+from tests.experiments.withholding import Withholding
 from tests.methods.test_steering import vectors
 from tests.pipelines import save_tiny_clip, tiny_sd
 from tests.scores import Brightness
@@ -54,6 +55,17 @@ def test_target_score_and_preservation_are_scores_of_the_edited_image(run):
     images = run.images(one["image"])
     for name, text in (("target_score", "blue"), ("preservation", "car")):
         np.testing.assert_allclose(one[name], Brightness()(images, [text] * 2))
+
+
+def test_nothing_is_measured_in_images_that_were_withheld(pipe):
+    conditions = [{"plain": Prompt(CASE.target, 0), "checked": Withholding(Prompt(CASE.target, 0))}]
+    found = rate_edits(pipe, vectors(pipe), [CASE], conditions, **CALL).data.isel(prompt=0)
+    for name in ("target_score", "preservation", "background_change"):
+        assert found[name].sel(condition="plain").notnull().all()
+        assert np.isnan(found[name].sel(condition="checked")).values.tolist() == [True, False]
+    missed = misses(found["target_score"], 1e6)
+    np.testing.assert_array_equal(missed, [[1, 1], [np.nan, 1]])
+    assert np.isnan(misses(found["target_score"], None)).all()
 
 
 def test_clip_scores_a_published_case(pipe, tmp_path):

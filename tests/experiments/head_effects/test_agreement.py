@@ -17,7 +17,8 @@ def effects_of(values):
 def test_agreement_has_an_interval_around_the_rank_correlation():
     true = RNG.normal(size=128)
     effects = effects_of(true[:, None, None] + RNG.normal(size=(128, 8, 2)))
-    vectors = {"true": xr.DataArray(true), "random": xr.DataArray(RNG.normal(size=128))}
+    vectors = {"true": true, "random": RNG.normal(size=128)}
+    vectors = {name: xr.DataArray(row, dims="head_position") for name, row in vectors.items()}
     found = agreement(effects, vectors)
     mean = effects.mean(("prompt", "seed")).values
     np.testing.assert_allclose(found["correlation"][0], correlation(mean, true, ranked=True))
@@ -32,3 +33,20 @@ def test_shares_of_votes_agree_exactly_as_their_relevance_does(tiny_pipe, concep
     found = agreement(effects, vectors)
     for name in ("correlation", "low", "high"):
         assert float(found[name][0]) == float(found[name][1])
+
+
+def test_effects_of_images_that_were_withheld_are_left_out():
+    effects = effects_of(RNG.normal(size=(16, 6, 2)))
+    vectors = {"random": xr.DataArray(RNG.normal(size=16), dims="head_position")}
+    withheld = xr.concat([effects, effects[:, :1] * np.nan], "prompt")
+    known, found = agreement(effects, vectors), agreement(withheld, vectors)
+    np.testing.assert_allclose(found["correlation"], known["correlation"])
+    assert np.isfinite([found["low"], found["high"]]).all()
+
+
+def test_heads_are_compared_by_their_positions():
+    effects = effects_of(RNG.normal(size=(16, 6, 2))).assign_coords(head_position=range(16))
+    vector = xr.DataArray(RNG.normal(size=16), {"head_position": range(16)})
+    xr.testing.assert_identical(
+        agreement(effects, {"one": vector}), agreement(effects, {"one": vector[::-1]})
+    )

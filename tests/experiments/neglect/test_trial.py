@@ -12,13 +12,15 @@ from hrvlab.experiments.neglect.trial import (
     best_condition,
     compare_excitations,
     count_outcomes,
+    rate_pairs,
     try_excitations,
 )
 from hrvlab.methods.excitation import Excitation
 from hrvlab.noise import initial_noise
+from tests.experiments.withholding import Withholding
 from tests.methods.test_steering import vectors
 from tests.pipelines import tiny_sd
-from tests.scores import Brightness, HighThreshold
+from tests.scores import Brightness, HighThreshold, NoThreshold
 
 PAIR = ObjectPair("a red car and a blue tree", ("car", "tree"), ("Color", "Plants"))
 OTHER = ObjectPair("a tree and a car", ("tree", "car"), ("Plants", "Color"))
@@ -126,6 +128,30 @@ def test_outcomes_tell_what_is_wrong():
     assert shares.dims == ("condition", "outcome")
     np.testing.assert_allclose(shares, 0.2)
     assert shares["outcome"].values[1] == "both, a color wrong"
+
+
+def test_images_about_which_nothing_is_known_are_not_counted():
+    dims = ("condition", "prompt", "seed", "object")
+    shown = np.array([[1, 1], [1, 0], [np.nan, np.nan], [1, np.nan]])
+    found = xr.Dataset(
+        {name: (dims, shown[None, None]) for name in ("present", "shown")}, {"condition": ["plain"]}
+    )
+    shares = count_outcomes(found).sel(condition="plain").to_series()
+    assert shares["all right"] == shares["the first alone"] == 0.5
+    assert shares.sum() == 1
+
+
+def test_what_an_image_shows_is_not_known_if_it_was_withheld_or_there_is_no_threshold(pipe):
+    conditions = [{"plain": ExcitedPair(PAIR, 0), "checked": Withholding(ExcitedPair(PAIR, 0))}]
+    score = {"bright": Brightness(), "cannot tell": NoThreshold()}
+    found = rate_pairs(pipe, vectors(pipe), [PAIR], conditions, **{**CALL, "score": score}).data
+    for name in ("shown", "present"):
+        one = found[name].sel(evaluator="bright").isel(prompt=0)
+        assert (one.sel(condition="plain") == 1).all()
+        np.testing.assert_array_equal(one.sel(condition="checked"), [[np.nan] * 2, [1] * 2])
+        assert np.isnan(found[name].sel(evaluator="cannot tell")).all()
+    assert np.isnan(found["score"].sel(condition="checked", seed=0)).all()
+    assert found["score"].sel(condition="checked", seed=3).notnull().all()
 
 
 def test_several_evaluators_score_the_same_images(pipe, run, tmp_path):

@@ -91,3 +91,13 @@ def test_the_first_reason_that_applies_is_returned(changed, reason):
         {**values, "fall": ("kind", values["fall"])}, {"kind": ["LeRHF", "MoRHF", "random"]}
     )
     assert reason in explain(one)
+
+
+def test_images_that_were_withheld_count_neither_as_shown_nor_as_not_shown():
+    whole = curves()
+    part = whole.isel(prompt=[0, 0])
+    score = part["score"].copy(deep=True)
+    score[{"prompt": 0}] = np.nan
+    certain = over_concepts(0.9, 0.9)
+    found = symptoms(part.assign(score=score), certain, certain)
+    xr.testing.assert_allclose(found, symptoms(whole.isel(prompt=[0]), certain, certain))
