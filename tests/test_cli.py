@@ -218,7 +218,7 @@ def test_a_page_is_executed_once(hrvlab, tmp_path, monkeypatch):
 
 def test_a_page_that_takes_the_place_of_another_says_so(hrvlab, tmp_path, monkeypatch):
     monkeypatch.chdir(checkout(tmp_path))
-    monkeypatch.setattr("hrvlab.publish.runs.execute_cells", lambda *_: None)
+    monkeypatch.setattr("hrvlab.publish.runs.execute_cells", lambda notebook, *_: notebook)
     said = [
         hrvlab("run", "story", "-p", f"count={count}", "--name", "mine", "-o", tmp_path / "pages")[
             1
@@ -238,7 +238,7 @@ def test_the_book_is_made_of_chapters_and_scratch_notebooks_are_left_out(
     (root / "notebooks" / "Untitled.ipynb").touch()
     (root / "book").mkdir()
     monkeypatch.chdir(root)
-    monkeypatch.setattr("hrvlab.publish.runs.execute_cells", lambda *_: None)
+    monkeypatch.setattr("hrvlab.publish.runs.execute_cells", lambda notebook, *_: notebook)
     monkeypatch.setattr("hrvlab.publish.book.subprocess.run", rendered)
     code, out, _ = hrvlab("book", "--execute", "--output", tmp_path / "mine")
     assert code == 0

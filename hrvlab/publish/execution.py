@@ -1,4 +1,4 @@
-"""Execution of a notebook's cells, and what went wrong in one line."""
+"""Execution of a notebook's cells by papermill, and what went wrong in one line."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import logging
 import tempfile
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import papermill
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from papermill.engines import Engine, papermill_engines
 
 from hrvlab.errors import HrvlabError
 from hrvlab.publish.kernels import kernel_environment, kernel_manager
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
+    from papermill.engines import NotebookExecutionManager
 
     from hrvlab.publish.kernels import OwnKernelManager
 
+ENGINE = "hrvlab"
 START_TIMEOUT = 300
 # Figures stay data until a page renders them; progress bars do not belong on a page.
 KERNEL_ENVIRONMENT = {"PLOTLY_RENDERER": "plotly_mimetype", "TQDM_DISABLE": "1"}
@@ -30,26 +34,75 @@ QUIET.propagate = False
 
 
 class RunError(HrvlabError):
-    """A chapter whose execution failed."""
+    """A chapter whose execution failed.
+
+    Parameters
+    ----------
+    reason : str
+    notebook : NotebookNode, optional
+        With the outputs up to there.
+    """
+
+    def __init__(self, reason: str, notebook: NotebookNode | None = None) -> None:
+        super().__init__(reason)
+        self.notebook = notebook
 
 
-def execute_cells(notebook: NotebookNode, folder: Path, start_timeout: int = START_TIMEOUT) -> None:
-    """Execute the cells of a notebook, in place, in a kernel of their own.
+class OwnKernelEngine(Engine):
+    """Papermill's way to execute a notebook in a kernel of the command's own Python."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls,
+        nb_man: NotebookExecutionManager,
+        kernel_name: str,
+        *,
+        folder: Path,
+        start_timeout: int,
+        **_: Any,
+    ) -> None:
+        """Execute every cell, and let papermill note when it starts and ends."""
+        _execute(nb_man, folder, start_timeout)
+
+
+def execute_cells(
+    notebook: NotebookNode, folder: Path, start_timeout: int = START_TIMEOUT
+) -> NotebookNode:
+    """Execute the cells of a notebook in a kernel of their own.
 
     Parameters
     ----------
     notebook : NotebookNode
-        After an error, it has the outputs up to there.
     folder : Path
         The working directory of the kernel.
     start_timeout : int
         Seconds that the kernel may take to start.
+
+    Returns
+    -------
+    NotebookNode
+        With the outputs.
 
     Raises
     ------
     RunError
         If the kernel does not start or dies, or a cell fails or ends the execution.
     """
+    papermill_engines.register(ENGINE, OwnKernelEngine)
+    return papermill.execute_notebook(
+        notebook,
+        None,
+        engine_name=ENGINE,
+        kernel_name="python3",
+        progress_bar=False,
+        start_timeout=start_timeout,
+        folder=folder,
+    )
+
+
+def _execute(nb_man: NotebookExecutionManager, folder: Path, start_timeout: int) -> None:
+    """Execute the cells of a notebook that papermill manages."""
+    notebook = nb_man.nb
     manager = kernel_manager()(log=QUIET)
     client = NotebookClient(
         notebook,
@@ -70,13 +123,16 @@ def execute_cells(notebook: NotebookNode, folder: Path, start_timeout: int = STA
             about = client.wait_for_reply(kernel.kernel_info()) or {}
             notebook.metadata["language_info"] = about["content"]["language_info"]
         except Exception as error:  # of the platform, of ZeroMQ or of jupyter_client
-            raise RunError(_not_started(error, manager, start_timeout)) from error
+            raise RunError(_not_started(error, manager, start_timeout), notebook) from error
         with client.setup_kernel(cleanup_kc=True):
             for number, cell in enumerate(notebook.cells):
+                nb_man.cell_start(cell, number)
                 try:
                     client.execute_cell(cell, number)
                 except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-                    raise RunError(_failed(error, cell, manager)) from error
+                    nb_man.cell_exception(cell, number)
+                    raise RunError(_failed(error, cell, manager), notebook) from error
+                nb_man.cell_complete(cell, number)
 
 
 def one_line(text: str) -> str:

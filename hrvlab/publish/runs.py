@@ -51,15 +51,15 @@ def execute(page: Page, start_timeout: int = START_TIMEOUT) -> bool:
     notebook = prepare(page)
     partial = page.path.with_suffix(PARTIAL)
     try:
-        execute_cells(notebook, page.folder, start_timeout)
+        executed = execute_cells(notebook, page.folder, start_timeout)
     except RunError as error:
-        _write(clean(notebook), partial)
+        _write(clean(error.notebook or notebook), partial)
         raise RunError(
             f"chapter {page.chapter.name!r} failed: {error}; the notebook up to there is {partial}"
         ) from error
-    clean(notebook).metadata[KEY] = page.mark
+    clean(executed).metadata[KEY] = page.mark
     replaced = page.path.exists()
-    _write(notebook, page.path)
+    _write(executed, page.path)
     partial.unlink(missing_ok=True)
     return replaced
 

@@ -12,8 +12,8 @@ from hrvlab.publish.kernels import OwnKernelManager, kernel_manager
 def execute(folder, *sources, **options):
     """Return what each cell prints."""
     notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, sources)))
-    execute_cells(notebook, folder, **options)
-    return [cell.outputs[0]["text"].strip() if cell.outputs else "" for cell in notebook.cells]
+    executed = execute_cells(notebook, folder, **options)
+    return [cell.outputs[0]["text"].strip() if cell.outputs else "" for cell in executed.cells]
 
 
 def test_a_kernel_starts_with_its_libraries_and_this_environment(tmp_path, monkeypatch):
