@@ -40,13 +40,16 @@ class Generated:
     ----------
     images : ndarray of uint8, shape (image, y, x, channel)
     measures : mapping of str to ndarray, shape (image,)
-    withheld : ndarray of bool, shape (image,), optional
-        Which images a safety checker replaced by black ones: their scores are NaN.
     """
 
     images: Images
     measures: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    withheld: NDArray[np.bool_] | None = None
+
+    @property
+    def withheld(self) -> NDArray[np.bool_]:
+        """Which images a safety checker returned all black, shape (image,): they have no scores."""
+        withheld: NDArray[np.bool_] = ~self.images.any(axis=(1, 2, 3))
+        return withheld
 
 
 @dataclass(frozen=True)

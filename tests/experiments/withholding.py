@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from hrvlab.experiments.conditions import Condition
 
 
@@ -27,4 +25,4 @@ class Withholding:
         generated = self.condition.generate(pipe, seeds, **call)
         images = generated.images.copy()
         images[0] = 0
-        return replace(generated, images=images, withheld=np.arange(len(images)) == 0)
+        return replace(generated, images=images)

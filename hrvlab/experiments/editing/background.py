@@ -109,9 +109,8 @@ class Beside:
         after = self.condition.generate(pipe, seeds, batch_size=batch_size, **call)
         before, outside = self.source.generate(pipe, seeds, batch_size=batch_size, **call)
         changes = distance_outside(before, after.images, outside)
-        if after.withheld is not None:
-            changes[after.withheld] = np.nan
-        return Generated(after.images, {"moved": changes}, after.withheld)  # as in stored plans
+        changes[after.withheld] = np.nan
+        return Generated(after.images, {"moved": changes})  # the name in stored plans
 
 
 def distance_outside(
