@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,23 +116,24 @@ def escaped(text: object) -> str:
     return shown
 
 
-def name_positions(names: Sequence[object], *, downward: bool = False) -> dict[str, Any]:
+def name_positions(names: Iterable[object], *, downward: bool = False) -> dict[str, Any]:
     """Build the properties of an axis that has names at the positions 0, 1, 2, ….
 
     On an axis of the names themselves, plotly would merge equal ones, and read numbers and dates.
 
     Parameters
     ----------
-    names : sequence
+    names : iterable
         Texts of the user's; they are escaped here.
     downward : bool
         Whether the first name is at the top.
     """
-    ends = [-0.5, len(names) - 0.5]
+    shown = [escaped(name) for name in names]
+    ends = [-0.5, len(shown) - 0.5]
     return {
         "tickmode": "array",
-        "tickvals": list(range(len(names))),
-        "ticktext": [escaped(name) for name in names],
+        "tickvals": list(range(len(shown))),
+        "ticktext": shown,
         "range": ends[::-1] if downward else ends,
         "ticklabeloverflow": "allow",  # a long last name would be hidden
         "zeroline": False,

@@ -17,6 +17,7 @@ from hrvlab.models.load import fingerprint
 from hrvlab.paths import data_path, user_path
 from hrvlab.relevance.counts import with_collected
 from hrvlab.results.registry import STUDIES, select_studies
+from hrvlab.scorers.base import where_known
 from hrvlab.storage.archives import pack
 from hrvlab.storage.atomic import check_writable, storing
 from hrvlab.storage.datasets import read_dataset, replace_folder, write_dataset
@@ -114,8 +115,7 @@ def read_result(name: str, results: str | Path | None = None) -> Run:
         raise StoreError(
             f"there is no finished result {name!r}; make it with: hrvlab results {name}"
         )
-    data = read_dataset(folder / DATA)
-    return Run(with_collected(data) if data.attrs["schema"] == "votes" else data, folder)
+    return Run(_as_today(read_dataset(folder / DATA)), folder)
 
 
 def result_for(pipe: DiffusionPipeline, name: str, results: str | Path | None = None) -> Run | None:
@@ -182,6 +182,18 @@ def join_parts(study: Study, parts: Mapping[str, Run]) -> xr.Dataset:
         return named[0]
     labels = xr.DataArray(list(parts), dims=study.dim, name=study.dim)
     return xr.concat(named, labels, join="exact", combine_attrs="drop_conflicts")
+
+
+def _as_today(data: xr.Dataset) -> xr.Dataset:
+    """Return a result as its study makes it today from the same units."""
+    if data.attrs["schema"] == "votes":
+        return with_collected(data)
+    if data.attrs["schema"] == "neglect" and data["shown"].dtype == bool:
+        # Up to version 0.2, every image counted as showing its text by CLIP, which cannot tell.
+        known = data["evaluator"] != "CLIP"
+        outcomes = {name: where_known(data[name], known) for name in ("shown", "present")}
+        return data.assign(outcomes)
+    return data
 
 
 def _prefixed(label: str, part: xr.Dataset) -> xr.Dataset:

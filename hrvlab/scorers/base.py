@@ -237,9 +237,9 @@ def _rate(
     """Rate the images that were not withheld by one score; NaN for the others."""
     if withheld is None or not np.any(withheld):
         return _as_rates(score, images, texts)
-    shown = np.flatnonzero(~np.asarray(withheld, bool))
+    shown = np.flatnonzero(~np.asarray(withheld, bool)).tolist()
     rates = np.full(len(images), np.nan, np.float32)
-    if len(shown):
+    if shown:
         rates[shown] = _as_rates(score, images[shown], [texts[image] for image in shown])
     return rates
 
@@ -261,7 +261,7 @@ def _as_rates(score: Score, images: Images, texts: Sequence[str]) -> NDArray[np.
             "must give one number for each"
         )
     if not np.isfinite(rates).all():
-        first = int(np.flatnonzero(~np.isfinite(rates))[0])
+        first = int(np.isfinite(rates).argmin())
         raise ParameterError(
             f"the score {score.name!r} of {texts[first]!r} is {rates[first]} for an image; it must "
             "be a finite number"

@@ -60,7 +60,8 @@ class Source:
                 progress=False,
                 **call,
             )
-            images = tree.to_dataset()["image"].values
+            root = tree.to_dataset()
+            images = root["image"].values
             finest = max(tree.children, key=lambda name: tree[name].sizes["map_y"])
             maps = tree[finest].to_dataset()["maps"]
             attention = maps.mean(("timestep", "map_layer", "head", "map_word")).values
@@ -68,8 +69,8 @@ class Source:
             size = images.shape[2:0:-1]
             resized = [Image.fromarray(s).resize(size, Image.Resampling.BILINEAR) for s in shares]
             outside = 1 - np.stack([np.asarray(one) for one in resized])
-            if "withheld" in tree:
-                outside[tree["withheld"].values] = np.nan  # nothing can be compared with black
+            if "withheld" in root:
+                outside[root["withheld"].values] = np.nan  # nothing can be compared with black
             self._generated[tuple(seeds)] = images, outside
         return self._generated[tuple(seeds)]
 

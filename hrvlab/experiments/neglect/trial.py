@@ -274,7 +274,8 @@ def count_outcomes(found: xr.Dataset) -> xr.DataArray:
     [0.5, 0.5]
     """
     shown, in_any_color = (found[name].astype(float) for name in ("shown", "present"))
-    right, present = shown.min("object", skipna=False), np.maximum(shown, in_any_color)
+    right = shown.min("object", skipna=False)
+    present = xr.apply_ufunc(np.maximum, shown, in_any_color)
     first, second = (present.isel(object=number) for number in (0, 1))
     outcomes = {  # products of 0 and 1, so that what is not known stays NaN
         "all right": right,
