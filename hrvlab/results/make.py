@@ -19,7 +19,7 @@ from hrvlab.relevance.counts import with_collected
 from hrvlab.results.registry import STUDIES, select_studies
 from hrvlab.scorers.base import where_known
 from hrvlab.storage.archives import pack
-from hrvlab.storage.atomic import check_writable, storing
+from hrvlab.storage.atomic import SCRATCH, check_writable, storing
 from hrvlab.storage.datasets import read_dataset, replace_folder, write_dataset
 from hrvlab.storage.images import FOLDER
 from hrvlab.storage.run import Run
@@ -68,7 +68,10 @@ def make_result(study: Study, pipe: DiffusionPipeline, work: Path, results: Path
     folder = results / study.name
     kept = f"units are kept in {work}, and {folder} is as it was"
     # A scratch folder of its own, for another process may make the same result.
-    with storing(folder, kept), tempfile.TemporaryDirectory(dir=results) as scratch:
+    with (
+        storing(folder, kept),
+        tempfile.TemporaryDirectory(prefix=SCRATCH, dir=results) as scratch,
+    ):
         partial = Path(scratch) / study.name
         for label, part in parts.items():
             pack(part.stored(), partial / PACKED / f"{label}.npz")

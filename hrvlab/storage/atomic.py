@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from hrvlab.errors import StoreError
 FULL = (errno.ENOSPC, errno.EDQUOT)
 LOST = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT)
 KEPT = "what was finished before is kept"
+# Begins the names of what is not finished; hidden, for it stays behind if a process is killed.
+SCRATCH = ".scratch."
 
 
 @contextmanager
@@ -55,13 +58,22 @@ def check_writable(folder: Path) -> None:
     StoreError
         If they cannot.
     """
-    probe = folder / f".probe.{secrets.token_hex(4)}"
+    probe = folder / f"{SCRATCH}{secrets.token_hex(4)}"
     with storing(folder, "nothing was computed yet"):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             write_whole(probe, bytes(4096))
         finally:
             probe.unlink(missing_ok=True)
+
+
+def remove_scratch(folder: Path) -> None:
+    """Remove unfinished datasets and units that killed processes left in a plan's folder."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob(f"{SCRATCH}*/"):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in folder.glob(f"*/{SCRATCH}*"):
+            path.unlink()
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -79,7 +91,7 @@ def write_whole(path: Path, content: bytes) -> None:
     OSError
         If it cannot be written; an existing file then stays as it was.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    partial = path.with_name(f"{SCRATCH}{path.name}.{secrets.token_hex(4)}")
     try:
         with partial.open("xb") as file:
             file.write(content)

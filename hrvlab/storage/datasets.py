@@ -11,7 +11,7 @@ import zarr
 
 from hrvlab.errors import StoreError
 from hrvlab.paths import user_path
-from hrvlab.storage.atomic import KEPT, storing
+from hrvlab.storage.atomic import KEPT, SCRATCH, storing
 from hrvlab.storage.schema import validate
 from hrvlab.storage.seals import find_fault, seal, unsealed
 from hrvlab.storage.versions import ATTRIBUTE, VERSION, upgrade
@@ -39,7 +39,7 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, kept: str = KEPT) -> No
     path = user_path(path)
     with storing(path, kept):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=path.parent) as scratch:
             partial = Path(scratch) / path.name
             with warnings.catch_warnings():
                 # Fixed-width strings work; zarr only warns that other readers may not support them.

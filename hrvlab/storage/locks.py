@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, SoftFileLock, Timeout
 
 from hrvlab.errors import StoreError
-from hrvlab.storage.atomic import storing
+from hrvlab.storage.atomic import remove_scratch, storing
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -45,6 +45,7 @@ def writing(folder: Path) -> Iterator[None]:
                 f"another store{dead and '; ' + dead}"
             ) from error
     try:
+        remove_scratch(folder)  # nobody else writes there now
         yield
     finally:
         lock.release()

@@ -146,15 +146,16 @@ def run_on(monkeypatch, capsys, command, output, given):
 
 
 FULL = pytest.mark.full
-POINTS = [1, pytest.param(3, marks=FULL), 8, *[pytest.param(n, marks=FULL) for n in range(9, 45)]]
+FAILURES = [
+    (1, errno.ENOSPC),
+    (8, errno.ENOSPC),
+    *[pytest.param(point, errno.ENOSPC, marks=FULL) for point in (2, 3, *range(9, 45, 2))],
+    *[pytest.param(point, errno.EROFS, marks=FULL) for point in (1, 12, 30)],
+    *[pytest.param(point, errno.ESTALE, marks=FULL) for point in (2, 10, 31)],
+]
 
 
-@pytest.mark.parametrize(
-    "number",
-    [errno.ENOSPC, pytest.param(errno.EROFS, marks=FULL), pytest.param(errno.ESTALE, marks=FULL)],
-    ids=errno.errorcode.get,
-)
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(("point", "number"), FAILURES)
 @pytest.mark.parametrize("command", ["capture", "votes"])
 def test_whenever_the_disk_fails_one_line_says_what_is_kept_and_a_rerun_completes_it(
     given, tmp_path, monkeypatch, capsys, command, point, number

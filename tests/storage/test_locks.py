@@ -7,6 +7,7 @@ import pytest
 
 from hrvlab.errors import StoreError
 from hrvlab.storage.locks import MARKER, writing
+from hrvlab.storage.units import Ledger, complete
 from tests.faults import FORKS
 
 
@@ -56,6 +57,16 @@ def test_without_locks_a_killed_run_does_not_block_the_next_one(tmp_path, lockle
     assert (tmp_path / MARKER).exists()
     with writing(tmp_path):
         pass
+
+
+def test_whoever_holds_the_lock_removes_what_killed_processes_left_behind(tmp_path):
+    ledger = Ledger(tmp_path, {"seed": 0})
+    list(complete(ledger, 2, lambda missing: [(n, {}) for n in missing]))
+    finished = sorted(ledger.folder.rglob("*"))
+    (ledger.folder / ".scratch.a" / "data.zarr").mkdir(parents=True)
+    (ledger.units / ".scratch.000001.npz.a").touch()
+    with writing(ledger.folder):
+        assert sorted(ledger.folder.rglob("*")) == sorted([*finished, ledger.folder / "lock"])
 
 
 def test_another_failure_of_the_lock_is_not_taken_for_a_missing_one(tmp_path, monkeypatch):
