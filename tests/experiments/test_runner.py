@@ -28,12 +28,12 @@ def generated():
 
 @pytest.fixture
 def trial(generated):
-    """Three units of two images, each as bright as its number."""
+    """Three units of two images, each brighter than the one before."""
 
     def unit(number):
         def generate():
             generated.append(number)
-            images = np.full((2, 8, 8, 3), 10 * number, np.uint8)
+            images = np.full((2, 8, 8, 3), 10 * number + 10, np.uint8)
             return Generated(images, {"passes": np.array([number, number])})
 
         names = [f"{number}-{image}.png" for image in range(2)]
@@ -67,9 +67,9 @@ def run(tiny_pipe, trial):
 
 def test_images_are_scored_kept_and_described(run, tmp_path):
     found = run(tmp_path)
-    assert found.data["shown"].values.tolist() == [[1, 3], [11, 13], [21, 23]]
+    assert found.data["shown"].values.tolist() == [[11, 13], [21, 23], [31, 33]]
     assert found.data["passes"].values.tolist() == [[0, 0], [1, 1], [2, 2]]
-    assert found.images(found.data["image"][2]).min() == 20
+    assert found.images(found.data["image"][2]).min() == 30
     assert found.data.attrs["schema"] == "rows"
     assert found.data.attrs["parameters"] == '{"number": 3}'
     assert found.data.attrs["seed"] == [0, 1]
@@ -82,13 +82,13 @@ def test_an_image_that_was_withheld_has_no_score(run, trial, tmp_path):
     units = [replace(first, generate=lambda: generated), *rest]
     for _ in range(2):  # the second run reads what the first has stored
         shown = run(tmp_path, units=units).data["shown"]
-        np.testing.assert_array_equal(shown, [[1, np.nan], [11, 13], [21, 23]])
+        np.testing.assert_array_equal(shown, [[11, np.nan], [21, 23], [31, 33]])
 
 
 def test_several_evaluators_score_the_same_images(run, generated):
     found = run(score={"bright": Brightness(), "red": Redness()})
     assert found.data["shown"].dims == ("evaluator", "unit", "seed")
-    assert found.data["shown"].isel(evaluator=1).values.tolist() == [[0, 0], [10, 30], [20, 60]]
+    assert found.data["shown"].isel(evaluator=1).values.tolist() == [[10, 30], [20, 60], [30, 90]]
     assert generated == [0, 1, 2]
 
 

@@ -138,7 +138,7 @@ def test_a_full_disk_keeps_finished_batches(tiny_pipe, concepts, tmp_path, monke
 
     def fsync(file):
         written.append(file)
-        if len(written) > 3:  # the plan and two batches
+        if len(written) > 4:  # the plan, the folder's mark and two batches
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
