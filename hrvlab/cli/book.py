@@ -8,7 +8,6 @@ import typer
 
 from hrvlab.cli.options import out, say
 from hrvlab.cli.run import START_TIMEOUT, Output, StartTimeout, make_page
-from hrvlab.paths import user_path
 from hrvlab.publish.book import render, stage
 from hrvlab.publish.chapters import find_chapter, find_chapters, find_checkout, find_scratch
 from hrvlab.publish.pages import plan_page
@@ -24,7 +23,7 @@ def book(
 ) -> None:
     """Render the book as web pages."""
     checkout = find_checkout()
-    folder = user_path(output) if output else checkout
+    folder = output or checkout
     if execute:
         for path in find_scratch(checkout):
             say(f"left out: {path}, which is no chapter: it is a copy, or has no title")

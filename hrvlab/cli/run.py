@@ -10,15 +10,16 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from hrvlab.cli.options import out, say
-from hrvlab.paths import user_path
+from hrvlab.cli.options import out, path_option, say
 from hrvlab.publish.chapters import Chapter, find_chapter, find_checkout
 from hrvlab.publish.pages import Page, plan_page
 from hrvlab.publish.parameters import parse_assignments, read_parameter_file
 
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Folder for pages and the book; default: the checkout."),
+    path_option(
+        "--output", "-o", help="Folder for pages and the book; default: the checkout.", folder=True
+    ),
 ]
 StartTimeout = Annotated[
     int, typer.Option(min=1, help="Seconds that the kernel of a chapter may take to start.")
@@ -29,7 +30,7 @@ START_TIMEOUT = 300
 def run(
     chapter: Annotated[str, typer.Argument(help="Name of a notebook, such as 'capture'.")],
     file: Annotated[
-        Path | None, typer.Option("--file", "-f", help="YAML file of parameters.")
+        Path | None, path_option("--file", "-f", help="YAML file of parameters.")
     ] = None,
     parameter: Annotated[
         list[str] | None,
@@ -54,7 +55,7 @@ def run(
     given = read_parameter_file(file) if file else {}
     given |= parse_assignments(found.parameters, parameter or [])
     run_name = name or (file.stem if file and not parameter else None)
-    page = plan_page(checkout, found, given, run_name, output=output and user_path(output))
+    page = plan_page(checkout, found, given, run_name, output=output)
     with out.status(f"executing {found.name}"):
         say(make_page(page, start_timeout))
     say(f"to render the book: hrvlab book{f' --output {output}' if output else ''}")

@@ -14,7 +14,7 @@ from hrvlab.errors import HrvlabError, StoreError
 from hrvlab.paths import own_path
 from hrvlab.publish.builder import REASON
 from hrvlab.publish.chapters import Chapter
-from hrvlab.publish.pages import PARTIAL, check_writable
+from hrvlab.publish.pages import PARTIAL, check_output
 from hrvlab.storage.atomic import storing
 
 BUILDER = [sys.executable, "-m", "hrvlab.publish.builder"]
@@ -48,7 +48,7 @@ def stage(checkout: Path, folder: Path) -> None:
         return
     if (folder / CONFIG).exists() and not (folder / "book" / "_ext" / "offline.py").exists():
         raise StoreError(f"{folder} holds another book, with a {CONFIG}; give another --output")
-    check_writable(folder)
+    check_output(folder)
     sources = checkout / "book"
     with storing(folder):
         shutil.copytree(
@@ -81,7 +81,7 @@ def render(root: Path) -> Path:
         If there are warnings, or Sphinx fails; its message quotes the first reason.
     """
     check_pages(root)
-    check_writable(root / "_build")
+    check_output(root / "_build")
     # The reference must describe the hrvlab that renders it, wherever the sources are.
     environment = {**os.environ, **own_path()}
     done = subprocess.run(

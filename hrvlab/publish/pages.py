@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hrvlab.errors import ParameterError, StoreError
 from hrvlab.publish.inputs import hub_revisions, run_hash, text_hash
 from hrvlab.publish.parameters import check_parameters
-from hrvlab.storage.atomic import storing
+from hrvlab.storage.atomic import check_writable
 
 if TYPE_CHECKING:
     from hrvlab.publish.chapters import Chapter
@@ -175,7 +174,7 @@ def name_run(chapter: Chapter, values: Mapping[str, Any]) -> str | None:
     return f"{words[:40].rstrip('-')}-{text_hash(json.dumps(changed, sort_keys=True))[:4]}"
 
 
-def check_writable(folder: Path) -> None:
+def check_output(folder: Path) -> None:
     """Check that a folder of pages can be written, and make it if there is none.
 
     Parameters
@@ -188,9 +187,6 @@ def check_writable(folder: Path) -> None:
         If it cannot.
     """
     try:
-        with storing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
+        check_writable(folder)
     except StoreError as error:
-        raise StoreError(f"{error}; give another folder for pages with --output") from error
+        raise StoreError(f"{error}, and give it with --output") from error

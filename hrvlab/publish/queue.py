@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,8 +59,14 @@ def make_all(
         errors = [future.exception() for future in begun[:1]]
         begun = [*begun[1:], *(pool.submit(work, page) for page in others)]
         errors += [future.exception() for future in begun]
+    except BaseException:
+        # After Ctrl-C nothing else begins, and nobody waits for the kernels.
+        pool.shutdown(wait=False, cancel_futures=True)
+        for kernel in multiprocessing.active_children():
+            kernel.terminate()
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C nothing else begins
+        pool.shutdown()
     _raise([error for error in errors if error])
 
 

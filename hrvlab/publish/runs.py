@@ -12,7 +12,7 @@ import nbformat
 from hrvlab.errors import StoreError
 from hrvlab.publish.chapters import Chapter
 from hrvlab.publish.execution import START_TIMEOUT, RunError, execute_cells, one_line
-from hrvlab.publish.pages import KEY, PARTIAL, check_writable
+from hrvlab.publish.pages import KEY, PARTIAL, check_output
 from hrvlab.publish.parameters import fill
 from hrvlab.storage.atomic import storing, write_whole
 
@@ -47,7 +47,7 @@ def execute(page: Page, start_timeout: int = START_TIMEOUT) -> bool:
         If the kernel does not start, or a cell fails. An earlier page stays as it was, and the
         failed notebook is kept beside it as ``.partial.ipynb``, which the book leaves out.
     """
-    check_writable(page.path.parent)
+    check_output(page.path.parent)
     notebook = prepare(page)
     partial = page.path.with_suffix(PARTIAL)
     try:

@@ -3,9 +3,8 @@ import json
 import pytest
 
 from hrvlab.errors import ParameterError, StoreError
-from hrvlab.publish import pages
 from hrvlab.publish.chapters import find_chapter
-from hrvlab.publish.pages import check_writable, name_run, page_path, plan_page
+from hrvlab.publish.pages import check_output, name_run, page_path, plan_page
 from tests.publish.chapters import checkout
 
 
@@ -108,10 +107,12 @@ def test_a_folder_that_cannot_be_written_is_told_with_a_way_out(tmp_path, monkey
         folder.touch()
     else:
         # As root, who runs these tests on some machines, every folder can be written.
-        monkeypatch.setattr(pages.tempfile, "TemporaryFile", read_only)
-    with pytest.raises(StoreError, match="cannot write .*runs: .*; give another folder .*--output"):
-        check_writable(folder)
+        monkeypatch.setattr("hrvlab.storage.atomic.write_whole", read_only)
+    with pytest.raises(
+        StoreError, match="cannot write .*runs: .*; choose a folder .* and give it with --output"
+    ):
+        check_output(folder)
 
 
-def read_only(**_):
+def read_only(*_):
     raise PermissionError(13, "Permission denied")

@@ -1,5 +1,9 @@
 import json
+import os
 import re
+import signal
+import time
+from threading import Thread
 
 import nbformat
 import pytest
@@ -134,3 +138,36 @@ def test_two_chapters_are_executed_side_by_side(tmp_path):
     for page in pages:
         cells = nbformat.read(page.path, as_version=4).cells
         assert cells[1].outputs[0]["text"] == "True\n"
+
+
+STAY = """
+from pathlib import Path
+from time import sleep
+
+Path({mine!r}).touch()
+sleep(600)
+"""
+
+
+def test_stopping_does_not_wait_for_chapters_that_run(tmp_path):
+    files = [tmp_path / "first", tmp_path / "second"]
+    for number, mine in enumerate(files):
+        cells = [
+            nbformat.v4.new_markdown_cell("# Title"),
+            nbformat.v4.new_code_cell(STAY.format(mine=str(mine))),
+        ]
+        path = checkout(tmp_path, cells) / "notebooks" / "story.ipynb"
+        path.rename(path.with_stem(f"story{number}"))
+
+    def stop():
+        while not all(file.exists() for file in files):
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    pages = [plan_page(tmp_path, find_chapter(tmp_path, f"story{n}"), {}) for n in range(2)]
+    Thread(target=stop, daemon=True).start()
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        make_all(pages, execute)
+    assert time.monotonic() - begun < 60
+    assert not any(page.path.exists() for page in pages)
