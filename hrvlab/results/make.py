@@ -159,7 +159,7 @@ def result_for(pipe: DiffusionPipeline, name: str, results: str | Path | None = 
 def _result_folder(name: str, results: str | Path | None) -> Path:
     """Return the folder of a study's result, which need not be there."""
     folder = user_path(results or results_path()) / name
-    if name not in STUDIES and not (name and folder.is_dir()):
+    if name not in STUDIES and not (name and (folder / DATA).exists()):
         select_studies([name])
     return folder
 

@@ -9,8 +9,17 @@ BOOK = ROOT / "book"
 REFERENCE = sorted((BOOK / "reference").glob("*.md"))
 # Rooms that are too small for a page of their own, by the page that covers them.
 GUESTS = {
-    "generation": {"capture", "words", "provenance", "libraries", "forecast", "cluster"},
-    "storage": {"errors", "paths", "typing"},
+    "generation": {
+        "capture",
+        "cluster",
+        "forecast",
+        "keywords",
+        "libraries",
+        "noise",
+        "provenance",
+        "words",
+    },
+    "storage": {"errors", "paths", "progress", "typing"},
     "publish": {"widgets"},
 }
 

@@ -4,7 +4,7 @@ import xarray as xr
 
 import hrvlab as hl
 from hrvlab.errors import ParameterError, TokenError
-from hrvlab.experiments.conditions import Prompt, extremes, plan_trial, unfold
+from hrvlab.experiments.conditions import Prompt, condition_names, extremes, plan_trial, unfold
 from hrvlab.experiments.runner import Generated, run_trial
 from hrvlab.storage.schema import SCHEMAS, Schema
 from tests.scores import Brightness, Redness
@@ -148,3 +148,27 @@ def test_the_extremes_are_the_largest_and_the_smallest_means():
     assert extremes(gained) == (2, 1)
     unknown = xr.DataArray([[np.nan] * 2], dims=("prompt", "seed"))
     assert extremes(xr.concat([unknown, gained], "prompt")) == (3, 2)
+
+
+ONE = {"plain": Prompt("a red car", 0), "edited": Prompt("a red car", 0, WEAKENED)}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "message"),
+    [
+        ([], "2 cases need a list of as many dicts of conditions, got 0"),
+        ([ONE], "2 cases need a list of as many dicts of conditions, got 1"),
+        (ONE, "2 cases need a list of as many dicts"),
+        ([{}, {}], "the dict of conditions is empty"),
+        ([ONE, {"plain": ONE["plain"]}], "case 1 has other conditions .* differ in 'edited'"),
+        ([ONE, {**ONE, "more": ONE["plain"]}], "case 1 has other conditions .* differ in 'more'"),
+        ([ONE, {**ONE, "plain": CONDITIONS[1]}], "'plain' of case 1 has 2 rows; give conditions"),
+    ],
+)
+def test_conditions_that_do_not_match_their_cases_are_refused(conditions, message):
+    with pytest.raises(ParameterError, match=message):
+        condition_names(conditions, 2)
+
+
+def test_conditions_are_named_in_the_order_of_the_first_case():
+    assert condition_names([ONE, dict(reversed(ONE.items()))], 2) == ["plain", "edited"]

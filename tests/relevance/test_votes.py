@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 import hrvlab as hl
+from hrvlab import libraries
 from hrvlab.attention import VotingRule
 from hrvlab.errors import ConceptError, ParameterError, StoreError
 from hrvlab.relevance.votes import draw_words
@@ -138,7 +139,7 @@ def test_a_full_disk_keeps_finished_batches(tiny_pipe, concepts, tmp_path, monke
 
     def fsync(file):
         written.append(file)
-        if len(written) > 4:  # the plan, the folder's mark and two batches
+        if len(written) > 4:  # the plan, the versions and two batches
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -196,3 +197,30 @@ def test_the_same_concepts_in_another_order_are_refused(tiny_pipe, tmp_path):
     (plan / "data.zarr" / "zarr.json").unlink()
     with pytest.raises(ConceptError, match="in the order .* keep that order"):
         hl.collect_votes(tiny_pipe, other, PROMPTS, store=tmp_path, **STEPS)
+
+
+def test_votes_are_not_resumed_under_other_versions_and_say_which_they_are_of(
+    tiny_pipe, concepts, tmp_path, monkeypatch
+):
+    whole = hl.collect_votes(tiny_pipe, concepts, PROMPTS, store=tmp_path, **STEPS)
+    (result,) = tmp_path.glob("*/data.zarr")
+    real = libraries.version
+    monkeypatch.setattr(libraries, "version", lambda n: "99.1" if n == "torch" else real(n))
+    calls = []
+    tiny_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    shutil.rmtree(result)
+    again = hl.collect_votes(tiny_pipe, concepts, PROMPTS, store=tmp_path, **STEPS)
+    assert again.attrs["libraries"] == whole.attrs["libraries"]
+    shutil.rmtree(result)
+    (result.parent / "ledger" / "000001.npz").unlink()
+    with pytest.raises(StoreError, match=r"holds 2 units .* torch .* \(here 99.1\)"):
+        hl.collect_votes(tiny_pipe, concepts, PROMPTS, store=tmp_path, **STEPS)
+    assert not calls
+    new = hl.collect_votes(tiny_pipe, concepts, PROMPTS, store=tmp_path / "new", **STEPS)
+    assert '"torch": "99.1"' in new.attrs["libraries"]
+
+
+def test_a_store_may_be_in_the_home_folder(tiny_pipe, concepts, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    hl.collect_votes(tiny_pipe, concepts, PROMPTS[:1], store="~/votes", **STEPS)
+    assert list((tmp_path / "votes").glob("*/data.zarr"))

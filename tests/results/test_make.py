@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from hrvlab.experiments.study import Study
 from hrvlab.results.check import check_result
 from hrvlab.results.make import make_result, read_result
 from hrvlab.storage.archives import read_units
+from tests.cli.disks import disk
 from tests.experiments.weakening.test_trial import PROMPTS, TEXTS, vectors
 from tests.pipelines import tiny_sd
 from tests.scores import Brightness
@@ -116,3 +118,39 @@ def test_units_that_were_cut_short_cannot_be_read(made, tmp_path):
 def test_a_result_of_another_plan_is_not_checked(made):
     with pytest.raises(StoreError, match="made by another plan than today's"):
         check_result(STUDY, tiny_sd(seed=1), made)
+
+
+def test_the_folder_of_results_is_tried_before_anything_is_computed(tiny_pipe, tmp_path):
+    (tmp_path / "file").touch()
+    never = Study("tiny", lambda *_: pytest.fail("the study was run"))
+    with pytest.raises(StoreError, match="cannot write .*file"):
+        make_result(never, tiny_pipe, tmp_path / "work", tmp_path / "file")
+
+
+def test_two_processes_may_make_the_same_result(made, tiny_pipe, tmp_path):
+    results = tmp_path / "results"
+
+    def run_twice(pipe, store):
+        if not results.joinpath("tiny").exists():
+            make_result(STUDY, pipe, tmp_path / "other", results)
+        return run(pipe, store)
+
+    make_result(Study("tiny", run_twice, "concept", STUDY.shown), tiny_pipe, tmp_path, results)
+    assert [path.name for path in results.iterdir()] == ["tiny"]
+    assert read_result("tiny", results).data.sizes == read_result("tiny", made).data.sizes
+
+
+def test_a_result_that_cannot_be_written_leaves_the_one_before(made, tiny_pipe, tmp_path):
+    results = tmp_path / "results"
+    make_result(STUDY, tiny_pipe, tmp_path / "work", results)
+    before = read_result("tiny", results).data.attrs["created"]
+    with disk.failing(results, 9), pytest.raises(StoreError, match="units are kept in .*work, and"):
+        make_result(STUDY, tiny_pipe, tmp_path / "work", results)
+    assert read_result("tiny", results).data.attrs["created"] == before
+    assert [path.name for path in results.iterdir()] == ["tiny"]
+
+
+def test_a_result_without_units_is_not_checked(made, tiny_pipe, tmp_path):
+    shutil.copytree(made / "tiny", tmp_path / "tiny", ignore=lambda *_: ["units"])
+    with pytest.raises(StoreError, match="the result 'tiny' holds no units; make it with"):
+        check_result(STUDY, tiny_pipe, tmp_path)

@@ -1,6 +1,7 @@
 import pytest
 
 from hrvlab.errors import ParameterError
+from hrvlab.results.make import read_result, result_for
 from hrvlab.results.registry import STUDIES, find_study, select_studies
 
 
@@ -26,3 +27,15 @@ def test_an_unknown_study_is_refused_with_a_list_of_studies():
         select_studies(["votes", "astrology"])
     with pytest.raises(ParameterError, match=message):
         find_study("astrology")
+
+
+@pytest.mark.parametrize(("old", "new"), [("effects", "head-effects"), ("ballots", "voting-rules")])
+def test_a_result_of_no_study_is_refused_by_name_and_an_old_name_leads_to_the_new_one(old, new):
+    with pytest.raises(ParameterError, match=f"no study {old}; .*; {old} is now called {new}"):
+        read_result(old)
+
+
+@pytest.mark.parametrize("name", ["astrology", "polysemy", "", ".", "..", "Votes"])
+def test_no_result_is_looked_for_under_a_name_of_no_study(tiny_pipe, name):
+    with pytest.raises(ParameterError, match="there is no study"):
+        result_for(tiny_pipe, name)
