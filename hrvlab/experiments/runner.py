@@ -48,8 +48,7 @@ class Generated:
     @property
     def withheld(self) -> NDArray[np.bool_]:
         """Which images a safety checker returned all black, shape (image,): they have no scores."""
-        withheld: NDArray[np.bool_] = ~self.images.any(axis=(1, 2, 3))
-        return withheld
+        return np.invert(self.images.reshape(len(self.images), -1).any(axis=1))
 
 
 @dataclass(frozen=True)
