@@ -188,9 +188,10 @@ def spread(
         die while they compute the same unit.
     """
     source = Source.of(pipe)
-    if not client.scheduler_info()["workers"]:
+    known = client.scheduler_info()
+    if not known["workers"]:
         logging.getLogger(__name__).warning(
-            "waiting for workers: start some with `dask worker %s`", client.scheduler.address
+            "waiting for workers: start some with `dask worker %s`", known["address"]
         )
     numbers = {
         client.submit(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hrvlab.cli.options import path_option
+from hrvlab.cli.options import path_option, say
 from hrvlab.miniature.report import read_report
 from hrvlab.storage.atomic import check_writable
 
@@ -64,4 +64,7 @@ def train(
     if start_from:
         unpack(start_from, folder)
     names = [stage] if stage else STAGES
+    there = target.exists()
     run_stages(names, folder, target, SMOKE if smoke else SHIPPED)
+    if "assemble" in names:
+        say(f"{'replaced' if there else 'made'}: {target}")
