@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +15,14 @@ from accelerate.utils.modeling import get_state_dict_offloaded_model
 from diffusers import DiffusionPipeline
 from diffusers.utils.torch_utils import unwrap_module
 
-from hrvlab.errors import HrvlabError, ModelError
+from hrvlab.errors import HrvlabError, ModelError, ParameterError
+from hrvlab.models.adapters import adapter_strength, names_that_count
+from hrvlab.models.components import load_components
 from hrvlab.models.devices import choose_device
 from hrvlab.models.families import family_of, find_family, refusal
 from hrvlab.models.hub import explain_failure
 from hrvlab.models.locate import locate_model
+from hrvlab.models.single_file import find_config, load_single_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,20 +33,29 @@ SAMPLED_VALUES = 1024
 def load(
     model: str | Path,
     *,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | str = torch.float32,
     device: str | torch.device | None = None,
+    variant: str | None = None,
+    config: str | Path | None = None,
 ) -> DiffusionPipeline:
     """Load a supported text-to-image pipeline as a plain diffusers pipeline.
 
     Parameters
     ----------
     model : str or Path
-        ``"miniature"`` (shipped), a folder written by ``save_pretrained``, or a hub id such as
-        ``"CompVis/stable-diffusion-v1-4"``.
-    dtype : torch.dtype
-        Data type of the weights in memory.
+        ``"miniature"`` (shipped), a folder written by ``save_pretrained``, a single-file checkpoint
+        (``.safetensors``), or a hub id such as ``"CompVis/stable-diffusion-v1-4"``.
+    dtype : torch.dtype or str
+        Data type of the weights in memory, such as ``torch.float16`` or ``"float16"``.
     device : str or torch.device, optional
         By default the machine's accelerator (CUDA, MPS, …) if there is one, otherwise the CPU.
+    variant : str, optional
+        Of the weights on disk, such as ``"fp16"``. By default the plain ones; a folder that holds
+        one variant only is read as it is.
+    config : str or Path, optional
+        Of a single-file checkpoint, which does not describe its architecture: a pipeline folder of
+        the same architecture, or a hub id. By default the folder that the file lies in, if it holds
+        a pipeline.
 
     Returns
     -------
@@ -49,8 +64,10 @@ def load(
     Raises
     ------
     ModelError
-        If there is no such model, it has no safetensors weights, its family is not supported, or
-        this machine has no such device.
+        If there is no such model, it has no safetensors weights, weights are missing or do not fit,
+        its family is not supported, or this machine has no such device.
+    ParameterError
+        If there is no such dtype or variant, or a parameter does not apply to the model.
 
     Examples
     --------
@@ -59,23 +76,54 @@ def load(
     'StableDiffusionPipeline'
     """
     source = locate_model(model)
-    place = choose_device(device)
-    try:
-        _check_supported(source)
-        pipe = DiffusionPipeline.from_pretrained(source, use_safetensors=True, **_in_dtype(dtype))
-    except HrvlabError:
-        raise
-    except Exception as error:  # a damaged folder fails in many ways
-        raise ModelError(explain_failure(source, error)) from error
+    kind, place = _dtype(dtype), choose_device(device)
+    pipe = (
+        _load_file(Path(source), kind, variant, config)
+        if Path(source).is_file()
+        else _load_saved(source, kind, variant, config)
+    )
     family_of(pipe)
     return pipe.to(place)
 
 
-def _check_supported(source: str) -> None:
-    """Check by its configuration that a pipeline is supported, before its weights are fetched."""
-    index = DiffusionPipeline.load_config(source)
+def _load_file(
+    path: Path, dtype: torch.dtype, variant: str | None, config: str | Path | None
+) -> DiffusionPipeline:
+    if variant is not None:
+        raise ParameterError(f"{path} is a single file, which has no variants; leave out variant")
+    source = find_config(path, config)
+    return load_single_file(path, source, _supported_index(source), dtype)
+
+
+def _load_saved(
+    source: str, dtype: torch.dtype, variant: str | None, config: str | Path | None
+) -> DiffusionPipeline:
+    if config is not None:
+        raise ParameterError(f"config is for single files, and {source} is none; leave it out")
+    index = _supported_index(source)
+    try:
+        folder = source
+        if not Path(source).is_dir():
+            folder = DiffusionPipeline.download(source, use_safetensors=True, variant=variant)
+        parts = load_components(Path(folder), index, variant, dtype)
+        with _quiet_about_parts():
+            return DiffusionPipeline.from_pretrained(
+                source, use_safetensors=True, variant=variant, **_in_dtype(dtype), **parts
+            )
+    except HrvlabError:
+        raise
+    except Exception as error:  # a damaged folder fails in many ways
+        raise ModelError(explain_failure(source, error)) from error
+
+
+def _supported_index(source: str) -> dict[str, Any]:
+    """Return a pipeline's configuration, after checking that its family is supported."""
+    try:
+        index = DiffusionPipeline.load_config(source)
+    except Exception as error:
+        raise ModelError(explain_failure(source, error)) from error
     if find_family([str(index["_class_name"])]) is not None:
-        return
+        return index
     part = "transformer" if "transformer" in index else "unet"
     cls: Any = getattr(diffusers, str(index.get(part, (None, None))[1]), None)
     denoiser = None
@@ -84,6 +132,29 @@ def _check_supported(source: str) -> None:
             denoiser = cls.from_config(cls.load_config(source, subfolder=part))
     encoders = [value[1] for name, value in index.items() if "text_encoder" in name and value[1]]
     raise ModelError(refusal(str(index["_class_name"]), denoiser, encoders))
+
+
+def _dtype(dtype: torch.dtype | str) -> torch.dtype:
+    """Return a floating dtype that was given by itself or by its name."""
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if isinstance(found, torch.dtype) and found.is_floating_point:
+        return found
+    raise ParameterError(f"unknown dtype {dtype!r}; give 'float32', 'float16' or 'bfloat16'")
+
+
+@contextmanager
+def _quiet_about_parts() -> Iterator[None]:
+    """Hide the warning that diffusers cannot know the class of a part that is given to it."""
+    logger = logging.getLogger("diffusers.pipelines.pipeline_loading_utils")
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return "non-standard module" not in record.getMessage()
+
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)
 
 
 def _in_dtype(dtype: torch.dtype) -> dict[str, torch.dtype]:
@@ -121,26 +192,17 @@ def weights_digest(*parts: nn.Module) -> str:
         state = part.state_dict()
         if any(tensor.is_meta for tensor in state.values()):  # offloaded by accelerate
             state = get_state_dict_offloaded_model(part)
-        for name, tensor in sorted(state.items()):
+        counted = names_that_count(part, state.keys())
+        for name, tensor in sorted((counted[name], state[name]) for name in counted):
             # A strided sample identifies a tensor without copying a gigabyte from the device.
             flat = tensor.detach().reshape(-1)
             values = flat[:: max(1, len(flat) // SAMPLED_VALUES)].float().cpu().numpy()
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
             digest.update(values.tobytes())
         for name, module in part.named_modules():
-            if (strength := _adapter_strength(module)) is not None:
+            if (strength := adapter_strength(module)) is not None:
                 digest.update(f"{name} {strength}".encode())
     return digest.hexdigest()[:16]
-
-
-def _adapter_strength(module: Any) -> object:
-    """Return the strength of an adapter, which is not among its weights; None without adapter."""
-    if hasattr(module, "scaling") and hasattr(module, "active_adapters"):  # LoRA
-        active = [] if module.disable_adapters else module.active_adapters
-        return sorted((name, module.scaling[name]) for name in active)
-    if hasattr(module, "to_k_ip"):  # IP-Adapter
-        return module.scale
-    return None
 
 
 def scheduler_settings(pipe: DiffusionPipeline) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hrvlab.errors import ModelError, ParameterError
+from hrvlab.models.adapters import rounding_note
 from hrvlab.models.heads import head_table
 from hrvlab.models.load import fingerprint
 
@@ -84,7 +85,7 @@ def check_model(
     if source != model and not allow_other_model:
         raise ModelError(
             f"these relevance vectors were built from model {source}, but this model is {model}; "
-            "build them from this model, or pass allow_other_model=True"
+            f"build them from this model, or pass allow_other_model=True{rounding_note(pipe)}"
         )
     heads = head_table(pipe.unet).sizes["head_position"]
     if hrv.sizes.get("head_position") != heads:

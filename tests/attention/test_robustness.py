@@ -110,7 +110,9 @@ def test_a_prepared_model_is_read_and_edited_as_the_plain_one(prepare, concepts)
     torch._dynamo.reset()
 
 
-@pytest.mark.parametrize("prepare", [wrapped_by_compile, offloaded_layers, native_backend])
+@pytest.mark.parametrize(
+    "prepare", [wrapped_by_compile, offloaded_layers, native_backend, fused_and_unfused]
+)
 def test_preparing_a_model_does_not_change_its_fingerprint(prepare):
     pipe = tiny_sd()
     before = fingerprint(pipe)
@@ -163,9 +165,7 @@ def test_a_lora_and_its_strength_make_another_model():
     full = fingerprint(pipe)
     pipe.unet.set_adapters(["default"], [0.5])
     half = fingerprint(pipe)
-    pipe.unet.disable_lora()
-    assert len({full, half, fingerprint(pipe), fingerprint(tiny_sdxl())}) == 4
-    pipe.unet.enable_lora()
+    assert len({full, half, fingerprint(tiny_sdxl())}) == 3
     pipe.unet.set_adapters(["default"], [1.0])
     assert fingerprint(pipe) == full
 

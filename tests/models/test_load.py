@@ -1,7 +1,8 @@
 import pytest
 import torch
+from diffusers import DiffusionPipeline
 
-from hrvlab.errors import ModelError
+from hrvlab.errors import ModelError, ParameterError
 from hrvlab.models.load import fingerprint, load
 from tests.pipelines import tiny_sd
 
@@ -33,7 +34,27 @@ def test_a_folder_without_a_pipeline_says_what_is_missing(tmp_path):
         load(tmp_path)
 
 
-def test_pickled_weights_are_refused(tiny_pipe, tmp_path):
-    tiny_pipe.save_pretrained(tmp_path, safe_serialization=False)
-    with pytest.raises(ModelError, match="cannot load"):
-        load(tmp_path)
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_a_dtype_may_be_given_by_its_name(name, tiny_pipe, tmp_path):
+    tiny_pipe.save_pretrained(tmp_path)
+    loaded = load(tmp_path, dtype=name)
+    assert loaded.unet.dtype == loaded.text_encoder.dtype == getattr(torch, name)
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "int8", torch.int8])
+def test_another_dtype_is_refused_before_anything_is_loaded(dtype):
+    with pytest.raises(ParameterError, match="unknown dtype .*; give 'float32', 'float16' or"):
+        load("miniature", dtype=dtype)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
+@pytest.mark.parametrize("device", ["cuda", "cuda:7", torch.device("cuda")])
+def test_an_absent_device_is_refused_before_anything_is_loaded(device, monkeypatch):
+    monkeypatch.setattr(DiffusionPipeline, "load_config", lambda *_: pytest.fail("it was read"))
+    with pytest.raises(ParameterError, match="no device 'cuda.* is available .*; leave it out"):
+        load("miniature", device=device)
+
+
+def test_an_unknown_device_is_refused():
+    with pytest.raises(ParameterError, match="no device 'gpu' is available"):
+        load("miniature", device="gpu")

@@ -1,0 +1,113 @@
+"""Load a checkpoint that holds a whole pipeline in one safetensors file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import diffusers
+from safetensors import safe_open
+from torch import nn
+
+from hrvlab.errors import ModelError
+from hrvlab.models.components import FAILURES, check_complete, reason
+from hrvlab.models.locate import PIPELINE, locate_model
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import DiffusionPipeline
+
+# Under which such files keep the UNet, beside an encoder and a decoder.
+UNET = "model.diffusion_model."
+
+
+def find_config(path: Path, config: str | Path | None) -> str:
+    """Return the pipeline that describes the architecture of a single-file checkpoint.
+
+    Parameters
+    ----------
+    path : Path
+        The checkpoint.
+    config : str or Path, optional
+        A pipeline folder or a hub id. By default the file's own folder.
+
+    Returns
+    -------
+    str
+        A folder or a hub id.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read or holds no pipeline, or there is no configuration.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            keys = sorted(file.keys())
+    except FAILURES as error:
+        raise ModelError(
+            f"cannot read the single-file checkpoint {path}: {reason(error)}"
+        ) from error
+    if not any(key.startswith(UNET) for key in keys):
+        first = f"; its first is {keys[0]!r}" if keys else ""
+        raise ModelError(
+            f"{path} is a single file without a UNet (no weight begins with {UNET!r}{first}); give "
+            "a file that holds a whole Stable Diffusion model (a LoRA is loaded into a pipeline by "
+            "pipe.load_lora_weights)"
+        )
+    if config is not None:
+        return locate_model(config)
+    if (path.parent / PIPELINE).exists():
+        return str(path.parent)
+    raise ModelError(
+        f"{path} is a single-file checkpoint, which does not describe its architecture; give "
+        "config=, a pipeline folder (or a hub id) of the same architecture"
+    )
+
+
+def load_single_file(
+    path: Path, config: str, index: Mapping[str, Any], dtype: torch.dtype
+) -> DiffusionPipeline:
+    """Load a single-file checkpoint as a pipeline.
+
+    Parameters
+    ----------
+    path : Path
+    config : str
+        A pipeline folder or a hub id of the same architecture; its tokenizers and its scheduler are
+        taken as well.
+    index : mapping of str to object
+        The configuration of that pipeline.
+    dtype : torch.dtype
+        Of the weights in memory.
+
+    Returns
+    -------
+    diffusers.DiffusionPipeline
+
+    Raises
+    ------
+    ModelError
+        If the file does not fit the configuration, or lacks weights.
+    """
+    cls: Any = getattr(diffusers, str(index["_class_name"]))
+    try:
+        pipe = cls.from_single_file(str(path), config=config)
+    except NotImplementedError as error:  # a weight without data cannot be moved to the CPU
+        raise ModelError(
+            f"the UNet or the VAE would be partly random: diffusers {diffusers.__version__} does "
+            f"not find all of its weights in the single file {path}; fetch the file again, or give "
+            "a config of the same architecture"
+        ) from error
+    except (*FAILURES, AttributeError, TypeError) as error:
+        raise ModelError(
+            f"the single file {path} does not fit the configuration of {config}: {reason(error)}"
+        ) from error
+    for name, part in pipe.components.items():
+        if isinstance(part, nn.Module):
+            # Weights that are not found stay on the meta device.
+            state = part.state_dict()
+            check_complete(name, part, [key for key, value in state.items() if value.is_meta])
+            nn.Module.to(part, dtype)  # the models' own method warns that some may need float32
+    return pipe
