@@ -44,17 +44,18 @@ test-full: .venv/.installed ## Run all tests
 	@$(if $(MISSING),echo "tests left out because Debian packages are missing: $(MISSING)",:)
 	$(BIN)/python $(PYTEST) $(call without,$(MISSING))
 
-# A second environment on top of the first, in which another diffusers takes precedence.
-OLDEST = $(shell sed -nE 's/.*"diffusers>=([0-9.]+).*/\1/p' pyproject.toml)
+# A second environment on top of the first, in which other versions take precedence: the oldest of
+# the libraries that load models, with what they require.
+OLDEST = $(shell sed -nE 's/.*"(diffusers|transformers)>=([0-9.]+).*/\1==\2/p' pyproject.toml)
 SITE = import sysconfig; print(sysconfig.get_path("purelib"))
 
 .venv-oldest/.installed: .venv/.installed
 	$(PYTHON) -m venv --clear .venv-oldest
 	$(BIN)/python -c '$(SITE)' > "$$(.venv-oldest/bin/python -c '$(SITE)')/others.pth"
-	.venv-oldest/bin/pip install --quiet --disable-pip-version-check --no-deps diffusers==$(OLDEST)
+	.venv-oldest/bin/pip install --quiet --disable-pip-version-check $(OLDEST)
 	touch $@
 
-test-oldest: .venv-oldest/.installed ## Run the tests of the core on the oldest supported diffusers
+test-oldest: .venv-oldest/.installed ## Run the tests of the core on the oldest supported libraries
 	.venv-oldest/bin/python $(PYTEST) $(call without,full) tests/attention tests/models \
 		tests/test_generation.py tests/test_capture.py tests/test_every_family.py
 

@@ -290,7 +290,8 @@ def check_edits(
             raise ParameterError(
                 f"an edit has factors for {len(edit.factors)} prompts, there are {len(texts)}"
             )
-        edit.columns(pipe, texts)
+        with ONE_AT_A_TIME:  # a tokenizer of several threads may be busy
+            edit.columns(pipe, texts)
         calls = forecast_calls(pipe, call)
         if edit.window[0] >= calls:
             raise ParameterError(
