@@ -19,6 +19,7 @@ from hrvlab.inputs.prompts import as_prompts
 from hrvlab.keywords import check_call, describe
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import cross_attention_layers
+from hrvlab.models.known_words import warn_of_unknown_words
 from hrvlab.models.tokens import token_table, word_columns
 from hrvlab.noise import as_seeds
 from hrvlab.progress import track
@@ -110,6 +111,7 @@ def capture(
     batches = plan_batches(texts, seeds, batch_size)
     keywords = check_call(pipe, call, prompts=len(texts), images=len(texts) * len(seeds))
     family_of(pipe)
+    warn_of_unknown_words(pipe, texts)
     layers = cross_attention_layers(pipe.unet)
     embeds = call.get("prompt_embeds")
     if maps and embeds is not None:

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from hrvlab.attention import Rescale, attach
 from hrvlab.attention.rows import GivenStates
-from hrvlab.errors import ParameterError, TokenError
+from hrvlab.errors import ParameterError, TokenError, WithheldWarning
 from hrvlab.forecast import forecast_calls
 from hrvlab.inputs.prompts import as_prompts
 from hrvlab.keywords import check_call, for_batch
 from hrvlab.models.adapters import adapters_kept
+from hrvlab.models.known_words import warn_of_unknown_words
 from hrvlab.noise import as_seeds, image_generator
 from hrvlab.progress import track
 
@@ -72,10 +73,6 @@ class Generation:
     images: Any
     withheld: NDArray[np.bool_]
     session: Session | None = None
-
-
-class WithheldWarning(UserWarning):
-    """Images that the safety checker returned black."""
 
 
 def plan_batches(prompts: Sequence[str], seeds: Sequence[int], batch_size: int) -> list[Batch]:
@@ -264,6 +261,7 @@ def generate(
     own = check_call(pipe, call, prompts=len(texts), images=len(texts) * len(seeds))
     edits = [edit] if isinstance(edit, Rescale) else list(edit)
     check_edits(pipe, edits, texts, call)
+    warn_of_unknown_words(pipe, texts)
     images = []
     for batch in track(batches, "generate", disable=not progress or len(batches) == 1):
         parts = [one.for_prompts(batch.indices) for one in edits]

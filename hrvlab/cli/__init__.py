@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib.metadata import version as installed_version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from hrvlab.cli.book import book
 from hrvlab.cli.capture import capture
 from hrvlab.cli.ends import Ending, end
 from hrvlab.cli.model import train
-from hrvlab.cli.options import out
+from hrvlab.cli.options import err, out
 from hrvlab.cli.results import check_results, results
 from hrvlab.cli.run import run
 from hrvlab.cli.verify import verify
 from hrvlab.cli.votes import votes
+from hrvlab.cli.words import words
+from hrvlab.errors import HrvlabWarning
 
 DEBUG = "--debug"
+PYTHONS_OWN = warnings.showwarning
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for command in (run, book, capture, votes, verify, results, check_results):
     app.command()(command)
-model_app = typer.Typer(help="Retrain the miniature.", no_args_is_help=True)
+model_app = typer.Typer(
+    help="Retrain the miniature, or list the words that it knows.", no_args_is_help=True
+)
 model_app.command()(train)
+model_app.command()(words)
 app.add_typer(model_app, name="model")
 
 
@@ -49,10 +57,19 @@ def root(
         raise typer.Exit
 
 
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Print a warning of hrvlab as one line; those of libraries as Python does."""
+    if issubclass(category, HrvlabWarning):
+        err.print(Text(f"warning: {message}", style="yellow"), soft_wrap=True)
+    else:
+        PYTHONS_OWN(message, category, *where)
+
+
 def main() -> None:
     """Run the command line; if it fails or is stopped, print one red line."""
     # Loading a pipeline would warn about torchvision, which nothing here needs.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
     sys.exit(end(_run))
 
 

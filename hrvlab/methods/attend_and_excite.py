@@ -21,6 +21,7 @@ from hrvlab.methods.excitation import attended_layers, find_excitation
 from hrvlab.methods.latent_updates import LatentUpdater
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import cross_attention_layers, default_size
+from hrvlab.models.known_words import warn_of_unknown_words
 from hrvlab.models.tokens import word_columns
 from hrvlab.noise import as_seeds
 from hrvlab.progress import track
@@ -131,6 +132,7 @@ def excite(
     check_pipeline(pipe)
     refuse(call, OWN, "excite sets these keywords itself")
     keywords = check_call(pipe, call, prompts=1, images=len(seeds))
+    warn_of_unknown_words(pipe, [prompt])
     columns = mark_words(pipe, prompt, named)
     factors = weigh_heads(pipe, len(named), hrv, concept, allow_other_model=allow_other_model)
     check_maps(pipe, excitation)

@@ -17,6 +17,7 @@ from hrvlab.inputs.prompts import as_prompts
 from hrvlab.keywords import PerImage, check_call, refuse
 from hrvlab.methods.steering import strengthening_factors
 from hrvlab.models.alignment import align
+from hrvlab.models.known_words import warn_of_unknown_words
 from hrvlab.noise import as_seeds
 from hrvlab.progress import track
 from hrvlab.relevance.vectors import concept_vector
@@ -136,6 +137,7 @@ def edit(
         factors = strengthening_factors(row.values, hrv_strength)
         model = None if allow_other_model else hrv.attrs.get("model_fingerprint")
     aligned = [align(pipe, *pair, alignment) for pair in zip(sources, targets, strict=True)]
+    warn_of_unknown_words(pipe, [*sources, *targets])
     mappers, replaced = zip(*aligned, strict=True)
     injection = Injection(mappers, replaced, factors, cross_share, self_share, model=model)
     calls = forecast_calls(pipe, call)

@@ -20,6 +20,7 @@ from hrvlab.inputs.prompts import as_prompts
 from hrvlab.keywords import check_call, describe, encoding_conditions, refuse
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import head_table
+from hrvlab.models.known_words import warn_of_unknown_words
 from hrvlab.models.load import fingerprint, scheduler_settings
 from hrvlab.noise import as_seeds
 from hrvlab.progress import track
@@ -138,6 +139,7 @@ def run_votes(
     texts, [seed] = as_prompts(prompts), as_seeds(seed)
     batches = plan_batches(texts, [seed], batch_size)
     family_of(pipe)
+    warn_of_unknown_words(pipe, texts)
     keywords = check_call(pipe, call, prompts=len(texts), images=len(texts))
     parameters = {"prompts": texts, "batch_size": batch_size, **call}
     rule = asdict(voting_rule)
