@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from hrvlab.attention import Rescale, attach
-from hrvlab.attention.rows import GivenStates
+from hrvlab.attention.edits import NO_WORDS
 from hrvlab.errors import ParameterError, TokenError, WithheldWarning
 from hrvlab.forecast import forecast_calls
 from hrvlab.inputs.prompts import as_prompts
@@ -183,7 +183,7 @@ def run_batch(pipe: DiffusionPipeline, batch: Batch, *parts: Part, **call: Any) 
         With its session.
     """
     own = for_batch(call, batch.indices, batch.first, len(batch.prompts))
-    given = GivenStates(own.get("prompt_embeds"), own.get("negative_prompt_embeds"))
+    given = own.get("prompt_embeds")
     with ONE_AT_A_TIME, attach(pipe, *parts, prompts=batch.prompts, given=given) as session:
         generation = run_pipeline(pipe, batch, **call)
     return replace(generation, session=session)
@@ -279,10 +279,7 @@ def check_edits(
     ParameterError, TokenError
     """
     if edits and call.get("prompt_embeds") is not None:
-        raise TokenError(
-            "prompt_embeds have columns without names, in which an edit finds no word; give the "
-            "prompts alone"
-        )
+        raise TokenError(NO_WORDS)
     for edit in edits:
         if edit.factors.ndim == 2 and len(edit.factors) != len(texts):
             raise ParameterError(

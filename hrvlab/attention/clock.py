@@ -19,7 +19,7 @@ class Clock:
 
     A pipeline states the number anew whenever it is called, so that a number that is there at the
     first call was stated within the session. A loop of one's own states none; there it follows
-    from the scheduler.
+    from the scheduler, as long as the loop calls the scheduler's timesteps.
 
     Parameters
     ----------
@@ -36,6 +36,7 @@ class Clock:
     def __init__(self, pipe: DiffusionPipeline) -> None:
         self._pipe = pipe
         self._stated_before = pipe.__dict__.get(COUNT)
+        self._expected: list[float] = []
         self.scheduler_timesteps: list[float] = []
         self.calls: int | None = None
         self.steps: int | None = None
@@ -51,8 +52,22 @@ class Clock:
 
     @property
     def by_pipeline(self) -> bool:
-        """Whether it is a call of the pipeline that runs, not a loop of one's own."""
-        return COUNT in self._pipe.__dict__
+        """Whether diffusers' own call of the pipeline runs, not a loop of one's own."""
+        call = type(self._pipe).__call__
+        return COUNT in self._pipe.__dict__ and call.__module__.startswith("diffusers.")
+
+    def check_call(self, scheduler_timestep: float) -> None:
+        """Check that a call belongs to the same generation as the ones before.
+
+        Raises
+        ------
+        ParameterError
+        """
+        made = self.scheduler_timesteps
+        if made and (scheduler_timestep == made[0] != made[-1] or len(made) == self.calls):
+            raise ParameterError(
+                "a second generation began within one attach; attach anew for every pipeline call"
+            )
 
     def begin_call(self, scheduler_timestep: float) -> int:
         """Return the number of the call that begins.
@@ -62,32 +77,32 @@ class Clock:
         ParameterError
             If it belongs to a second generation.
         """
+        self.check_call(scheduler_timestep)
         made = self.scheduler_timesteps
         if not made:
             self._set_length(scheduler_timestep)
             return 0
-        ended = len(made) == self.calls
-        if not self.by_pipeline:
-            ended = scheduler_timestep == made[0] != made[-1]
-        if ended:
-            raise ParameterError(
-                "a second generation began within one attach; attach anew for every pipeline call"
-            )
+        if self._expected and self._expected[len(made)] != scheduler_timestep:
+            # The scheduler is not the loop's, or was set for another run.
+            self.calls = self.steps = None
+            self._expected = []
         return len(made)
 
     def _set_length(self, scheduler_timestep: float) -> None:
         """Set the numbers of calls and steps, at the first call."""
         scheduler = self._pipe.scheduler
-        stated = self._pipe.__dict__.get(COUNT)
-        self.calls = stated if stated is not None else self._remaining(scheduler_timestep)
+        self.calls = self._pipe.__dict__.get(COUNT)
+        if self.calls is None:
+            self._expected = self._remaining(scheduler_timestep)
+            self.calls = len(self._expected) or None
         if self.calls is not None:
             steps = math.ceil(self.calls / scheduler.order)
             # Some schedulers make one call more than steps.
             self.steps = min(steps, scheduler.num_inference_steps or steps)
 
-    def _remaining(self, scheduler_timestep: float) -> int | None:
-        """Count the scheduler's timesteps from the first one that is called, if it has that."""
+    def _remaining(self, scheduler_timestep: float) -> list[float]:
+        """Return the scheduler's timesteps from the first one that is called, if it has that."""
         timesteps = [float(one) for one in getattr(self._pipe.scheduler, "timesteps", [])]
         if scheduler_timestep not in timesteps:
-            return None
-        return len(timesteps) - timesteps.index(scheduler_timestep)
+            return []
+        return timesteps[timesteps.index(scheduler_timestep) :]

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from hrvlab.typing import HeadFactors, TokenMask
 
 CONTENT = "content"
+NO_WORDS = (
+    "prompt_embeds have columns without names, in which an edit finds no word; give the prompts "
+    "alone"
+)
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,11 @@ class BoundInjection:
                 f"{call.samples} images are not {len(self.injected)} pairs; generate one image per "
                 "prompt"
             )
+        if call.rows.prompts != tuple(range(call.samples)):
+            raise ParameterError(
+                f"the rows of the batch are those of prompts {list(call.rows.prompts)}; give them "
+                "to the denoiser in the order source, target, source, target, …"
+            )
         if call.calls is None or call.steps is None:
             raise ParameterError(
                 "the run does not show of how many steps the shares are, in which attention is "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from hrvlab.attention.calls import Rows
+from hrvlab.attention.loops import other_prompts
 from hrvlab.attention.texts import Reading, match_rows
 from hrvlab.errors import ParameterError
-from hrvlab.models.tokens import token_table
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -26,24 +25,12 @@ ENCODED_AGAIN = 0.01
 Text = list[Reading]  # a batch of texts, as each encoder read it
 
 
-@dataclass(frozen=True)
-class GivenStates:
-    """Text states that a call is given in place of texts.
-
-    Parameters
-    ----------
-    prompts, negatives : Tensor, shape (text, token, dim), optional
-    """
-
-    prompts: Tensor | None = None
-    negatives: Tensor | None = None
-
-
 class RowFinder:
-    """Finds the conditional rows of every call by the contents of its text states.
+    """Finds the conditional rows of every call.
 
-    Contents are compared once for every new tensor; one already seen is recognized by identity, so
-    that an accelerator need not be waited for.
+    A pipeline of diffusers puts them last, after the negative prompt's; with prompts, contents
+    check it. In a loop of one's own contents decide. They are compared once for every new tensor;
+    one already seen is recognized by identity, so that an accelerator need not be waited for.
 
     Parameters
     ----------
@@ -51,9 +38,8 @@ class RowFinder:
     family : Family
     record : TextRecord
     prompts : sequence of str or None
-        None: the first texts that the encoders read are the prompts, as pipelines encode them
-        before the negative ones.
-    given : GivenStates
+    given : Tensor or None, shape (prompt, token, dim)
+        Text states that the pipeline is given in place of the prompts.
     """
 
     def __init__(
@@ -62,15 +48,21 @@ class RowFinder:
         family: Family,
         record: TextRecord,
         prompts: Sequence[str] | None,
-        given: GivenStates,
+        given: Tensor | None,
     ) -> None:
         self._pipe, self._family, self._record = pipe, family, record
         self._prompts, self._given = prompts, given
+        self._ids = None if prompts is None else family.token_ids(pipe, prompts)
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of the text states."""
         self._last: Tensor | None = None
         self._version = 0
         self._rows: Rows | None = None
+        self._again: Text | None = None
 
-    def find(self, states: Tensor, sample: Tensor) -> Rows | None:
+    def find(self, states: Tensor, sample: Tensor, *, by_pipeline: bool) -> Rows | None:
         """Find the conditional rows of a call.
 
         Parameters
@@ -78,6 +70,8 @@ class RowFinder:
         states : Tensor, shape (row, token, dim)
             The text states that the denoiser is given.
         sample : Tensor, shape (row, channel, height, width)
+        by_pipeline : bool
+            Whether a pipeline of diffusers runs, not a loop of one's own.
 
         Returns
         -------
@@ -87,81 +81,133 @@ class RowFinder:
         Raises
         ------
         ParameterError
-            If the states are not those of the prompts.
+            If the states are not those of the prompts, or it is not known which rows are.
         """
-        if states is not self._last or states._version != self._version:
-            self._rows = self._find(states, sample)
-            self._last, self._version = states, states._version
+        # Inference mode does not count the changes of a tensor.
+        kept = states is self._last and not states.is_inference()
+        if not kept or states._version != self._version:
+            find = self._in_pipeline if by_pipeline else self._in_loop
+            self._rows = find(states, sample)
+            self._last = states
+            self._version = 0 if states.is_inference() else states._version
         return self._rows
 
-    def _find(self, states: Tensor, sample: Tensor) -> Rows | None:
-        prompts, others = self._texts()
-        known = sum(len(text[0].states[0]) for text in prompts)
-        zeros = [Reading(None, [torch.zeros_like(states[:1])])]
-        matched: NDArray[np.bool_] = match_rows(states, [*prompts, *others, zeros]).cpu().numpy()
-        conditional, others_found = matched[:, :known], matched[:, known:]
-        rows = choose_rows(
-            np.any(conditional, axis=1, keepdims=False),
-            np.any(others_found, axis=1, keepdims=False),
-            guided=_halves_equal(sample),
-            given=self._prompts is not None,
-        )
-        if rows is None:
-            return None
+    def _in_pipeline(self, states: Tensor, _: Tensor) -> Rows:
+        """Find the rows by their order, and check their contents."""
+        guided = self._pipe.do_classifier_free_guidance
+        rows = slice(len(states) // 2 if guided else 0, len(states))
         if self._prompts is None:
             return Rows(rows, (0,) * (rows.stop - rows.start))
-        return Rows(rows, self._assign(conditional[rows]))
+        matched = self._match(states)[rows]
+        prompts = in_order(matched)
+        if prompts is None:
+            if self._last is None:
+                raise other_prompts(self._prompts)
+            raise ParameterError(
+                "the text states were changed in the middle of the run, as by a callback, so that "
+                "their tokens are unknown; leave prompt_embeds as they are"
+            )
+        return Rows(rows, prompts)
 
-    def _assign(self, matched: NDArray[np.bool_]) -> tuple[int, ...]:
-        """Assign the conditional rows to prompts: in order, or where that fails by contents."""
-        prompts = matched.shape[1]
-        in_order = np.repeat(np.arange(prompts), len(matched) // prompts)
-        if len(in_order) == len(matched) and matched[np.arange(len(matched)), in_order].all():
-            return tuple(in_order.tolist())
-        if matched.any(axis=1).all():
-            return tuple(matched.argmax(axis=1).tolist())
-        raise ParameterError(
-            f"the denoiser was given text states that are not those of {self._prompts}; "
-            "give attach the same prompts as the pipeline, and encode them inside the block"
-        )
-
-    def _texts(self) -> tuple[list[Text], list[Text]]:
-        """Return the prompts' texts and all others."""
-        read = self._record.texts()
-        if self._given.negatives is not None:
-            read.append([Reading(None, [self._given.negatives])])
-        if self._given.prompts is not None:
-            return [[Reading(None, [self._given.prompts])]], read
+    def _in_loop(self, states: Tensor, sample: Tensor) -> Rows | None:
+        """Find the rows by their contents."""
+        guided = _halves_equal(sample)
         if self._prompts is None:
-            return read[:1], read[1:]
-        for number, text in enumerate(read):
-            if self._is_prompts(text[0].ids):
-                return [text], [*read[:number], *read[number + 1 :]]
-        # They were encoded before the session began.
-        states = self._family.encode(self._pipe, self._prompts)
-        return [[Reading(None, [states], ENCODED_AGAIN)]], read
+            return self._only_text(states, guided=guided)
+        matched = self._match(states)
+        rows = choose_rows(matched, guided=guided)
+        return None if rows is None else Rows(rows, assign_rows(matched[rows]))
 
-    def _is_prompts(self, ids: Tensor | None) -> bool:
-        """Whether an encoder read the prompts, by the tokens that it read."""
-        if ids is None or self._prompts is None or len(ids) != len(self._prompts):
-            return False
-        tables = [token_table(self._pipe, prompt) for prompt in self._prompts]
-        return ids.tolist() == [[token.number for token in table] for table in tables]
+    def _only_text(self, states: Tensor, *, guided: bool) -> Rows | None:
+        """Find the rows where no prompts were given: none may be a negative prompt's."""
+        read = self._record.texts()
+        others = match_rows(states, [[Reading(None, [torch.zeros_like(states[:1])])]])[:, 0]
+        found = torch.ones_like(others) if not read else match_rows(states, read).any(dim=1)
+        half = len(states) // 2
+        if (
+            len(read) > 1
+            or not (found | others).all()
+            or (guided and not others.any() and not torch.equal(states[:half], states[half:]))
+        ):
+            raise ParameterError(
+                "the denoiser is given several texts, and it is not known which of them are the "
+                "prompts; give attach prompts=['a red car']"
+            )
+        if others.all():
+            return None
+        rows = choose_rows((~others)[:, None].cpu().numpy(), guided=False)
+        return None if rows is None else Rows(rows, (0,) * (rows.stop - rows.start))
+
+    def _match(self, states: Tensor) -> NDArray[np.bool_]:
+        """Find which rows are the states of which prompts, shape (row, prompt)."""
+        assert self._ids is not None
+        # Equal prompts are one text.
+        firsts = [self._ids.index(ids) for ids in self._ids]
+        if self._given is not None:
+            firsts = list(range(len(self._given)))
+            texts, numbers = [[Reading(None, [self._given])]], firsts
+        else:
+            texts, numbers = self._prompts_read(firsts)
+        matched: NDArray[np.bool_] = match_rows(states, texts).cpu().numpy()
+        own = np.array(numbers) == np.array(firsts)[:, None]
+        return (matched[:, None] & own).any(axis=2)
+
+    def _prompts_read(self, firsts: list[int]) -> tuple[list[Text], list[int]]:
+        """Return the texts with the prompts' tokens, and each text's first prompt or −1."""
+        assert self._ids is not None
+        assert self._prompts is not None
+        texts: list[Text] = []
+        numbers: list[int] = []
+        for text in self._record.texts():
+            read = zip(*(_as_lists(one.ids, len(one.states[0])) for one in text), strict=True)
+            own = [self._ids.index(ids) if ids in self._ids else -1 for ids in read]
+            if max(own) >= 0:
+                texts.append(text)
+                numbers += own
+        if not {*firsts} <= {*numbers}:
+            # They were encoded before the session began.
+            if self._again is None:
+                with self._record.paused():
+                    states = self._family.encode(self._pipe, self._prompts)
+                self._again = [Reading(None, [states], ENCODED_AGAIN)]
+            texts.append(self._again)
+            numbers += firsts
+        return texts, numbers
 
 
-def choose_rows(
-    conditional: NDArray[np.bool_], other: NDArray[np.bool_], *, guided: bool, given: bool
-) -> slice | None:
-    """Choose the rows that are conditioned on prompts, by contents first.
+def _as_lists(ids: Tensor | None, texts: int) -> list[list[int]]:
+    return [[]] * texts if ids is None else ids.tolist()
+
+
+def in_order(matched: NDArray[np.bool_]) -> tuple[int, ...] | None:
+    """Assign rows to prompts as pipelines lay them out: prompt by prompt, equally many for each.
 
     Parameters
     ----------
-    conditional, other : ndarray of bool, shape (row,)
-        Whether a row's text states are a prompt's, and whether they are another text's.
+    matched : ndarray of bool, shape (row, prompt)
+        Whether a row's text states are a prompt's.
+
+    Returns
+    -------
+    tuple of int or None
+        For each row the number of its prompt; None: the rows are laid out in another way.
+    """
+    rows, prompts = matched.shape
+    expected = np.repeat(np.arange(prompts), rows // prompts)
+    if not rows or len(expected) != rows or not matched[np.arange(rows), expected].all():
+        return None
+    return tuple(expected.tolist())
+
+
+def choose_rows(matched: NDArray[np.bool_], *, guided: bool) -> slice | None:
+    """Choose the rows of a loop of one's own that are conditioned on prompts, by their contents.
+
+    Parameters
+    ----------
+    matched : ndarray of bool, shape (row, prompt)
+        Whether a row's text states are a prompt's.
     guided : bool
-        Whether the batch consists of two equal halves, as with classifier-free guidance.
-    given : bool
-        Whether the prompts were given; a row is then conditional only if its states are theirs.
+        Whether the latents consist of two equal halves, as with classifier-free guidance.
 
     Returns
     -------
@@ -171,22 +217,54 @@ def choose_rows(
     Raises
     ------
     ParameterError
-        If the rows are not adjacent.
+        If the rows are not adjacent, or half of them may be a negative prompt's.
     """
-    rows = len(conditional)
-    if not conditional.any() and (given or other.all()):
+    found = np.flatnonzero(matched.any(axis=1))
+    if not len(found):
         return None
-    certain = conditional & ~other
-    if certain.any() and certain[conditional].all():
-        found = np.flatnonzero(certain)
-        if found[-1] - found[0] + 1 != len(found):
-            raise ParameterError(
-                f"rows {found.tolist()} of the denoiser's batch are conditioned on the prompts; "
-                "give them to the denoiser side by side"
-            )
-        return slice(int(found[0]), int(found[-1]) + 1)
-    # Contents cannot tell: diffusers' UNet pipelines put the negative prompt's rows first.
-    return slice(rows // 2, rows) if guided else slice(0, rows)
+    if found[-1] - found[0] + 1 != len(found):
+        raise ParameterError(
+            f"rows {found.tolist()} of the denoiser's batch are conditioned on the prompts; "
+            "give them to the denoiser side by side"
+        )
+    half = len(matched) // 2
+    if guided and len(found) == len(matched) and matched[:half].any(axis=0).all():
+        raise ParameterError(
+            "both halves of the denoiser's batch have the same latents and the prompts' text "
+            "states, and it is not known whether one is the negative prompt's; give another "
+            "negative prompt, or other latents"
+        )
+    return slice(int(found[0]), int(found[-1]) + 1)
+
+
+def assign_rows(matched: NDArray[np.bool_]) -> tuple[int, ...]:
+    """Assign the conditional rows of a loop of one's own to prompts.
+
+    Parameters
+    ----------
+    matched : ndarray of bool, shape (row, prompt)
+        Whether a row's text states are a prompt's; every row's are.
+
+    Returns
+    -------
+    tuple of int
+        For each row the number of its prompt.
+
+    Raises
+    ------
+    ParameterError
+        If the prompts have different numbers of rows, as when one of them is also a negative one.
+    """
+    if (prompts := in_order(matched)) is not None:
+        return prompts
+    found = matched.argmax(axis=1)
+    counts = np.unique(found, return_counts=True)[1]
+    if len({*counts.tolist()}) > 1:
+        raise ParameterError(
+            f"the rows of the denoiser's batch are those of prompts {found.tolist()}, not equally "
+            "many for each; give every prompt as many rows, and another negative prompt"
+        )
+    return tuple(found.tolist())
 
 
 def _halves_equal(sample: Tensor) -> bool:

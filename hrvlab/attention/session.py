@@ -12,12 +12,13 @@ from torch import Tensor
 
 from hrvlab.attention.calls import Call, Tap
 from hrvlab.attention.clock import Clock
-from hrvlab.attention.edits import BoundRescale, Rescale
+from hrvlab.attention.edits import NO_WORDS, BoundRescale, Rescale
 from hrvlab.attention.hooks import ProjectionHooks
 from hrvlab.attention.injection import BoundInjection, Injection
-from hrvlab.attention.rows import GivenStates, RowFinder
+from hrvlab.attention.loops import LoopCheck, other_prompts
+from hrvlab.attention.rows import RowFinder
 from hrvlab.attention.texts import TextRecord
-from hrvlab.errors import CoverageError, ModelError, ParameterError
+from hrvlab.errors import CoverageError, ModelError, ParameterError, TokenError
 from hrvlab.inputs.prompts import as_prompts
 from hrvlab.models.adapters import adapters_kept
 from hrvlab.models.caches import active_cache
@@ -48,8 +49,8 @@ class Session:
     parts : sequence of Tap, Rescale or Injection
     prompts : sequence of str, optional
         Required by edits.
-    given : GivenStates
-        Text states that the pipeline is given in place of texts.
+    given : Tensor or None, shape (prompt, token, dim)
+        Text states that the pipeline is given in place of the prompts.
 
     Attributes
     ----------
@@ -71,11 +72,11 @@ class Session:
         pipe: DiffusionPipeline,
         parts: Sequence[Part],
         prompts: Sequence[str] | None,
-        given: GivenStates,
+        given: Tensor | None,
     ) -> None:
         family = family_of(pipe)
         self._pipe, self._prompts = pipe, prompts
-        self._named = given.prompts is None
+        self._named = given is None
         self.unet = unwrap_module(pipe.unet)
         self.layers = cross_attention_layers(self.unet)
         self.call: Call | None = None
@@ -84,7 +85,8 @@ class Session:
         self._record = TextRecord(family.text_encoders(pipe))
         self._rows = RowFinder(pipe, family, self._record, prompts, given)
         self._current: Call | None = None
-        self._last: tuple[float, Tensor] | None = None
+        self._loop = LoopCheck(prompts)
+        self._ran = False
         if cache := active_cache(self.unet):
             raise ModelError(cache)
         self._projections = ProjectionHooks(self.unet, self.layers, lambda: self._current)
@@ -94,6 +96,8 @@ class Session:
             raise ParameterError(
                 "an edit needs the prompts it acts on: attach(pipe, edit, prompts=['a red car'])"
             )
+        if edits and given is not None:
+            raise TokenError(NO_WORDS)
         for model in {edit.model for edit in edits if edit.model}:
             _check_fingerprint(pipe, model)
         self._edits = [self._bind(edit, prompts or []) for edit in edits]
@@ -114,7 +118,13 @@ class Session:
         return BoundRescale(edit, edit.columns(self._pipe, prompts), self.layers)
 
     def install(self, hooks: ExitStack) -> None:
-        """Register all hooks; they are removed when the stack is closed."""
+        """Register all hooks; when the stack is closed, they are removed and the texts let go."""
+        for outer in attached_to(self.unet):
+            if outer._taps and any(isinstance(edit, BoundInjection) for edit in self._edits):
+                raise ParameterError(
+                    "taps see the injections of their own attach alone; give both to one attach"
+                )
+        hooks.callback(self._let_go)
         for tap in self._taps:
             tap.begin(self.layers, self._projections.modules)
         hooks.callback(self._clock.stop)
@@ -133,60 +143,45 @@ class Session:
             raise ModelError("an encoder_attention_mask is not supported; leave it out")
         timestep = given["timestep"]
         moment = float(timestep.max() if isinstance(timestep, Tensor) else timestep)
-        states: Tensor = given["encoder_hidden_states"]
-        rows = self._rows.find(states, given["sample"])
+        states, sample = given["encoder_hidden_states"], given["sample"]
+        by_pipeline, self._ran = self._clock.by_pipeline, True
+        if by_pipeline:
+            self._clock.check_call(moment)
+        rows = self._rows.find(states, sample, by_pipeline=by_pipeline)
         self._projections.begin_call()
-        self._check_pair(moment, states)
+        if not by_pipeline:
+            self._loop.check(moment, sample, states, rows)
         if rows is None:
             self._current = None
-            if self._clock.by_pipeline:
-                raise self._other_prompts()
             return
         index = self._clock.begin_call(moment)
-        height, width = given["sample"].shape[-2:]
-        clock = self._clock
-        self._current = Call(index, moment, rows, (height, width), clock.calls, clock.steps)
-        if index == 0:
-            self._begin(self._current, states.shape[1])
-        self.call = self._current
+        height, width = sample.shape[-2:]
+        clock, last = self._clock, self.call
+        call = Call(index, moment, rows, (height, width), clock.calls, clock.steps)
+        if last is None:
+            self._name_columns(call, states.shape[1])
+        elif rows.prompts != last.rows.prompts:
+            raise ParameterError(
+                f"denoiser call {index} has rows of prompts {list(rows.prompts)}, the one before "
+                f"of {list(last.rows.prompts)}; attach anew for every batch"
+            )
+        if last is None or call.calls != last.calls:
+            for edit in self._edits:
+                edit.check(call)
+        self._current = self.call = call
 
-    def _begin(self, call: Call, columns: int) -> None:
-        """Name the columns of the first call, and check that the edits fit it."""
+    def _name_columns(self, call: Call, columns: int) -> None:
+        """Name the columns of the first call."""
         unnamed = unnamed_tokens(columns)
         if not self._named or not self._prompts:
             self.tokens = [unnamed] * call.samples
         else:
             tables = [token_table(self._pipe, prompt) for prompt in self._prompts]
             self.tokens = [tables[number] for number in call.rows.prompts]
-        if self._edits and len(self.tokens[0]) != columns:
-            raise ParameterError(
-                f"the denoiser is given {columns} columns of text, the prompts have "
-                f"{len(self.tokens[0])}; an edit needs prompts, not states made from them"
-            )
-        for edit in self._edits:
-            edit.check(call)
 
-    def _check_pair(self, moment: float, states: Tensor) -> None:
-        """Check that of two calls of one step, one for each text, it is known which is which."""
-        last, self._last = self._last, (moment, states)
-        if (
-            self._prompts is None
-            and not self._record.texts()
-            and last is not None
-            and last[0] == moment
-            and last[1] is not states
-            and not torch.equal(last[1], states)
-        ):
-            raise ParameterError(
-                "two calls of the denoiser have one timestep and different texts, and it is not "
-                "known which of them is the prompt's; give attach prompts=['a red car']"
-            )
-
-    def _other_prompts(self) -> ParameterError:
-        return ParameterError(
-            f"the pipeline was run with other prompts than attach was given, {self._prompts}; give "
-            "attach the same prompts"
-        )
+    def _let_go(self) -> None:
+        self._loop.forget()
+        self._rows.forget()
 
     def _end_call(self, *_: object) -> None:
         if self._current is None:
@@ -205,10 +200,16 @@ class Session:
         ParameterError
             If no row of its batches was conditioned on the prompts.
         """
-        if self._last is None:
+        if not self._ran:
             raise CoverageError("the pipeline was not run within attach; call it inside the block")
         if not self.scheduler_timesteps:
-            raise self._other_prompts()
+            raise other_prompts(self._prompts)
+
+
+def attached_to(unet: nn.Module) -> list[Session]:
+    """List the sessions whose hooks a UNet has now."""
+    owners = [getattr(hook, "__self__", None) for hook in unet._forward_pre_hooks.values()]
+    return [owner for owner in owners if isinstance(owner, Session)]
 
 
 def _check_fingerprint(pipe: DiffusionPipeline, model: str) -> None:
@@ -224,7 +225,7 @@ def attach(
     pipe: DiffusionPipeline,
     *parts: Part,
     prompts: str | Sequence[str] | None = None,
-    given: GivenStates | None = None,
+    given: Tensor | None = None,
 ) -> Iterator[Session]:
     """Observe and edit the cross-attention of one generation.
 
@@ -242,10 +243,10 @@ def attach(
         Any number of observers and edits; edits act in the order given.
     prompts : str or sequence of str, optional
         The prompts of the generation, one for each row of the batch before
-        ``num_images_per_prompt``; required by edits. By default, the first texts that the text
-        encoders read within the block are the prompts.
-    given : GivenStates, optional
-        Text states that the pipeline is given in place of the prompts' and the negative ones.
+        ``num_images_per_prompt``; required by edits, and by loops of one's own with several texts,
+        such as a negative prompt.
+    given : Tensor, shape (prompt, token, dim), optional
+        Text states that the pipeline is given in place of the prompts.
 
     Yields
     ------
@@ -259,10 +260,10 @@ def attach(
         If the pipeline's family is not supported, its projections are fused, or an edit was made
         for another model.
     ParameterError
-        If an edit does not match the model or the prompts, the run has other prompts, or a second
-        generation begins.
+        If an edit does not match the model or the prompts, the run has other prompts, it is not
+        known which rows of a batch are theirs, or a second generation begins.
     TokenError
-        If an edit's word does not occur in a prompt.
+        If an edit's word does not occur in a prompt, or text states replace the prompts.
     CoverageError
         If a cross-attention layer is not called, or the denoiser is never run.
 
@@ -276,7 +277,7 @@ def attach(
     (2, 'red')
     """
     texts = None if prompts is None else as_prompts(prompts)
-    session = Session(pipe, parts, texts, given or GivenStates())
+    session = Session(pipe, parts, texts, given)
     with ExitStack() as hooks, adapters_kept(pipe):
         session.install(hooks)
         with torch.compiler.set_stance("force_eager"):

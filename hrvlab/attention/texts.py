@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 FINAL_NORM = "final_layer_norm"
 
@@ -47,42 +48,62 @@ class TextRecord:
     """
 
     def __init__(self, encoders: Sequence[nn.Module]) -> None:
-        self.readings: list[list[Reading]] = [[] for _ in encoders]
+        self._readings: list[list[Reading]] = [[] for _ in encoders]
         self._encoders = encoders
+        self._paused = False
 
     def install(self, hooks: ExitStack) -> None:
-        """Register the hooks; they are removed when the stack is closed."""
-        for encoder, readings in zip(self._encoders, self.readings, strict=True):
+        """Register the hooks; when the stack is closed, they are removed and the record empties."""
+        for encoder, readings in zip(self._encoders, self._readings, strict=True):
+            # The states of all layers take the memory of several batches.
+            hooks.callback(readings.clear)
             handles = [
-                encoder.register_forward_pre_hook(partial(_begin, readings), with_kwargs=True),
-                encoder.register_forward_hook(partial(_keep_outputs, readings)),
+                encoder.register_forward_pre_hook(partial(self._begin, readings), with_kwargs=True),
+                encoder.register_forward_hook(partial(self._keep_outputs, readings)),
             ]
             for name, module in encoder.named_modules():
                 if name.rpartition(".")[2] == FINAL_NORM:
-                    handles.append(module.register_forward_hook(partial(_keep_norm, readings)))
+                    keep = partial(self._keep_norm, readings)
+                    handles.append(module.register_forward_hook(keep))
             for handle in handles:
                 hooks.callback(handle.remove)
 
     def texts(self) -> list[list[Reading]]:
         """Return the batches of texts in order, each as every encoder read it."""
-        return [list(one) for one in zip(*self.readings, strict=False)]
+        batches = [list(one) for one in zip(*self._readings, strict=False)]
+        return [one for one in batches if len({len(r.states and r.states[0]) for r in one}) == 1]
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Record nothing within a block."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
+
+    def _begin(
+        self, readings: list[Reading], _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        if not self._paused:
+            readings.append(Reading(args[0] if args else kwargs.get("input_ids")))
+
+    def _keep_outputs(self, readings: list[Reading], _: nn.Module, __: object, output: Any) -> None:
+        if readings and not self._paused:
+            readings[-1].states += _text_states(output)
+
+    def _keep_norm(self, readings: list[Reading], _: nn.Module, __: object, output: Tensor) -> None:
+        if readings and not self._paused:
+            readings[-1].states.append(output)
 
 
-def _begin(
-    readings: list[Reading], _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> None:
-    readings.append(Reading(args[0] if args else kwargs["input_ids"]))
-
-
-def _keep_outputs(readings: list[Reading], _: nn.Module, __: object, output: Any) -> None:
-    states = readings[-1].states
-    states.append(output.last_hidden_state)
-    states += output.hidden_states or ()
-
-
-def _keep_norm(readings: list[Reading], _: nn.Module, __: object, output: Tensor) -> None:
-    if readings:
-        readings[-1].states.append(output)
+def _text_states(output: Any) -> Iterator[Tensor]:
+    """Yield all states (text, token, dim) of an encoder's output, which may be a plain tuple."""
+    for value in output.values() if isinstance(output, dict) else output:
+        if isinstance(value, tuple):
+            yield from _text_states(value)
+        elif isinstance(value, Tensor) and value.ndim == 3:
+            yield value
 
 
 def match_rows(states: Tensor, texts: Sequence[Sequence[Reading]]) -> Tensor:
@@ -126,7 +147,11 @@ def _part(states: Tensor, text: Sequence[Reading], number: int) -> Tensor:
 
 def _equal(rows: Tensor, states: Tensor, tolerance: float) -> Tensor:
     """Compare every row with every state, in the rows' own type."""
+    same = torch.zeros(len(rows), len(states), dtype=torch.bool, device=rows.device)
     if rows.shape[1:] != states.shape[1:]:
-        return torch.zeros(len(rows), len(states), dtype=torch.bool, device=rows.device)
-    off = (rows[:, None] - states.detach().to(rows)[None]).abs().flatten(2).amax(dim=-1)
-    return off <= tolerance * states.abs().max()
+        return same
+    # One text after another: all pairs at once would take gigabytes.
+    for number, state in enumerate(states.detach().to(rows)):
+        off = (rows - state).abs().flatten(1).amax(dim=1)
+        same[:, number] = off <= tolerance * state.abs().max()
+    return same

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import xarray as xr
+from diffusers.utils.torch_utils import unwrap_module
 from numpy.typing import NDArray
 
 from hrvlab.attention.gradients import frozen
 from hrvlab.attention.hooks import attention_module
+from hrvlab.attention.session import attached_to
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.generation import ONE_AT_A_TIME, as_uint8, plan_batches, run_pipeline
 from hrvlab.keywords import check_call, for_batch, refuse
@@ -160,8 +162,15 @@ def check_pipeline(pipe: DiffusionPipeline) -> None:
     ------
     ModelError
         If the pipeline is not supported or starts from an image, or its heads cannot be read.
+    ParameterError
+        If taps or edits are attached to it.
     """
     family_of(pipe)
+    if attached_to(unwrap_module(pipe.unet)):
+        raise ParameterError(
+            "excite runs the denoiser more often than a generation does, which attach would "
+            "misread; call it outside the block"
+        )
     if "image" in inspect.signature(pipe.__call__).parameters:
         raise ModelError(
             f"{type(pipe).__name__} starts from an image; give a pipeline that starts from noise"

@@ -11,7 +11,7 @@ from diffusers.utils.torch_utils import unwrap_module
 
 from hrvlab.errors import ModelError
 from hrvlab.models.adapters import adapters_kept
-from hrvlab.models.tokens import token_table
+from hrvlab.models.tokens import text_as_read, token_table
 from hrvlab.models.unsupported import obstacles
 
 if TYPE_CHECKING:
@@ -56,6 +56,19 @@ class Family:
     def text_encoders(self, pipe: DiffusionPipeline) -> list[nn.Module]:
         """Return the text encoders, in the order in which their states are joined."""
         return [unwrap_module(getattr(pipe, name)) for _, name in self.encoders]
+
+    def token_ids(
+        self, pipe: DiffusionPipeline, texts: Sequence[str]
+    ) -> list[tuple[list[int], ...]]:
+        """Return the tokens of every text as each of the text encoders reads them."""
+        of_encoders = []
+        for name, _ in self.encoders:
+            tokenizer = getattr(pipe, name)
+            read = [text_as_read(pipe, text, tokenizer) for text in texts]
+            length = tokenizer.model_max_length
+            encoded = tokenizer(read, padding="max_length", truncation=True, max_length=length)
+            of_encoders.append(encoded["input_ids"])
+        return list(zip(*of_encoders, strict=True))
 
     @torch.no_grad()
     def encode(self, pipe: DiffusionPipeline, texts: Sequence[str], **how: Any) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hrvlab.errors import TokenError
 
@@ -47,15 +47,15 @@ def unnamed_tokens(columns: int) -> list[Token]:
     return [Token(str(column), "", "unnamed", (0, 0), -1) for column in range(columns)]
 
 
-def text_as_read(pipe: DiffusionPipeline, text: str) -> str:
-    """Return a text as the pipeline gives it to its tokenizer.
+def text_as_read(pipe: DiffusionPipeline, text: str, tokenizer: Any = None) -> str:
+    """Return a text as the pipeline gives it to its tokenizer, by default the first.
 
     A token learned by textual inversion has several vectors, each of which is a token: "<cat>" is
     read as "<cat> <cat>_1 <cat>_2".
     """
     if not hasattr(pipe, "maybe_convert_prompt"):
         return text
-    return str(pipe.maybe_convert_prompt(text, pipe.tokenizer))
+    return str(pipe.maybe_convert_prompt(text, tokenizer or pipe.tokenizer))
 
 
 def token_table(pipe: DiffusionPipeline, prompt: str) -> list[Token]:

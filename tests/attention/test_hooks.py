@@ -157,7 +157,7 @@ def test_an_edit_for_another_number_of_heads_is_refused(tiny_pipe):
 def test_an_edit_for_other_prompts_than_the_calls_is_refused(tiny_pipe):
     edit = Rescale(np.ones(HEADS))
     with (
-        pytest.raises(ParameterError, match="run with other prompts than attach was given"),
+        pytest.raises(ParameterError, match="run has other prompts than attach was given"),
         attach(tiny_pipe, edit, prompts=["a red car", "a blue cat"]),
     ):
         run(tiny_pipe, ["a dog"])
