@@ -41,15 +41,15 @@ def capture(
 ) -> xr.Dataset: ...
 @overload
 def capture(
-    pipe: DiffusionPipeline, prompts: str | Sequence[str], *, maps: Sequence[str], **call: Any
+    pipe: DiffusionPipeline, prompts: str | Sequence[str], *, maps: str | Sequence[str], **call: Any
 ) -> xr.DataTree: ...
 def capture(
     pipe: DiffusionPipeline,
     prompts: str | Sequence[str],
     *,
     seed: int | Sequence[int] = 0,
-    maps: Sequence[str] | None = None,
-    grids: Sequence[int] | None = None,
+    maps: str | Sequence[str] | None = None,
+    grids: int | Sequence[int] | None = None,
     budget_bytes: int = BUDGET_BYTES,
     batch_size: int = 8,
     progress: bool = True,
@@ -66,9 +66,9 @@ def capture(
     prompts : str or sequence of str
     seed : int or sequence of int
         Of the initial noise; every prompt is generated with each.
-    maps : sequence of str, optional
+    maps : str or sequence of str, optional
         Words whose spatial maps are kept as well; each must occur in every prompt.
-    grids : sequence of int, optional
+    grids : int or sequence of int, optional
         Keep the maps of layers with these grid sizes only, such as ``[16]``; by default of all
         layers.
     budget_bytes : int
@@ -108,19 +108,20 @@ def capture(
     {'prompt': 1, 'timestep': 2, 'layer': 16, 'head': 8, 'token': 32}
     """
     texts, seeds = as_prompts(prompts), as_seeds(seed)
+    words = [maps] if isinstance(maps, str) else list(() if maps is None else maps)
     batches = plan_batches(texts, seeds, batch_size)
     keywords = check_call(pipe, call, prompts=len(texts), images=len(texts) * len(seeds))
     family_of(pipe)
     warn_of_unknown_words(pipe, texts)
     layers = cross_attention_layers(pipe.unet)
     embeds = call.get("prompt_embeds")
-    if maps and embeds is not None:
+    if words and embeds is not None:
         raise TokenError(
             "prompt_embeds have columns without names, among which no word is found; give the "
             "prompts alone, or leave out maps"
         )
-    columns = [[word_columns(pipe, text, word) for word in maps or ()] for text in texts]
-    mapped = _mapped_layers(layers, grids) if maps else {}
+    columns = [[word_columns(pipe, text, word) for word in words] for text in texts]
+    mapped = _mapped_layers(layers, grids) if words else {}
     copies = int(call.get("num_images_per_prompt", 1))
     size = forecast_latent_size(pipe, call)
     needed = capture_bytes(
@@ -129,7 +130,7 @@ def capture(
         calls=forecast_calls(pipe, call),
         tokens=pipe.tokenizer.model_max_length if embeds is None else embeds.shape[1],
         image_size=(size[0] * pipe.vae_scale_factor, size[1] * pipe.vae_scale_factor),
-        words=len(maps or ()),
+        words=len(words),
         map_sizes=[map_size(size, scale) for scale in mapped.values()],
     )
     forecast = [token_table(pipe, text) for text in texts for _ in range(len(seeds) * copies)]
@@ -140,7 +141,7 @@ def capture(
     for batch in track(batches, "capture", disable=not progress or len(batches) == 1):
         token_means = TokenMeans()
         own_columns = [columns[index] for index in batch.indices for _ in range(copies)]
-        spatial_maps = [SpatialMaps(own_columns, mapped)] if maps else []
+        spatial_maps = [SpatialMaps(own_columns, mapped)] if words else []
         made = run_batch(pipe, batch, token_means, *spatial_maps, output_type="np", **keywords)
         means.append(token_means.result())
         generations.append(replace(made, images=as_uint8(made.images)))
@@ -174,9 +175,9 @@ def capture(
         withheld = np.concatenate([made.withheld for made in generations])
         dataset["withheld"] = ("prompt", withheld)
     validate(dataset)
-    if not maps:
+    if not words:
         return dataset
-    return xr.DataTree.from_dict({"/": dataset, **_map_nodes(layers, mapped, list(maps), spatial)})
+    return xr.DataTree.from_dict({"/": dataset, **_map_nodes(layers, mapped, words, spatial)})
 
 
 def _layer_coords(layers: Sequence[Layer]) -> dict[str, tuple[str, list[Any]]]:
@@ -195,15 +196,13 @@ def _token_coords(tokens: Sequence[Sequence[Token]]) -> dict[str, Any]:
     }
 
 
-def _mapped_layers(layers: Sequence[Layer], grids: Sequence[int] | None) -> dict[int, int]:
+def _mapped_layers(layers: Sequence[Layer], grids: int | Sequence[int] | None) -> dict[int, int]:
     """Select the layers whose maps are kept, each with its grid's downscaling of the latents."""
     there = sorted({layer.grid for layer in layers})
-    wrong = sorted(set(grids or ()) - set(there))
-    if wrong or (grids is not None and not grids):
+    wanted = there if grids is None else np.ravel(grids).tolist()
+    if (wrong := sorted({*wanted} - {*there})) or not wanted:
         raise ParameterError(f"no layer has a grid of {wrong}; give some of {there}")
-    return {
-        layer.index: layer.downscale for layer in layers if grids is None or layer.grid in grids
-    }
+    return {layer.index: layer.downscale for layer in layers if layer.grid in wanted}
 
 
 def _check_budget(needed: int, budget: int) -> None:

@@ -96,7 +96,8 @@ def forecast_calls(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> int:
         ) from error
     calls = len(scheduler.timesteps)
     strength = _keyword(pipe, call, "strength")
-    if strength is not None:
+    # A start of one's own takes the place of the strength.
+    if strength is not None and call.get("denoising_start") is None:
         steps = calls if own else int(scheduler.num_inference_steps)
         skipped = steps - min(int(steps * strength), steps)
         calls -= skipped * scheduler.order

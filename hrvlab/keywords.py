@@ -13,6 +13,7 @@ import torch
 from diffusers.utils.torch_utils import unwrap_module
 
 from hrvlab.errors import ParameterError
+from hrvlab.forecast import forecast_calls
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -35,6 +36,7 @@ EMBEDDINGS = (
 TEXTS = ("negative_prompt", "negative_prompt_2")
 PICTURES = ("image", "mask_image", "masked_image_latents")
 PER_IMAGE = ("latents", "generator")
+TENSORS = ("latents", *EMBEDDINGS)
 NUMBERS = ("timesteps", "sigmas")
 
 
@@ -116,8 +118,8 @@ def check_call(
     Raises
     ------
     ParameterError
-        If a keyword does not exist or is set by hrvlab, or there is another number of values than
-        of prompts.
+        If a keyword does not exist or is set by hrvlab, there is another number of values than of
+        prompts, or the scheduler does not take the steps.
     """
     there = [name for name in inspect.signature(type(pipe).__call__).parameters if name != "self"]
     found = {}
@@ -131,6 +133,7 @@ def check_call(
         if name == "clip_skip" and value is not None:
             _check_clip_skip(pipe)
         found[name] = _plain(name, value, prompts, images * _copies(call))
+    forecast_calls(pipe, found)
     return found
 
 
@@ -158,8 +161,14 @@ def _plain(name: str, value: Any, prompts: int, images: int) -> Any:
         return value.item()
     if value is None or isinstance(value, str):
         return value
+    if hasattr(value, "to_list"):  # a table's column
+        value = value.to_list()
+    if name in TENSORS and not isinstance(value, torch.Tensor):
+        raise ParameterError(f"{name} is of type {type(value).__name__}; give a torch.Tensor")
     if name in NUMBERS:
         return np.asarray(value).tolist()
+    if name == "generator":
+        value = _generators(value)
     if name in PER_IMAGE and not isinstance(value, torch.Generator):
         _check_number(name, value, images, "image")
         return PerImage(value)
@@ -170,6 +179,18 @@ def _plain(name: str, value: Any, prompts: int, images: int) -> Any:
         _check_number(name, several, prompts, "prompt")
         return PerPrompt(several)
     return value
+
+
+def _generators(value: Any) -> torch.Generator | list[torch.Generator]:
+    """Return a random generator, or a list of one for each image, after checking the type."""
+    if isinstance(value, torch.Generator):
+        return value
+    if not isinstance(value, Sequence) or not all(isinstance(v, torch.Generator) for v in value):
+        raise ParameterError(
+            f"generator is {value!r}; give a torch.Generator or one for each image, or the seed as "
+            "seed="
+        )
+    return list(value)
 
 
 def _is_batch(value: Any) -> bool:

@@ -69,6 +69,10 @@ class Rescale:
     model: str | None = None
 
     def __post_init__(self) -> None:
+        words = self.words if isinstance(self.words, str) else list(self.words)
+        if not len(words):
+            raise ParameterError("the list of words is empty; give at least one word of the prompt")
+        object.__setattr__(self, "words", words)
         factors = np.asarray(self.factors, dtype=np.float64)
         if factors.ndim not in (1, 2):
             raise ParameterError(

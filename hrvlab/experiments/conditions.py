@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 
 
 # Keywords of the pipeline's call that a trial sets itself.
-OWN = {"num_images_per_prompt", "output_type", "latents", "generator", "height", "width"}
+OWN = {
+    "num_images_per_prompt",
+    "output_type",
+    "latents",
+    "generator",
+    "height",
+    "width",
+    "prompt_embeds",
+}
 
 
 class Condition(Protocol):

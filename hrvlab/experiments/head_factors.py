@@ -124,7 +124,7 @@ def plan_trial(
         raise ParameterError(f"{len(prompts)} prompts need as many texts, got {len(texts)}")
     check_texts(given.score, texts)
     plan_batches(prompts, seeds, given.batch_size)
-    own = {"num_images_per_prompt", "output_type", "latents", "generator"}
+    own = {"num_images_per_prompt", "output_type", "latents", "generator", "prompt_embeds"}
     refuse(given.call, own, "every prompt has one image per seed and row of factors")
     call = check_call(pipe, given.call, prompts=len(prompts), images=len(prompts) * len(seeds))
     given.edit(factors, range(len(prompts))).columns(pipe, prompts)

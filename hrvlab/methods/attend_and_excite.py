@@ -144,7 +144,9 @@ def excite(
         own = for_batch(keywords, batch.indices, batch.first, len(batch.seeds))
         # Compiled code would not call the hooks.
         eager = torch.compiler.set_stance("force_eager")
-        with ONE_AT_A_TIME, eager, frozen(pipe.unet):
+        # Inference mode would allow no gradients.
+        graded = torch.inference_mode(mode=False)
+        with ONE_AT_A_TIME, eager, graded, frozen(pipe.unet):
             updater = LatentUpdater(pipe, batch, excitation, columns, factors, own)
             updated = {**own, "latents": updater.first_latents()}
             generated = run_pipeline(

@@ -68,7 +68,8 @@ class LatentUpdater:
         self._words, self._factors = words, factors
         inputs, first = _first_inputs(pipe, batch, **call)
         sample = inputs.pop("sample")
-        self._noise = call.get("latents", _noise(sample, batch)).to(sample)
+        given = call.get("latents")
+        self._noise = (_noise(sample, batch) if given is None else given).to(sample)
         self._conditional = _rows({**inputs, "return_dict": False}, first.conditional, len(sample))
         height, width = sample.shape[-2:]
         self._layers = attended_layers(pipe, excitation)
@@ -241,6 +242,8 @@ def _rows(inputs: Any, rows: slice | Tensor, batch: int) -> Any:
     """Select rows of every tensor among the inputs that has one row for each sample of a batch."""
     if isinstance(inputs, dict):
         return {name: _rows(value, rows, batch) for name, value in inputs.items()}
+    if isinstance(inputs, list | tuple):
+        return [_rows(value, rows, batch) for value in inputs]
     if isinstance(inputs, Tensor) and inputs.ndim and len(inputs) == batch:
         return inputs[rows]
     return inputs
