@@ -125,9 +125,9 @@ class Ledger:
             # Units of a closed store are computed again in order to be compared.
             if finished and other and not self.closed:
                 raise StoreError(
-                    f"{self.folder} holds {finished} units that were computed under other "
-                    f"versions: {other}; units of several versions are not mixed: install those "
-                    "versions to go on, or use another store to begin anew"
+                    f"{self.folder} holds finished units ({finished}) of other versions: {other}; "
+                    "units of several versions are not mixed: install those versions to go on, or "
+                    "use another store to begin anew"
                 )
             # Also proves, before anything is computed, that units can be written.
             write_whole(self.folder / VERSIONS, json.dumps(here, indent=1).encode())

@@ -213,7 +213,7 @@ def test_votes_are_not_resumed_under_other_versions_and_say_which_they_are_of(
     assert again.attrs["libraries"] == whole.attrs["libraries"]
     shutil.rmtree(result)
     (result.parent / "ledger" / "000001.npz").unlink()
-    with pytest.raises(StoreError, match=r"holds 2 units .* torch .* \(here 99.1\)"):
+    with pytest.raises(StoreError, match=r"units .2. of other .* torch .* \(here 99.1\)"):
         hl.collect_votes(tiny_pipe, concepts, PROMPTS, store=tmp_path, **STEPS)
     assert not calls
     new = hl.collect_votes(tiny_pipe, concepts, PROMPTS, store=tmp_path / "new", **STEPS)

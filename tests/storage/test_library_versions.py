@@ -36,7 +36,7 @@ def test_a_run_is_not_resumed_under_another_version(tmp_path, installed, name):
     here = libraries.computing_versions()[name]
     installed(name, "99.1")
     ledger = Ledger(tmp_path, PLAN)
-    message = rf"holds 2 units .* other versions: {name} {here} \(here 99.1\); .* another store"
+    message = rf"units .2. of other versions: {name} {here} \(here 99.1\); .* another store"
     with pytest.raises(StoreError, match=message.replace("+", r"\+")):
         list(complete(ledger, 4, fail))
     assert len(list(ledger.units.iterdir())) == 2
@@ -66,7 +66,7 @@ def test_units_of_unknown_versions_are_read_but_not_resumed(tmp_path):
     ledger.finish(0, a=np.arange(3))  # as 0.1 did, which noted no versions
     assert set(ledger.versions().values()) == {"unknown"}
     assert ledger.read(0) is not None
-    with pytest.raises(StoreError, match="holds 1 units .* other versions: hrvlab unknown"):
+    with pytest.raises(StoreError, match="units .1. of other versions: hrvlab unknown"):
         some(ledger, 2)
 
 
