@@ -38,16 +38,18 @@ def results_in(output):
 
 
 # Denoiser calls, units, the result and the vectors come one after the other.
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
-@pytest.mark.parametrize(
-    ("command", "point"),
-    [
-        ("votes", 9),
-        ("capture", 4),
-        *[pytest.param("votes", p, marks=pytest.mark.full) for p in (1, 2, 5, 14, 20, 40, 60, 90)],
-        *[pytest.param("capture", p, marks=pytest.mark.full) for p in (1, 2, 3, 8, 11, 20, 40)],
-    ],
-)
+POINTS = {"votes": (1, 2, 5, 9, 14, 20, 40, 60, 90), "capture": (1, 2, 3, 4, 8, 11, 20, 40)}
+DAILY = [("votes", 9, signal.SIGINT), ("capture", 4, signal.SIGTERM)]
+OTHERS = [
+    pytest.param(command, point, number, marks=pytest.mark.full)
+    for command, points in POINTS.items()
+    for point in points
+    for number in CODES
+    if (command, point, number) not in DAILY
+]
+
+
+@pytest.mark.parametrize(("command", "point", "number"), [*DAILY, *OTHERS])
 def test_a_stopped_command_ends_in_one_line_and_its_rerun_in_the_same_result(
     given, whole, tmp_path, command, point, number
 ):
