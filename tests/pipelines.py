@@ -17,6 +17,7 @@ from diffusers import (
 )
 from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
 from diffusers.models.embeddings import ImageProjection
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     CLIPConfig,
@@ -235,6 +236,18 @@ def add_ip_adapter(pipe: Any, scale: float = 1.0) -> Any:
     )
     pipe.load_ip_adapter(weights, subfolder="", weight_name="", image_encoder_folder=None)
     pipe.set_ip_adapter_scale(scale)
+    return pipe
+
+
+def withholding(pipe: StableDiffusionPipeline) -> StableDiffusionPipeline:
+    """Return a pipeline with a safety checker that returns every image black."""
+    tower = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    tower |= {"num_attention_heads": 2, "image_size": 8, "patch_size": 4}
+    checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config=tower, projection_dim=8))
+    checker.concept_embeds_weights.data[:] = -2.0
+    checker.special_care_embeds_weights.data[:] = -2.0
+    images = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
+    pipe.register_modules(safety_checker=checker.eval(), feature_extractor=images)
     return pipe
 
 

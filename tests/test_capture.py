@@ -1,13 +1,22 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from diffusers import (
+    DDIMInverseScheduler,
+    EulerDiscreteScheduler,
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionPipeline,
+)
+from PIL import Image
 
 import hrvlab as hl
 from hrvlab.errors import ParameterError, TokenError
+from hrvlab.generation import WithheldWarning
 from hrvlab.noise import initial_noise
 from hrvlab.storage.datasets import read_dataset, write_dataset
-from tests.pipelines import tiny_sd
+from tests.pipelines import tiny_sd, tiny_unet, withholding
 
 PROMPTS = ["a red car", "a red cat on a tree", "a red vase"]
 STEPS = {"num_inference_steps": 3, "progress": False}
@@ -137,3 +146,97 @@ def test_given_latents_replace_the_seeded_noise(tiny_pipe):
 def test_the_provenance_shows_texts_as_they_are(tiny_pipe):
     captured = hl.capture(tiny_pipe, "a red café", num_inference_steps=1)
     assert "a red café" in captured.attrs["parameters"]
+
+
+@pytest.mark.parametrize("column", [str, list, tuple, np.array, pd.Series])
+def test_words_and_grids_may_be_any_kind_of_column(tiny_pipe, column):
+    expected = hl.capture(tiny_pipe, PROMPTS, maps=["red"], grids=[4], **STEPS)
+    words, grids = ("red", 4) if column is str else (column(["red"]), column([4]))
+    tree = hl.capture(tiny_pipe, PROMPTS, maps=words, grids=grids, **STEPS)
+    xr.testing.assert_identical(tree["grid_4"].to_dataset(), expected["grid_4"].to_dataset())
+
+
+def test_every_seed_of_a_prompt_is_captured_as_alone(tiny_pipe):
+    both = hl.capture(tiny_pipe, PROMPTS, seed=[3, 5], **STEPS)
+    assert both["seed"].values.tolist() == [3, 5] * 3
+    assert both["prompt_text"].values.tolist() == [text for text in PROMPTS for _ in range(2)]
+    assert both.attrs["seed"] == [3, 5]
+    alone = hl.capture(tiny_pipe, PROMPTS, seed=5, **STEPS)
+    np.testing.assert_allclose(both["attention"][1::2], alone["attention"], atol=1e-4)
+    assert alone.attrs["seed"] == 5
+
+
+def test_mixed_precision_around_the_call_leaves_maps_in_float32(tiny_pipe, concepts):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        tree = hl.capture(tiny_pipe, "a red car", maps=["red"], **STEPS)
+        votes = hl.collect_votes(tiny_pipe, concepts, ["a red car"], **STEPS)
+    attention = tree.to_dataset()["attention"]
+    assert attention.dtype == np.float32
+    np.testing.assert_allclose(attention.sum("token"), 1, atol=1e-5)
+    assert (votes["votes_by_timestep"].sum("concept") == 1).all()
+
+
+def test_rising_timesteps_of_an_inversion_are_captured(tiny_pipe):
+    tiny_pipe.scheduler = DDIMInverseScheduler.from_config(tiny_pipe.scheduler.config)
+    noise = torch.randn(1, 4, 8, 8)
+    ds = hl.capture(tiny_pipe, "a red car", latents=noise, guidance_scale=1.0, **STEPS)
+    assert ds.sizes["timestep"] == 3
+    assert (np.diff(ds["scheduler_timestep"]) > 0).all()
+
+
+def test_models_for_images_that_are_not_square_have_maps_of_their_shape():
+    parts = tiny_sd().components | {"unet": tiny_unet(attention_head_dim=2, sample_size=(8, 16))}
+    pipe = StableDiffusionPipeline(**parts, requires_safety_checker=False)
+    tree = hl.capture(pipe, "a red car", maps="red", **STEPS)
+    assert tree.to_dataset()["image"].shape == (1, 16, 32, 3)
+    sizes = {(node.sizes["map_y"], node.sizes["map_x"]) for node in tree.children.values()}
+    assert sizes == {(8, 16), (4, 8)}
+
+
+@pytest.mark.parametrize("kind", ["image", "latents", "timesteps"])
+def test_the_budget_knows_the_size_of_images_and_latents_and_the_number_of_timesteps(kind):
+    pipe, calls = tiny_sd(), []
+    call = {"num_inference_steps": 4}
+    if kind == "image":
+        pipe = StableDiffusionImg2ImgPipeline(**pipe.components, requires_safety_checker=False)
+        image = Image.fromarray(np.zeros((96, 64, 3), np.uint8))
+        call |= {"image": image, "strength": 0.5}
+    elif kind == "latents":
+        call["latents"] = torch.randn(1, 4, 32, 32)
+    else:
+        pipe.scheduler = EulerDiscreteScheduler()
+        call["timesteps"] = list(range(900, 0, -60))
+    taken = sum(
+        node.to_dataset(inherit=False).nbytes
+        for node in hl.capture(pipe, "a red car", maps="red", progress=False, **call).subtree
+    )
+    pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    with pytest.raises(ParameterError, match="the capture would take"):
+        hl.capture(pipe, "a red car", maps="red", budget_bytes=int(taken * 0.9), **call)
+    assert not calls
+
+
+def test_states_of_two_chunks_have_numbered_columns_and_words_are_refused(tiny_pipe):
+    states, negative = tiny_pipe.encode_prompt(["a red car"], "cpu", 1, True)
+    given = {"prompt_embeds": torch.cat([states] * 2, 1)}
+    given["negative_prompt_embeds"] = torch.cat([negative] * 2, 1)
+    ds = hl.capture(tiny_pipe, "a red car", **given, **STEPS)
+    assert ds["token_text"].values[0].tolist() == [str(column) for column in range(40)]
+    np.testing.assert_allclose(ds["attention"].sum("token"), 1, atol=1e-5)
+    calls = []
+    tiny_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    with pytest.raises(TokenError, match="columns without names"):
+        hl.capture(tiny_pipe, "a red car", maps="red", **given, **STEPS)
+    with pytest.raises(TokenError, match="columns without names"):
+        hl.generate(tiny_pipe, "a red car", edit=hl.Rescale(np.ones(8), "red"), **given, **STEPS)
+    assert not calls
+
+
+def test_images_that_the_safety_checker_returned_black_are_marked():
+    pipe = withholding(tiny_sd())
+    with pytest.warns(WithheldWarning, match=r"3 of 3 images black, of 'a red car' \(seed 0\)"):
+        ds = hl.capture(pipe, PROMPTS, **STEPS)
+    assert ds["withheld"].values.tolist() == [True] * 3
+    assert not ds["image"].values.any()
+    np.testing.assert_allclose(ds["attention"].sum("token"), 1, atol=1e-5)
+    assert "withheld" not in hl.capture(tiny_sd(), PROMPTS, **STEPS)

@@ -1,11 +1,17 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from diffusers import StableDiffusionInpaintPipeline
+from PIL import Image
 
 import hrvlab as hl
 from hrvlab.errors import ParameterError, TokenError
+from hrvlab.generation import WithheldWarning
+from hrvlab.noise import initial_noise
+from tests.pipelines import tiny_sd, withholding
 
 PROMPTS = ["a red car", "a blue cat", "a tree"]
 STEPS = {"num_inference_steps": 2, "progress": False}
@@ -112,3 +118,73 @@ def test_generations_of_two_threads_do_not_disturb_each_other(tiny_pipe):
         ]
     for name, job in jobs:
         np.testing.assert_array_equal(job.result(), alone[name])
+
+
+def test_images_that_are_withheld_are_named_in_a_warning(tiny_pipe):
+    pipe = withholding(tiny_pipe)
+    with pytest.warns(WithheldWarning, match=r"2 of 2 images black, .*'a blue cat' \(seed 0\)"):
+        made = hl.generate(pipe, PROMPTS[:2], **STEPS)
+    assert not made.any()
+
+
+def test_one_negative_prompt_for_all_is_as_in_the_plain_pipeline(tiny_pipe):
+    noise = torch.cat([initial_noise(tiny_pipe, [0], index) for index in range(3)])
+    plain = tiny_pipe(
+        PROMPTS, negative_prompt=["blue dog"] * 3, latents=noise, num_inference_steps=2,
+        output_type="np",
+    ).images  # fmt: skip
+    ours = hl.generate(tiny_pipe, PROMPTS, negative_prompt="blue dog", batch_size=2, **STEPS)
+    assert np.abs(ours - np.round(plain * 255)).max() <= 1
+
+
+def unguided(pipe, step, timestep, given):
+    if step == 1:
+        given["prompt_embeds"] = given["prompt_embeds"].chunk(2)[-1]
+        pipe._guidance_scale = 0.0
+    return given
+
+
+def test_an_edit_follows_guidance_that_a_callback_switches_off(tiny_pipe):
+    call = {"num_inference_steps": 4, "progress": False, "callback_on_step_end": unguided}
+    call["callback_on_step_end_tensor_inputs"] = ["prompt_embeds"]
+    prompts = ["a red car", "a red cat"]
+    plain = hl.generate(tiny_pipe, prompts, **call)
+    for window in ((0, None), (3, None)):
+        edit = hl.Rescale(np.full(8, -2.0), "red", window)
+        edited = hl.generate(tiny_pipe, prompts, edit=edit, **call)
+        assert (edited != plain).any(axis=(1, 2, 3)).all()
+
+
+def test_only_the_masked_region_is_painted_anew():
+    pipe = StableDiffusionInpaintPipeline(**tiny_sd().components, requires_safety_checker=False)
+    mask = np.zeros((32, 32), np.uint8)
+    mask[8:24, 8:24] = 255
+    image = np.random.default_rng(0).integers(0, 255, (32, 32, 3), dtype=np.uint8)
+    call = {"image": Image.fromarray(image), "mask_image": Image.fromarray(mask)}
+    made = hl.generate(pipe, "a red car", **call, padding_mask_crop=2, height=16, width=16, **STEPS)
+    assert made.shape == (1, 32, 32, 3)
+    np.testing.assert_array_equal(made[0][mask == 0], image[mask == 0])
+    assert (made[0][mask > 0] != image[mask > 0]).any()
+
+
+@pytest.mark.parametrize("empty", [[], (), pd.Series([], dtype=str)])
+def test_an_edit_without_words_is_refused(empty):
+    with pytest.raises(ParameterError, match="the list of words is empty"):
+        hl.Rescale(np.ones(8), empty)
+
+
+@pytest.mark.parametrize("column", [list, tuple, np.array, pd.Series])
+def test_words_of_an_edit_may_be_any_kind_of_column(tiny_pipe, column):
+    edited = hl.generate(tiny_pipe, PROMPTS[0], edit=hl.Rescale(np.full(8, -2.0), "red"), **STEPS)
+    edit = hl.Rescale(np.full(8, -2.0), column(["red"]))
+    np.testing.assert_array_equal(hl.generate(tiny_pipe, PROMPTS[0], edit=edit, **STEPS), edited)
+
+
+def test_mixed_precision_around_an_edit_keeps_its_type_and_effect(tiny_pipe):
+    edit = hl.Rescale(np.full(8, -2.0), "red")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        plain = hl.generate(tiny_pipe, PROMPTS[0], **STEPS)
+        edited = hl.generate(tiny_pipe, PROMPTS[0], edit=edit, **STEPS)
+        pair = hl.edit(tiny_pipe, "a red car", "a blue car", **STEPS)
+    assert (edited != plain).any()
+    assert (pair[0] != pair[1]).any()

@@ -102,7 +102,8 @@ class Clock:
 
     def _remaining(self, scheduler_timestep: float) -> list[float]:
         """Return the scheduler's timesteps from the first one that is called, if it has that."""
-        timesteps = [float(one) for one in getattr(self._pipe.scheduler, "timesteps", [])]
+        there = getattr(self._pipe.scheduler, "timesteps", None)  # some are None until they are set
+        timesteps = [] if there is None else [float(one) for one in there]
         if scheduler_timestep not in timesteps:
             return []
         return timesteps[timesteps.index(scheduler_timestep) :]

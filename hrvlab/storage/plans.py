@@ -25,8 +25,13 @@ def as_json(
     Raises
     ------
     ParameterError
-        If any other value cannot be serialized.
+        If any other value cannot be serialized, by its name.
     """
+    for name, value in content.items():
+        try:
+            json.dumps(value, default=_digest)
+        except ParameterError as error:
+            raise ParameterError(f"{name} is not among what can be kept: {error}") from error
     return json.dumps(
         content, sort_keys=True, indent=indent, ensure_ascii=ensure_ascii, default=_digest
     )

@@ -366,9 +366,18 @@ def scalings(pipe):
     return [dict(m.scaling) for m in pipe.unet.modules() if hasattr(m, "scaling")]
 
 
-@pytest.mark.parametrize("build", [tiny_sd, tiny_lora])
+FAILING = ("text_encoder", "unet", "vae", "before the run", "never")
+
+
 @pytest.mark.parametrize("used", [False, True])
-@pytest.mark.parametrize("fails", ["text_encoder", "unet", "vae", "before the run", "never"])
+@pytest.mark.parametrize(
+    ("build", "fails"),
+    [
+        *((tiny_sd, fails) for fails in FAILING),
+        (tiny_lora, "never"),
+        *(pytest.param(tiny_lora, fails, marks=pytest.mark.full) for fails in FAILING[:-1]),
+    ],
+)
 def test_the_pipeline_is_left_as_its_own_call_leaves_it(build, used, fails):
     call = {"num_inference_steps": 2, "output_type": "pt", "guidance_scale": 3.0}
     if build is tiny_lora:

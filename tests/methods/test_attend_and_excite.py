@@ -3,7 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, StableDiffusionImg2ImgPipeline
+from diffusers import (
+    DDIMScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    StableDiffusionImg2ImgPipeline,
+)
 
 import hrvlab as hl
 from hrvlab.errors import ConceptError, CoverageError, ModelError, ParameterError, TokenError
@@ -11,7 +16,7 @@ from hrvlab.methods.attend_and_excite import weigh_heads
 from hrvlab.methods.excitation import PRESETS, Excitation
 from hrvlab.models.heads import cross_attention_layers
 from tests.methods.test_steering import vectors
-from tests.pipelines import tiny_sd
+from tests.pipelines import add_ip_adapter, tiny_sd
 
 PROMPT, WORDS = "a car and a cat", ["car", "cat"]
 CALL = {"num_inference_steps": 4, "progress": False}
@@ -218,3 +223,59 @@ def test_vectors_of_another_model_and_pipelines_that_start_from_an_image_are_ref
     other = StableDiffusionImg2ImgPipeline(**tiny_pipe.components, requires_safety_checker=False)
     with pytest.raises(ModelError, match="starts from an image"):
         hl.excite(other, PROMPT, WORDS)
+
+
+def test_a_negative_prompt_and_an_image_prompt_are_those_of_the_plain_pipeline():
+    pipe = add_ip_adapter(tiny_sd())
+    call = {"negative_prompt": "a tree", "ip_adapter_image_embeds": [torch.randn(2, 1, 8)], **CALL}
+    plain = hl.generate(pipe, PROMPT, **call)
+    still = hl.excite(pipe, PROMPT, WORDS, preset=Excitation(1 / 2, step_size=0), **call)
+    np.testing.assert_array_equal(still.images, plain)
+    updated = hl.excite(pipe, PROMPT, WORDS, preset=Excitation(1 / 2), **call)
+    assert (updated.images != plain).any()
+    silent = add_ip_adapter(tiny_sd(), scale=0.0)
+    without = hl.excite(tiny_sd(), PROMPT, WORDS, preset=Excitation(1 / 2), **CALL)
+    call.pop("negative_prompt")
+    scaled = hl.excite(silent, PROMPT, WORDS, preset=Excitation(1 / 2), **call)
+    np.testing.assert_allclose(scaled.images.astype(int), without.images, atol=1)
+
+
+def test_a_negative_prompt_that_is_the_prompt_is_not_updated_in_its_place():
+    pipe, how = tiny_sd(), Excitation(1 / 2)
+    equal = hl.excite(pipe, PROMPT, WORDS, preset=how, negative_prompt=PROMPT, **CALL)
+    alone = hl.excite(pipe, PROMPT, WORDS, preset=how, guidance_scale=1.0, **CALL)
+    np.testing.assert_allclose(equal.images.astype(int), alone.images, atol=1)
+
+
+def test_inference_mode_around_it_changes_nothing():
+    pipe, how = tiny_sd(), Excitation(1 / 2)
+    expected = hl.excite(pipe, PROMPT, WORDS, preset=how, **CALL)
+    with torch.inference_mode():
+        inferred = hl.excite(pipe, PROMPT, WORDS, preset=how, **CALL)
+    np.testing.assert_array_equal(inferred.images, expected.images)
+
+
+def test_within_attach_it_is_refused_with_the_remedy():
+    pipe = tiny_sd()
+    with hl.attach(pipe, prompts=PROMPT):
+        with pytest.raises(ParameterError, match="call it outside the block"):
+            hl.excite(pipe, PROMPT, WORDS, preset=Excitation(1 / 2), **CALL)
+        hl.generate(pipe, PROMPT, **CALL)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "call", "moves"),
+    [
+        (EulerDiscreteScheduler, {"num_inference_steps": 8}, 4),
+        (HeunDiscreteScheduler, {"num_inference_steps": 8}, 8),
+        (EulerDiscreteScheduler, {"timesteps": [999, 857, 714, 571, 428, 285, 142, 1]}, 4),
+    ],
+)
+def test_latents_are_updated_in_the_share_of_the_steps_whatever_the_scheduler(
+    scheduler, call, moves
+):
+    pipe = tiny_sd()
+    pipe.scheduler = scheduler.from_config(pipe.scheduler.config)
+    how = Excitation(side=1, step_size=1.0, thresholds={}, until=0.5)
+    excited = hl.excite(pipe, PROMPT, WORDS, preset=how, progress=False, **call)
+    assert excited.passes.tolist() == [moves]

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionImg2ImgPipeline
+from PIL import Image
 
 import hrvlab as hl
 from hrvlab.attention import Injection
@@ -93,3 +95,64 @@ def test_latents_replace_the_seeded_noise(tiny_pipe):
     np.testing.assert_array_equal(given, seeded)
     with pytest.raises(ParameterError, match="latents has 4 values, there are 1 images"):
         edit(tiny_pipe, "a red car", "a blue car", latents=noise, **STEPS)
+
+
+def img2img():
+    pipe = StableDiffusionImg2ImgPipeline(**tiny_sd().components, requires_safety_checker=False)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def test_an_edited_picture_runs_the_share_of_its_steps_that_img2img_runs():
+    pipe, calls = img2img(), []
+    pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    image = Image.fromarray(np.full((16, 16, 3), 99, np.uint8))
+    edit(pipe, "a red car", "a blue car", image=image, strength=0.5, num_inference_steps=20)
+    plain = len(calls)
+    calls.clear()
+    pipe("a red car", image=image, strength=0.5, num_inference_steps=20)
+    assert len(calls) == plain
+
+
+@pytest.mark.parametrize(("share", "injected"), [(0.5, True), (0.04, False)])
+def test_shares_are_of_the_calls_that_img2img_makes(share, injected):
+    pipe = img2img()
+    call = {"image": Image.new("RGB", (16, 16)), "num_inference_steps": 10, "strength": 0.5}
+    call |= {"cross_share": share, "self_share": 0.0, "progress": False}
+    if injected:
+        source, edited = edit(pipe, "a red car", "a blue car", **call)
+        assert (source != edited).any()
+    else:
+        with pytest.raises(ParameterError, match="less than one call"):
+            edit(pipe, "a red car", "a blue car", **call)
+
+
+@pytest.mark.parametrize("batch_size", [2, 4, 8])
+def test_images_and_negative_prompts_of_each_pair_follow_it_through_all_batches(batch_size):
+    pipe = img2img()
+    images = [Image.fromarray(np.full((16, 16, 3), 60 * n, np.uint8)) for n in range(2)]
+    negatives = ["a tree", "blue dog"]
+    call = {"num_inference_steps": 5, "strength": 0.8, "progress": False}
+    together = edit(
+        pipe, SOURCES, TARGETS, image=images, negative_prompt=negatives, seed=[0, 1],
+        batch_size=batch_size, **call,
+    )  # fmt: skip
+    for number, image in enumerate(images):
+        alone = edit(
+            pipe, SOURCES, TARGETS, image=image, negative_prompt=negatives[number], seed=[0, 1],
+            **call,
+        )  # fmt: skip
+        own = slice(4 * number, 4 * number + 4)
+        np.testing.assert_allclose(together[own].astype(float), alone[own], atol=1)
+
+
+def test_generators_of_a_pair_draw_the_same_noise_twice(tiny_pipe):
+    tiny_pipe.scheduler = EulerAncestralDiscreteScheduler.from_config(tiny_pipe.scheduler.config)
+    generators = [torch.Generator().manual_seed(number) for number in range(2)]
+    pairs = edit(tiny_pipe, SOURCES, TARGETS, generator=generators, **STEPS)
+    plain = hl.generate(
+        tiny_pipe, SOURCES, generator=[torch.Generator().manual_seed(n) for n in range(2)], **STEPS
+    )
+    np.testing.assert_allclose(pairs[::2].astype(float), plain, atol=1)
+    with pytest.raises(ParameterError, match="a list with one generator for each pair"):
+        edit(tiny_pipe, SOURCES, TARGETS, generator=generators[0], **STEPS)

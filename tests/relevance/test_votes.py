@@ -7,6 +7,7 @@ import sys
 import textwrap
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -224,3 +225,33 @@ def test_a_store_may_be_in_the_home_folder(tiny_pipe, concepts, tmp_path, monkey
     monkeypatch.setenv("HOME", str(tmp_path))
     hl.collect_votes(tiny_pipe, concepts, PROMPTS[:1], store="~/votes", **STEPS)
     assert list((tmp_path / "votes").glob("*/data.zarr"))
+
+
+def test_prompts_may_be_a_text_or_any_kind_of_column(tiny_pipe, concepts):
+    expected = hl.collect_votes(tiny_pipe, concepts, PROMPTS[:2], **STEPS)
+    for column in (tuple, np.array, pd.Series):
+        same(hl.collect_votes(tiny_pipe, concepts, column(PROMPTS[:2]), **STEPS), expected)
+    assert hl.collect_votes(tiny_pipe, concepts, "a red car", **STEPS).sizes["prompt"] == 1
+
+
+def test_a_negative_prompt_and_text_states_of_each_prompt_follow_it_through_the_batches(
+    tiny_pipe, concepts
+):
+    call = {"negative_prompt": ["a dog", "a tree", "blue"], **STEPS}
+    votes = hl.collect_votes(tiny_pipe, concepts, PROMPTS[:3], **call)
+    same(hl.collect_votes(tiny_pipe, concepts, PROMPTS[:3], **{**call, "batch_size": 3}), votes)
+    states = tiny_pipe.encode_prompt(PROMPTS[:3], "cpu", 1, False)[0]
+    given = hl.collect_votes(tiny_pipe, concepts, PROMPTS[:3], prompt_embeds=states, **STEPS)
+    same(given, hl.collect_votes(tiny_pipe, concepts, PROMPTS[:3], **STEPS))
+
+
+def test_a_callback_may_watch_the_votes(tiny_pipe, concepts):
+    seen = []
+
+    def watch(pipe, step, timestep, given):
+        seen.append(step)
+        return given
+
+    votes = hl.collect_votes(tiny_pipe, concepts, PROMPTS[:1], callback_on_step_end=watch, **STEPS)
+    assert len(seen) == votes.sizes["timestep"]
+    assert "watch" in votes.attrs["parameters"]
