@@ -25,17 +25,9 @@ if TYPE_CHECKING:
     from hrvlab.scorers.base import Score
     from hrvlab.storage.units import Unit
 
-
 # Keywords of the pipeline's call that a trial sets itself.
-OWN = {
-    "num_images_per_prompt",
-    "output_type",
-    "latents",
-    "generator",
-    "height",
-    "width",
-    "prompt_embeds",
-}
+OWN = {"num_images_per_prompt", "output_type", "latents", "generator", "prompt_embeds"}
+OWN |= {"height", "width"}
 
 
 class Condition(Protocol):

@@ -16,6 +16,7 @@ from hrvlab.experiments.head_factors import Intervention, plan_trial
 from hrvlab.experiments.runner import run_trial
 from hrvlab.models.heads import head_table
 from hrvlab.models.tokens import word_columns
+from hrvlab.noise import as_seeds
 from hrvlab.relevance.vectors import stack_heads
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def effects_beside_attention(
     run = head_effects(
         pipe, prompts, texts=texts, score=score, factor=factor, seeds=seeds, store=store, **call
     )
-    captured = capture(pipe, prompts, seed=seeds[0], **call)
+    captured = capture(pipe, prompts, seed=as_seeds(seeds)[0], **call)
     attention = word_attention(captured, columns, head_table(pipe.unet))
     return replace(run, data=run.data.assign(attention=attention))
 

@@ -19,6 +19,7 @@ from hrvlab.experiments.weakening.conditions import (
     weakened_factors,
 )
 from hrvlab.generation import plan_batches
+from hrvlab.noise import as_seeds
 from hrvlab.relevance.model import check_model
 from hrvlab.relevance.vectors import concept_vector
 
@@ -121,7 +122,7 @@ def weaken(
     check_model(hrv, pipe, allow_other_model=allow_other_model)
     plan_batches(prompts, seeds, batch_size)
     relevance = concept_vector(hrv, concept)
-    ordered = make_orders(relevance, orders, draws=draws, seed=seeds[0])
+    ordered = make_orders(relevance, orders, draws=draws, seed=as_seeds(seeds)[0])
     heads = relevance.sizes["head_position"]
     counts = check_cuts(cuts, heads)
     factors, index = weakened_factors(list(ordered.values()), counts, factor)
