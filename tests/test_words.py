@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -6,7 +8,7 @@ from hrvlab.models.tokens import token_table, word_columns
 from hrvlab.words import group_columns, number_words
 from tests.pipelines import tiny_tokenizer
 
-TOKENIZER = tiny_tokenizer()
+PIPE = SimpleNamespace(tokenizer=tiny_tokenizer())
 PROMPTS = {
     "a very very tall house": ["a", "very", "very (2)", "tall", "house"],
     "red, red, car": ["red,", "red, (2)", "car"],
@@ -24,7 +26,7 @@ def words_of(parts):
 
 
 def columns_of(prompt):
-    table = token_table(TOKENIZER, prompt)
+    table = token_table(PIPE, prompt)
     kinds, words, texts = zip(*((t.kind, t.word, t.text) for t in table), strict=True)
     return group_columns(kinds, words, number_words(kinds, words, texts, prompt))
 
@@ -34,7 +36,7 @@ def test_every_word_is_a_part_and_a_repeated_one_has_its_number(prompt, words):
     parts = columns_of(prompt)
     assert words_of(parts) == words
     columns = [column for own in parts.values() for column in own]
-    assert columns == list(range(TOKENIZER.model_max_length))
+    assert columns == list(range(PIPE.tokenizer.model_max_length))
 
 
 def test_equal_neighbors_share_their_columns_evenly_also_where_the_prompt_is_cut_off():
@@ -72,4 +74,4 @@ def test_words_that_the_capture_numbered_are_told_apart_by_their_numbers(tiny_pi
 def test_a_part_is_found_by_its_name(prompt):
     for name, columns in columns_of(prompt).items():
         if "(" in name:
-            assert word_columns(TOKENIZER, prompt, name) == columns
+            assert word_columns(PIPE, prompt, name) == columns

@@ -184,4 +184,4 @@ def test_what_ships_is_at_full_scale():
 def test_a_result_is_for_the_model_that_made_it(made, pipe):
     assert result_for(pipe, "disambiguation", made) is not None
     assert result_for(tiny_sd(seed=1), "disambiguation", made) is None
-    assert result_for(pipe, "votes", made) is None
+    assert result_for(pipe, "weakening", made) is None

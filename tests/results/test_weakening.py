@@ -113,7 +113,7 @@ def test_a_result_is_only_for_the_model_it_was_made_with(made):
     results, _ = made
     assert result_for(tiny_sd(), "weakening", results) is not None
     assert result_for(tiny_sd(seed=1), "weakening", results) is None
-    assert result_for(tiny_sd(), "votes", results) is None
+    assert result_for(tiny_sd(), "neglect", results) is None
 
 
 @pytest.mark.parametrize("name", NAMES)
