@@ -241,10 +241,11 @@ def test_a_negative_prompt_and_an_image_prompt_are_those_of_the_plain_pipeline()
 
 
 def test_a_negative_prompt_that_is_the_prompt_is_not_updated_in_its_place():
-    pipe, how = tiny_sd(), Excitation(1 / 2)
+    # Refinements would multiply the rounding of another batch size.
+    pipe, how = tiny_sd(), Excitation(1 / 2, thresholds={}, step_size=1.0)
     equal = hl.excite(pipe, PROMPT, WORDS, preset=how, negative_prompt=PROMPT, **CALL)
     alone = hl.excite(pipe, PROMPT, WORDS, preset=how, guidance_scale=1.0, **CALL)
-    np.testing.assert_allclose(equal.images.astype(int), alone.images, atol=10)
+    np.testing.assert_allclose(equal.images.astype(int), alone.images, atol=1)
 
 
 def test_inference_mode_around_it_changes_nothing():
