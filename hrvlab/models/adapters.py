@@ -18,7 +18,8 @@ FUSED = {"to_qkv": "to_q", "to_kv": "to_k", "to_added_qkv": "add_q_proj"}
 def adapter_layers(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """Yield the path of every layer that PEFT has wrapped, and the layer."""
     for name, layer in module.named_modules():
-        if hasattr(layer, "scaling") and hasattr(layer, "active_adapters"):
+        # Modules are slow to say that they lack an attribute.
+        if "scaling" in vars(layer) and hasattr(layer, "active_adapters"):
             yield name, layer
 
 

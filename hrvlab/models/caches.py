@@ -36,7 +36,7 @@ def active_cache(denoiser: nn.Module) -> str | None:
     hooks = {
         name: type(hook).__module__.rpartition(".")[2]
         for module in denoiser.modules()
-        for name, hook in getattr(getattr(module, "_diffusers_hook", None), "hooks", {}).items()
+        for name, hook in getattr(vars(module).get("_diffusers_hook"), "hooks", {}).items()
     }
     enabled = {name: CACHES[kind] for name, kind in hooks.items() if kind in CACHES}
     if enabled:

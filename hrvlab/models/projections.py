@@ -41,5 +41,5 @@ class Projections:
         return [
             path
             for path, parent, name, module in self.places
-            if getattr(parent, name, None) is not module
+            if parent._modules.get(name) is not module
         ]

@@ -227,16 +227,17 @@ def test_vectors_of_another_model_and_pipelines_that_start_from_an_image_are_ref
 
 def test_a_negative_prompt_and_an_image_prompt_are_those_of_the_plain_pipeline():
     pipe = add_ip_adapter(tiny_sd())
-    call = {"negative_prompt": "a tree", "ip_adapter_image_embeds": [torch.randn(2, 1, 8)], **CALL}
+    call = {"num_inference_steps": 2, "progress": False, "negative_prompt": "a tree"}
+    call["ip_adapter_image_embeds"] = [torch.randn(2, 1, 8)]
     plain = hl.generate(pipe, PROMPT, **call)
     still = hl.excite(pipe, PROMPT, WORDS, preset=Excitation(1 / 2, step_size=0), **call)
     np.testing.assert_array_equal(still.images, plain)
     updated = hl.excite(pipe, PROMPT, WORDS, preset=Excitation(1 / 2), **call)
     assert (updated.images != plain).any()
     silent = add_ip_adapter(tiny_sd(), scale=0.0)
-    without = hl.excite(tiny_sd(), PROMPT, WORDS, preset=Excitation(1 / 2), **CALL)
-    call.pop("negative_prompt")
     scaled = hl.excite(silent, PROMPT, WORDS, preset=Excitation(1 / 2), **call)
+    call.pop("ip_adapter_image_embeds")
+    without = hl.excite(tiny_sd(), PROMPT, WORDS, preset=Excitation(1 / 2), **call)
     np.testing.assert_allclose(scaled.images.astype(int), without.images, atol=1)
 
 
