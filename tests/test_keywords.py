@@ -153,7 +153,10 @@ def test_one_generator_or_one_for_each_image_is_taken(tiny_pipe, concepts, name)
     ],
     ids=str,
 )
-@pytest.mark.parametrize("name", ["generate", "capture", "votes", "edit"])
+@pytest.mark.parametrize(
+    "name",
+    ["generate", *(pytest.param(n, marks=pytest.mark.full) for n in ("capture", "votes", "edit"))],
+)
 def test_a_wrong_keyword_is_refused_by_name_before_anything_runs(
     tiny_pipe, concepts, name, call, message
 ):
