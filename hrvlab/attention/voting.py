@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from hrvlab.attention.drawn_words import LayersAlike, WordTable
 from hrvlab.attention.taps import NOT_FINITE
 from hrvlab.errors import CoverageError
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from hrvlab.attention.calls import Call
@@ -43,6 +46,10 @@ class VotingRule:
 PUBLISHED_RULE = VotingRule()
 
 MILLIONTHS = 1_000_000
+
+# Queries of several calls wait until they hold so many numbers: between two layers of a denoiser,
+# the processor's caches hold nothing that votes need, and small operations take much longer.
+WAITING = 2**20
 
 
 class ConceptVotes:
@@ -74,82 +81,79 @@ class ConceptVotes:
         self._rule = voting_rule
         self._words = words
         self._draw = draw
-        self._length = np.array([len(states) for states in words.content])
-        # Row 0 of the keys is the start token; each word's rows follow.
-        self._first_row = 1 + np.cumsum(self._length) - self._length
-        self._first_word = np.cumsum(words_per_concept) - words_per_concept
+        self._table = WordTable(words, words_per_concept, start=voting_rule.start)
 
     def begin(self, layers: Sequence[Layer], modules: Sequence[Attention]) -> None:
-        """Project the words' keys, scaled, once for each layer."""
+        """Group the layers whose attention can be computed together."""
+        alike: dict[tuple[int, int, int], list[int]] = defaultdict(list)
+        for layer, module in zip(layers, modules, strict=True):
+            alike[layer.grid, layer.heads, module.inner_kv_dim].append(layer.index)
         states = torch.cat([self._words.start[None], *self._words.content])
-        with torch.no_grad():
-            self._keys = [
-                (_project(module.to_k, states).float() * module.scale).unflatten(
-                    -1, (layer.heads, -1)
-                )
-                for layer, module in zip(layers, modules, strict=True)
-            ]
-        self._layers = layers
+        self._order = [index for group in alike.values() for index in group]
+        self._alike = [
+            LayersAlike(
+                [layers[index] for index in group],
+                [modules[index] for index in group],
+                states,
+                self._order.index(group[0]),
+            )
+            for group in alike.values()
+        ]
+        self._place = {
+            layer.index: (group.keys, number)
+            for group in self._alike
+            for number, layer in enumerate(group.layers)
+        }
+        self._waiting: dict[int, dict[int, Query]] = {}
+        self._numbers = 0
+        self._masses: dict[tuple[int, int], Tensor] = {}
         self._by_sample: Tensor | None = None
         self._by_call: list[Tensor] = []
 
     def observe(self, call: Call, layer: Layer, query: Query, key: Key, scale: float) -> None:
-        """Compute and keep the mean attention to each word's tokens; after the last layer, vote."""
+        """Keep the queries until there are enough of them to compute the votes of several calls."""
+        keys, number = self._place[layer.index]
+        if keys.outdated(number):
+            if call.index:
+                self._compute()  # the queries of earlier calls, with the keys of those calls
+            keys.project(number, query.device)
+        self._waiting.setdefault(call.index, {})[layer.index] = query
+        self._numbers += query.numel()
         # Layers report in the order they run, which is the forward order.
-        if layer.index == 0:
-            self._draw_call(call, query.device)
-        self._keys[layer.index] = self._keys[layer.index].to(query.device)
-        keys = self._keys[layer.index][self._rows[layer.index]]
-        scores = torch.matmul(query.float(), keys.permute(0, 2, 3, 1))
-        scores += self._outside[layer.index]
-        self._means.append(torch.softmax(scores, dim=-1).mean(dim=2))
-        if layer.index == self._layers[-1].index:
-            self._vote()
+        if layer.index == len(self._order) - 1:
+            if self._numbers >= WAITING or self._masses:
+                self._compute()
+        elif self._numbers >= WAITING and len(self._waiting) == 1:
+            self._compute()
 
-    def _draw_call(self, call: Call, device: torch.device) -> None:
-        """Draw the words of one call, for all layers at once.
+    def _compute(self) -> None:
+        """Compute the votes of the calls that wait; the last one may not be complete."""
+        complete = [
+            call for call, queries in self._waiting.items() if len(queries) == len(self._order)
+        ]
+        for calls in (complete, [call for call in self._waiting if call not in complete]):
+            if calls:
+                self._attend(calls)
+        self._numbers = 0
 
-        Sets the rows of the keys that each layer and sample uses, shape (layer, sample, column);
-        the offsets that exclude columns after a sample's last word, and possibly the start token,
-        from the softmax; and the columns of each concept's tokens with their weights, shape
-        (layer, sample, concept, token).
-        """
-        drawn = self._draw(call.index, len(self._layers), call.samples)
-        words = self._first_word + drawn
-        lengths = self._length[words]
-        ends = 1 + lengths.cumsum(axis=-1)
-        token = np.arange(self._length.max())
-        inside = token < lengths[..., None]
-        columns = np.where(inside, (ends - lengths)[..., None] + token, 0)
-        weights = (inside / lengths[..., None]).astype(np.float32)
-        rows = np.zeros((*drawn.shape[:2], ends.max()), np.int64)
-        layer, sample, *_ = inside.nonzero()
-        rows[layer, sample, columns[inside]] = (self._first_row[words][..., None] + token)[inside]
-        outside = np.where(np.arange(ends.max()) < ends[..., -1:], 0, -np.inf)
-        outside[..., 0] = 0 if self._rule.start else -np.inf
-        self._rows, self._outside, self._columns, self._weights = (
-            torch.from_numpy(values).to(device)
-            for values in (rows, outside[:, :, None, None].astype(np.float32), columns, weights)
-        )
-        self._means: list[Tensor] = []
-
-    def _vote(self) -> None:
-        """Count the votes of one call, one per sample and head."""
-        mean = torch.cat(self._means, dim=1)
-        columns, weights = (
-            torch.cat(
-                [
-                    per_layer[layer.index][:, None].expand(-1, layer.heads, -1, -1)
-                    for layer in self._layers
-                ],
-                dim=1,
-            )
-            for per_layer in (self._columns, self._weights)
-        )
-        tokens = mean.gather(-1, columns.flatten(-2)).unflatten(-1, columns.shape[-2:])
-        mass = (tokens * weights).sum(dim=-1)
+    def _attend(self, calls: list[int]) -> None:
+        """Compute heads' attention to the concepts in some calls; after all layers, vote."""
+        queries = [self._waiting.pop(call) for call in calls]
+        if not self._masses:
+            one = next(iter(queries[0].values()))
+            drawn = np.stack([self._draw(call, len(self._order), len(one)) for call in calls])
+            self._drawn = self._table.look_up(drawn[:, self._order], one.device)
+        for group in self._alike:
+            for call, layer, mass in group.attend(queries, self._drawn):
+                self._masses[call, layer] = mass
+        if len(self._masses) < len(calls) * len(self._order):
+            return
+        in_order = [mass for _, mass in sorted(self._masses.items(), key=itemgetter(0))]
+        mass = torch.cat(in_order, dim=1).unflatten(1, (len(calls), -1))
+        self._masses.clear()
         votes = _millionths(mass) if self._rule.mass else _single_votes(mass)
-        self._by_sample = votes if self._by_sample is None else self._by_sample + votes
+        by_sample = votes.sum(dim=1)
+        self._by_sample = by_sample if self._by_sample is None else self._by_sample + by_sample
         self._by_call.append(votes.sum(dim=0))
 
     def result(self) -> tuple[Votes, Votes]:
@@ -165,19 +169,14 @@ class ConceptVotes:
         CoverageError
             If nothing was read, or the attention is not finite.
         """
+        self._compute()
         if self._by_sample is None:
             raise CoverageError("no attention was read; run the pipeline within attach")
         by_sample = self._by_sample.cpu().numpy()
         if by_sample[..., -1].any():
             raise CoverageError(NOT_FINITE)
-        by_call = torch.stack(self._by_call).cpu().numpy()
+        by_call = torch.cat(self._by_call).cpu().numpy()
         return by_sample[..., :-1], by_call[..., :-1]
-
-
-def _project(projection: Any, states: Tensor) -> Tensor:
-    """Project states on the weights' device; offloaded weights (meta) follow the states."""
-    weight = projection.weight
-    return projection(states.to(weight.dtype) if weight.is_meta else states.to(weight))
 
 
 def _single_votes(mass: Tensor) -> Tensor:
@@ -185,20 +184,17 @@ def _single_votes(mass: Tensor) -> Tensor:
 
     Parameters
     ----------
-    mass : Tensor, shape (sample, head, concept)
+    mass : Tensor, shape (..., concept)
 
     Returns
     -------
-    Tensor of int64, shape (sample, head, concept + 1)
+    Tensor of int64, shape (..., concept + 1)
         The last column counts NaN.
     """
-    concepts = mass.shape[-1]
-    # The first maximum, on any device.
-    highest = mass == mass.amax(dim=-1, keepdim=True)
-    order = torch.arange(concepts, device=mass.device)
-    winner = torch.where(highest, order, concepts).amin(dim=-1, keepdim=True)
-    votes = torch.zeros(*mass.shape[:2], concepts + 1, dtype=torch.int64, device=mass.device)
-    return votes.scatter_(2, winner, 1)
+    largest, winner = mass.max(dim=-1, keepdim=True)
+    winner = winner.where(~largest.isnan(), mass.shape[-1])
+    votes = torch.zeros(*mass.shape[:-1], mass.shape[-1] + 1, dtype=torch.int64, device=mass.device)
+    return votes.scatter_(-1, winner, 1)
 
 
 def _millionths(mass: Tensor) -> Tensor:
@@ -206,11 +202,11 @@ def _millionths(mass: Tensor) -> Tensor:
 
     Parameters
     ----------
-    mass : Tensor, shape (sample, head, concept)
+    mass : Tensor, shape (..., concept)
 
     Returns
     -------
-    Tensor of int64, shape (sample, head, concept + 1)
+    Tensor of int64, shape (..., concept + 1)
         The last column counts NaN.
     """
     counted = (mass.nan_to_num() * MILLIONTHS).round().long()
