@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrvlab.errors import StoreError
-from hrvlab.results.make import PACKED, read_result
+from hrvlab.results.make import PACKED, read_result, threads_of_results
 from hrvlab.storage.archives import close, read_units, unpack
 from hrvlab.storage.units import UNITS
 
@@ -96,7 +96,8 @@ def check_result(
                 # Two parts with the same plan share a folder.
                 (folders[label] / UNITS / f"{unit:06d}.npz").unlink(missing_ok=True)
         try:
-            parts = study.run(pipe, store)
+            with threads_of_results():
+                parts = study.run(pipe, store)
         except StoreError as error:
             raise StoreError(
                 f"the result {study.name!r} was made by another plan than today's ({error}); make "

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 import xarray as xr
 
 from hrvlab.errors import StoreError
@@ -32,10 +34,24 @@ if TYPE_CHECKING:
 
 PACKED = "units"
 
+# With other numbers of threads sums are rounded otherwise, which refinements of latents amplify.
+THREADS = 2
+
 
 def results_path() -> Path:
     """Locate the folder of the results that ship."""
     return data_path("results")
+
+
+@contextmanager
+def threads_of_results() -> Iterator[None]:
+    """Compute with as many threads as all shipped results, wherever that is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def make_result(study: Study, pipe: DiffusionPipeline, work: Path, results: Path) -> Path:
@@ -64,7 +80,8 @@ def make_result(study: Study, pipe: DiffusionPipeline, work: Path, results: Path
     """
     work, results = user_path(work), user_path(results)
     check_writable(results)
-    parts = study.run(pipe, work)
+    with threads_of_results():
+        parts = study.run(pipe, work)
     folder = results / study.name
     kept = f"units are kept in {work}, and {folder} is as it was"
     # A scratch folder of its own, for another process may make the same result.

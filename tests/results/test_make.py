@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import hrvlab as hl
 from hrvlab.errors import StoreError
@@ -85,6 +86,25 @@ def test_some_units_computed_again_agree(made, tiny_pipe):
     assert len(compared) == round(0.3 * units)
     assert all(one.agrees for one in compared)
     assert len(calls) == len(compared) * 3  # PNDM calls once more than there are steps
+
+
+def test_results_are_computed_with_the_same_number_of_threads_wherever_that_is(tiny_pipe, tmp_path):
+    threads = []
+
+    def note(pipe, store):
+        threads.append(torch.get_num_threads())
+        return run(pipe, store)
+
+    study = Study("tiny", note, "concept", STUDY.shown)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        make_result(study, tiny_pipe, tmp_path / "work", tmp_path)
+        check_result(study, tiny_pipe, tmp_path, share=0)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [2, 2]
 
 
 def test_a_number_that_was_changed_is_found(made, tiny_pipe, tmp_path):
