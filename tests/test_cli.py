@@ -61,7 +61,7 @@ def test_every_command_has_a_help_text(hrvlab, command):
 
 
 def test_the_help_on_training_lists_every_stage_in_order():
-    assert get_args(StageName) == STAGES
+    assert get_args(StageName) == tuple(STAGES)
 
 
 def test_the_version_is_that_of_the_project_and_of_its_citation(hrvlab):

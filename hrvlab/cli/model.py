@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,20 +12,7 @@ from hrvlab.cli.options import path_option, say
 from hrvlab.miniature.report import read_report
 from hrvlab.storage.atomic import check_writable
 
-StageName = Literal[
-    "clip",
-    "autoencoder",
-    "judge",
-    "denoiser",
-    "word-conditioning",
-    "word-conditioning-longer",
-    "noisy-steps",
-    "from-pure-noise",
-    "forgotten-attributes",
-    "forgotten-attributes-again",
-    "assemble",
-    "measure",
-]
+StageName = Literal["clip", "autoencoder", "denoiser", "judge", "assemble", "measure"]
 
 
 def train(
@@ -43,28 +31,38 @@ def train(
             "--target", folder=True, help="Pipeline folder to write; default: FOLDER/pipeline."
         ),
     ] = None,
-    start_from: Annotated[
+    start: Annotated[
         Path | None,
-        path_option("--from", help="An assembled miniature, whose trained stages to start from."),
+        path_option("--from", help="An assembled miniature, whose weights to start from."),
+    ] = None,
+    side: Annotated[
+        Literal["64", "128"], typer.Option(help="Pixels of an image's side; 128 is for a GPU.")
+    ] = "64",
+    hours: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Wall time for the UNet, instead of a number of steps."),
     ] = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Train every stage for a few steps only, as a test.")
     ] = False,
 ) -> None:
     """Train the miniature from scratch: takes hours on two CPU cores, and can be resumed."""
-    if start_from:
-        read_report(start_from)
+    if start:
+        read_report(start)
     target = target or folder / "pipeline"
     for written in (folder, target.parent):
         check_writable(written)
     # Imported here so that help and errors of parameters need not wait for it.
-    from hrvlab.miniature.assembly import unpack
-    from hrvlab.miniature.recipe import SHIPPED, SMOKE, STAGES, run_stages
+    from hrvlab.miniature.recipe import SHIPPED, SMOKE, STAGES, run_stages, start_from
+    from hrvlab.miniature.training import Budget
 
-    if start_from:
-        unpack(start_from, folder)
-    names = [stage] if stage else STAGES
+    if start:
+        start_from(start, folder)
+    recipe = replace(SMOKE if smoke else SHIPPED, side=int(side))
+    if hours:
+        recipe = replace(recipe, denoiser=Budget(seconds=hours * 3600))
+    names = [stage] if stage else list(STAGES)
     there = target.exists()
-    run_stages(names, folder, target, SMOKE if smoke else SHIPPED)
+    run_stages(names, folder, target, recipe)
     if "assemble" in names:
         say(f"{'replaced' if there else 'made'}: {target}")

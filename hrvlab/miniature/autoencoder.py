@@ -1,7 +1,9 @@
-"""The miniature's autoencoder: 64 × 64 images to 8 × 8 latents and back."""
+"""The miniature's autoencoder: images to 16 × 16 latents and back."""
 
 from __future__ import annotations
 
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,36 +13,52 @@ from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from torch import nn
 
+from hrvlab.errors import StoreError
+from hrvlab.miniature.checkpoints import averaged_weights
 from hrvlab.miniature.dataset import as_tensor, render_images
 from hrvlab.miniature.grids import save_grid
-from hrvlab.miniature.rendering import SIDE
 from hrvlab.miniature.training import Stage
 from hrvlab.progress import track
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-LATENT_CHANNELS = 12
-CROP = 32
+    from hrvlab.miniature.training import Budget
+
+NAME = "autoencoder"
+LATENT_SIDE = 16
+LATENT_CHANNELS = {64: 6, 128: 12}
+# Few channels at full resolution, which is what an autoencoder spends its time on.
+CHANNELS = {64: (32, 64, 96), 128: (32, 64, 96, 128)}
+CHANNELS_FILE = "latent-channels.npy"
+CHUNK = 1000  # images that a process encodes together
 KL_WEIGHT = 3e-4
+EDGES = 0.5  # weight of the error of differences between neighboring pixels
 
 
-def build_autoencoder() -> AutoencoderKL:
-    """Build an untrained autoencoder, fully convolutional so that it can train on crops."""
+def build_autoencoder(side: int) -> AutoencoderKL:
+    """Build an untrained autoencoder, fully convolutional so that it can train on crops.
+
+    Parameters
+    ----------
+    side : int
+        Of the images: 64 (a factor of 4 from pixels to latents) or 128 (a factor of 8).
+    """
+    channels = CHANNELS[side]
     return AutoencoderKL(
-        sample_size=SIDE,
-        latent_channels=LATENT_CHANNELS,
-        block_out_channels=(16, 32, 64, 96),
+        sample_size=side,
+        latent_channels=LATENT_CHANNELS[side],
+        block_out_channels=channels,
         layers_per_block=1,
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
+        down_block_types=("DownEncoderBlock2D",) * len(channels),
+        up_block_types=("UpDecoderBlock2D",) * len(channels),
         norm_num_groups=8,
         mid_block_add_attention=False,
     )
 
 
 class ReconstructionLoss(nn.Module):
-    """The autoencoder and its loss: L1 and L2 reconstruction error plus a weak KL term."""
+    """The autoencoder and its loss: errors of pixels and of edges, plus a weak KL term."""
 
     def __init__(self, autoencoder: AutoencoderKL) -> None:
         super().__init__()
@@ -48,73 +66,160 @@ class ReconstructionLoss(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Compute the loss, a scalar, for pixels (n, 3, y, x) in [−1, 1]."""
-        posterior = self.autoencoder.encode(pixels).latent_dist
+        posterior = self.autoencoder.encode(pixels.to(self.autoencoder.dtype)).latent_dist
         decoded = self.autoencoder.decode(posterior.sample()).sample
-        error = decoded - pixels
-        kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
-        return error.abs().mean() + 2 * error.square().mean() + KL_WEIGHT * kl
+        error = decoded.float() - pixels
+        edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
+        mean, log_variance = posterior.mean.float(), posterior.logvar.float()
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+        return error.abs().mean() + 2 * error.square().mean() + EDGES * edges / 2 + KL_WEIGHT * kl
 
 
-def autoencoder_stage(folder: Path, *, images: int, steps: int, batch: int = 16) -> Stage:
-    """Build the stage that trains the autoencoder on random 32 × 32 crops of rendered images.
+def autoencoder_stage(
+    folder: Path, *, side: int, images: int, budget: Budget, batch: int = 16
+) -> Stage:
+    """Build the stage that trains the autoencoder on random crops of rendered images.
 
     Parameters
     ----------
     folder : Path
         Working folder.
-    images, steps, batch : int
-        Training images; optimizer steps; crops in a step.
+    side : int
+        Of the images; crops are half as wide.
+    images : int
+        Training images.
+    budget : Budget
+    batch : int
+        Crops in a step.
     """
-    rendered = render_images(folder, images)
+    rendered = render_images(folder, images, side)
+    crop = side // 2
 
-    def loss(model: nn.Module, rng: np.random.Generator) -> Tensor:
-        chosen = np.sort(rng.choice(images, batch, replace=False))
-        corners = rng.integers(0, SIDE - CROP + 1, size=(batch, 2))
+    def sample(rng: np.random.Generator, progress: float) -> list[Tensor]:
+        chosen = rng.choice(images, batch, replace=False)
+        corners = rng.integers(0, side - crop + 1, size=(batch, 2))
         crops = [
-            rendered[index, y : y + CROP, x : x + CROP]
+            rendered[index, y : y + crop, x : x + crop]
             for index, (y, x) in zip(chosen, corners, strict=True)
         ]
-        return model(as_tensor(np.stack(crops)))
+        return [as_tensor(np.stack(crops))]
 
-    def preview(model: nn.Module, path: Path) -> None:
+    def preview(weights: dict[str, Tensor], path: Path) -> None:
+        autoencoder = build_autoencoder(side).eval()
+        autoencoder.load_state_dict(_own(weights))
         pixels = as_tensor(rendered[:32])
-        autoencoder = model.get_submodule("autoencoder")
         with torch.no_grad():
             decoded = autoencoder(pixels, sample_posterior=False).sample
         save_grid(torch.cat([pixels, decoded]), path, columns=16)
 
-    model = ReconstructionLoss(build_autoencoder())
-    return Stage("autoencoder", model, loss, steps, 1.5e-3, 0.998, preview)
+    model = ReconstructionLoss(build_autoencoder(side))
+    return Stage(NAME, model, sample, budget, rate=2e-3, muon_rate=0.015, preview=preview)
 
 
-def encode_images(folder: Path, autoencoder: AutoencoderKL, count: int) -> NDArray[np.float16]:
+def _own(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix("autoencoder."): weight for name, weight in weights.items()}
+
+
+def measure_channels(folder: Path, side: int, images: int) -> None:
+    """Keep the mean and the deviation of every latent channel, once the training has ended.
+
+    Parameters
+    ----------
+    folder : Path
+        Working folder.
+    side : int
+        Of the images.
+    images : int
+        Training images, of which the first are encoded.
+    """
+    autoencoder = build_autoencoder(side).eval()
+    autoencoder.load_state_dict(_own(averaged_weights(folder, NAME)))
+    pixels = as_tensor(render_images(folder, images, side)[:CHUNK])
+    with torch.no_grad():
+        means = torch.cat([autoencoder.encode(p).latent_dist.mean for p in pixels.split(50)])
+    np.save(folder / CHANNELS_FILE, [means.mean((0, 2, 3)).numpy(), means.std((0, 2, 3)).numpy()])
+
+
+def trained_autoencoder(folder: Path, side: int) -> AutoencoderKL:
+    """Load the trained autoencoder from the working folder, its latents balanced.
+
+    Raises
+    ------
+    StoreError
+        If the training has not ended.
+    """
+    autoencoder = build_autoencoder(side).eval()
+    autoencoder.load_state_dict(_own(averaged_weights(folder, NAME)))
+    if not (folder / CHANNELS_FILE).exists():
+        raise StoreError(f"{folder / CHANNELS_FILE} is missing: finish the stage {NAME!r} first")
+    mean, deviation = torch.from_numpy(np.load(folder / CHANNELS_FILE))
+    balance(autoencoder, mean, deviation)
+    return autoencoder
+
+
+@torch.no_grad()
+def balance(autoencoder: AutoencoderKL, mean: Tensor, deviation: Tensor) -> None:
+    """Give every latent channel mean 0 and deviation 1; decoded images stay the same.
+
+    A UNet's loss counts channels by their variance, and detail may sit in those that have little.
+
+    Parameters
+    ----------
+    autoencoder : AutoencoderKL
+        Changed in place.
+    mean, deviation : Tensor of float32, shape (channel,)
+        Of its latents so far.
+    """
+    channels = len(mean)
+    into, out = autoencoder.quant_conv, autoencoder.post_quant_conv
+    into.bias[:channels] -= mean
+    into.weight[:channels] /= deviation[:, None, None, None]
+    into.bias[:channels] /= deviation
+    into.bias[channels:] -= 2 * deviation.log()  # of the variance's logarithm
+    out.bias += (out.weight[:, :, 0, 0] * mean).sum(1)
+    out.weight *= deviation[None, :, None, None]
+
+
+def encode_images(folder: Path, *, side: int, images: int) -> NDArray[np.float16]:
     """Encode the rendered images, or read their latents from an earlier run.
 
     Parameters
     ----------
     folder : Path
         Working folder, which keeps the latents.
-    autoencoder : AutoencoderKL
-    count : int
+    side : int
+        Of the images.
+    images : int
         Training images.
 
     Returns
     -------
-    ndarray of float16, shape (count, channel, 8, 8)
+    ndarray of float16, shape (images, channel, 16, 16)
         Posterior means, unscaled; memory-mapped.
     """
-    path = folder / f"latents-{count}.npy"
+    path = folder / f"latents-{side}-{images}.npy"
     if not path.exists():
-        rendered = render_images(folder, count)
-        chunks = []
-        with torch.no_grad():
-            for start in track(range(0, count, 500), "encode"):
-                pixels = as_tensor(rendered[start : start + 500])
-                chunks.append(autoencoder.encode(pixels).latent_dist.mean.half().numpy())
-        partial = path.with_suffix(".partial.npy")
-        np.save(partial, np.concatenate(chunks), allow_pickle=False)
-        partial.rename(path)
+        render_images(folder, images, side)
+        encode = partial(_encode_chunk, folder, side, images)
+        starts = range(0, images, CHUNK)
+        if len(starts) == 1:
+            chunks = [encode(0)]
+        else:
+            with get_context("spawn").Pool() as pool:
+                chunks = list(track(pool.imap(encode, starts), "encode", len(starts)))
+        partial_path = path.with_suffix(".partial.npy")
+        np.save(partial_path, np.concatenate(chunks), allow_pickle=False)
+        partial_path.rename(path)
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _encode_chunk(folder: Path, side: int, images: int, start: int) -> NDArray[np.float16]:
+    torch.set_num_threads(1)
+    autoencoder = trained_autoencoder(folder, side)
+    pixels = as_tensor(render_images(folder, images, side)[start : start + CHUNK])
+    with torch.no_grad():
+        means = [autoencoder.encode(part).latent_dist.mean.half() for part in pixels.split(50)]
+    return torch.cat(means).numpy()
 
 
 def scaling_factor(latents: NDArray[np.float16]) -> float:

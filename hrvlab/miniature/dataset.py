@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import Pool
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from hrvlab.miniature.rendering import SIDE, render
 from hrvlab.miniature.scenes import caption, sample_scene
@@ -27,12 +28,13 @@ HELD_OUT_WORLD = 2  # no stage trains on its scenes
 CHUNK = 250
 
 
-def _render_chunk(start: int, world: int) -> NDArray[np.uint8]:
-    return np.stack([render(sample_scene(world, index)) for index in range(start, start + CHUNK)])
+def _render_chunk(start: int, world: int, side: int) -> NDArray[np.uint8]:
+    scenes = [sample_scene(world, index) for index in range(start, start + CHUNK)]
+    return np.stack([render(scene, side) for scene in scenes])
 
 
 def render_images(
-    folder: Path, count: int, world: int = TRAINING_WORLD, workers: int = 2
+    folder: Path, count: int, side: int = SIDE, world: int = TRAINING_WORLD
 ) -> NDArray[np.uint8]:
     """Render the first scenes of a world, or read them from an earlier run.
 
@@ -42,14 +44,14 @@ def render_images(
         Working folder, which keeps the images.
     count : int
         A multiple of 250.
+    side : int
+        Pixels, a multiple of 64.
     world : int
         Seed of the scenes.
-    workers : int
-        Rendering processes.
 
     Returns
     -------
-    ndarray of uint8, shape (count, 64, 64, 3)
+    ndarray of uint8, shape (count, side, side, 3)
         Memory-mapped.
 
     Raises
@@ -59,16 +61,17 @@ def render_images(
     StoreError
         If the Noto Color Emoji font is not installed.
     """
-    path = folder / f"images-{world}-{count}.npy"
+    path = folder / f"images-{world}-{side}-{count}.npy"
     if not path.exists():
         if count % CHUNK:
             raise ValueError(f"count must be a multiple of {CHUNK}, got {count}")
         folder.mkdir(parents=True, exist_ok=True)
         partial_path = path.with_suffix(".partial.npy")
-        images = np.lib.format.open_memmap(partial_path, "w+", np.uint8, (count, SIDE, SIDE, 3))
+        images = np.lib.format.open_memmap(partial_path, "w+", np.uint8, (count, side, side, 3))
         starts = range(0, count, CHUNK)
-        with ProcessPoolExecutor(workers) as pool:
-            chunks = pool.map(partial(_render_chunk, world=world), starts)
+        # A pool's processes end with their parent, even if it is killed; an executor's do not.
+        with Pool() as pool:
+            chunks = pool.imap(partial(_render_chunk, world=world, side=side), starts)
             for start, chunk in zip(starts, track(chunks, "render", len(starts)), strict=True):
                 images[start : start + CHUNK] = chunk
         images.flush()
@@ -108,3 +111,9 @@ def as_images(pixels: Tensor) -> Images:
 def as_tensor(images: NDArray[np.uint8]) -> Tensor:
     """Convert uint8 images (n, y, x, 3) to float pixels (n, 3, y, x) in [−1, 1]."""
     return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def as_judged(images: NDArray[np.uint8]) -> Images:
+    """Average pixels of images (n, y, x, 3) until they have the judge's size, 64 × 64."""
+    pixels = as_tensor(images)
+    return as_images(nn.functional.avg_pool2d(pixels, pixels.shape[-1] // SIDE))

@@ -1,96 +1,69 @@
-"""The miniature's UNet, with Stable Diffusion 1.4's cross-attention layout, and its training."""
+"""The miniature's UNet, with Stable Diffusion 1.4's cross-attention layout, and its loss."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from numpy.typing import NDArray
+from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from safetensors.torch import load_file
 from torch import nn
 
-from hrvlab.miniature.autoencoder import LATENT_CHANNELS, encode_images, scaling_factor
+from hrvlab.miniature.autoencoder import LATENT_CHANNELS, LATENT_SIDE
+from hrvlab.miniature.checkpoints import averaged_weights
 from hrvlab.miniature.clip import WIDTH
-from hrvlab.miniature.dataset import captions_of, scenes_of
-from hrvlab.miniature.grids import save_grid
-from hrvlab.miniature.lessons import LESSONS
-from hrvlab.miniature.rendering import SIDE
-from hrvlab.miniature.training import Stage
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
     from torch import Tensor
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    from hrvlab.miniature.lessons import Lesson
-
-CHANNELS = (64, 96, 128)
-EMPTY_CAPTIONS = 0.1  # share of captions dropped, for classifier-free guidance
+NAME = "denoiser"
+CHANNELS = (32, 64, 96, 128)
+TIME_CHANNELS = 256
 MIN_SNR = 5.0  # cap on the weight of nearly noiseless timesteps (Hang et al. 2023)
-
-PREVIEW = (
-    "a photo of a cat",
-    "a red car",
-    "a blue guitar",
-    "a frog in the forest",
-    "a castle on a snowy day",
-    "a hat made of brick",
-    "a rocket made of wood",
-    "a T-shirt with a stripe pattern",
-    "an umbrella with a polka-dot pattern",
-    "a sketch style painting of a house",
-    "a neon style painting of a lion",
-    "three apples",
-    "a cat and a car",
-    "a mouse",
-    "a computer mouse",
-    "a rose-colored chair",
-)
+TIMESTEPS = 1000
 
 
-def build_scheduler(*, zero_terminal_snr: bool = True) -> DDIMScheduler:
-    """Build a DDIM scheduler with Stable Diffusion's noise schedule and velocity prediction.
+def build_scheduler() -> DPMSolverMultistepScheduler:
+    """Build a DPM-Solver++ scheduler of Stable Diffusion's noise schedule, made to end in noise.
 
-    Parameters
-    ----------
-    zero_terminal_snr : bool
-        Whether to rescale the schedule so that its last timestep is pure noise, and to start
-        sampling there (Lin et al. 2024). In Stable Diffusion's own schedule a trace of the image
-        survives, which reveals the mean brightness in training but is missing in sampling.
-
-    Returns
-    -------
-    DDIMScheduler
-        With 1000 training timesteps.
+    The schedule is rescaled so that its last timestep is pure noise, where sampling starts (Lin et
+    al. 2024). In Stable Diffusion's own schedule a trace of the image survives, which reveals the
+    mean brightness in training but is missing in sampling.
     """
-    return DDIMScheduler(
+    return DPMSolverMultistepScheduler(
+        num_train_timesteps=TIMESTEPS,
         beta_start=0.00085,
         beta_end=0.012,
         beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
         prediction_type="v_prediction",
-        rescale_betas_zero_snr=zero_terminal_snr,
-        timestep_spacing="trailing" if zero_terminal_snr else "leading",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
     )
 
 
-def build_unet() -> UNet2DConditionModel:
-    """Build an untrained UNet: 6 + 1 + 9 cross-attention layers of 8 heads, on 8 × 8 latents."""
+def build_unet(side: int) -> UNet2DConditionModel:
+    """Build an untrained UNet: 6 + 1 + 9 cross-attention layers of 8 heads, on 16 × 16 latents.
+
+    Parameters
+    ----------
+    side : int
+        Of the images.
+    """
     return UNet2DConditionModel(
-        sample_size=SIDE // 8,
-        in_channels=LATENT_CHANNELS,
-        out_channels=LATENT_CHANNELS,
+        sample_size=LATENT_SIDE,
+        in_channels=LATENT_CHANNELS[side],
+        out_channels=LATENT_CHANNELS[side],
         block_out_channels=CHANNELS,
         layers_per_block=2,
-        down_block_types=("CrossAttnDownBlock2D",) * 3,
-        up_block_types=("CrossAttnUpBlock2D",) * 3,
+        down_block_types=(*("CrossAttnDownBlock2D",) * 3, "DownBlock2D"),
+        up_block_types=("UpBlock2D", *("CrossAttnUpBlock2D",) * 3),
         cross_attention_dim=WIDTH,
         attention_head_dim=8,
         norm_num_groups=16,
+        time_embedding_dim=TIME_CHANNELS,
     )
 
 
@@ -99,7 +72,6 @@ def build_pipeline(
     text_encoder: CLIPTextModel,
     tokenizer: CLIPTokenizer,
     unet: UNet2DConditionModel,
-    scheduler: DDIMScheduler,
 ) -> StableDiffusionPipeline:
     """Assemble the models into a Stable Diffusion pipeline."""
     return StableDiffusionPipeline(
@@ -107,37 +79,66 @@ def build_pipeline(
         text_encoder=text_encoder,
         tokenizer=tokenizer,
         unet=unet,
-        scheduler=scheduler,
+        scheduler=build_scheduler(),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
     )
 
 
-def sampling_probabilities(lesson: Lesson, images: int) -> NDArray[np.float64]:
-    """Compute the probability with which a lesson samples each training scene.
+def trained_unet(folder: Path, side: int) -> UNet2DConditionModel:
+    """Load the trained UNet from the working folder."""
+    unet = build_unet(side)
+    unet.load_state_dict(own_weights(averaged_weights(folder, NAME)))
+    return unet.eval()
+
+
+def own_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the UNet's weights among those of its training."""
+    return {name.removeprefix("unet."): weight for name, weight in weights.items()}
+
+
+def start_from_weights(unet: UNet2DConditionModel, path: Path) -> None:
+    """Start the inner levels from an earlier UNet, if there is one, of three levels 8, 4 and 2.
+
+    Its levels become the second to the fourth; weights of another shape are left as they are.
 
     Parameters
     ----------
-    lesson : Lesson
-    images : int
-        Training images.
-
-    Returns
-    -------
-    ndarray of float64, shape (images,)
-        Of sum 1.
+    unet : UNet2DConditionModel
+    path : Path
+        Weights of the earlier one.
     """
-    oversampled = set(lesson.oversampled)
-    weights = np.ones(images)
-    for index, scene in enumerate(scenes_of(np.arange(images))):
-        if len(scene.figures) == 1 and not oversampled.isdisjoint(scene.attributes):
-            weights[index] = lesson.oversampling
-    return weights / weights.sum()
+    if not path.exists():
+        return
+    weights, own = load_file(path), unet.state_dict()
+    for name, weight in weights.items():
+        kind, number, *rest = name.split(".")
+        target = (
+            f"down_blocks.{int(number) + 1}.{'.'.join(rest)}" if kind == "down_blocks" else name
+        )
+        if target in own and own[target].shape == weight.shape:
+            own[target] = weight.float()
+    first = "time_embedding.linear_1"
+    known = weights[f"{first}.weight"].float()
+    own[f"{first}.weight"] = _fewer_frequencies(known, own[f"{first}.weight"].shape[1])
+    unet.load_state_dict(own)
 
 
-def swap_end_tokens(states: Tensor, ends: Tensor) -> Tensor:
-    """Replace the end and padding tokens of each caption by those of another caption.
+def _fewer_frequencies(weight: Tensor, channels: int) -> Tensor:
+    """Fit a layer of sines and cosines of the timestep by fewer of them, shape (out, channels)."""
+    from diffusers.models.embeddings import get_timestep_embedding
+
+    timesteps = torch.arange(TIMESTEPS)
+    before, after = (
+        get_timestep_embedding(timesteps, size, flip_sin_to_cos=True, downscale_freq_shift=0)
+        for size in (weight.shape[1], channels)
+    )
+    return torch.linalg.lstsq(after, before @ weight.T).solution.T.contiguous()
+
+
+def swap_end_tokens(states: Tensor, ends: Tensor, swapped: Tensor) -> Tensor:
+    """Replace the end and padding tokens of some captions by those of another caption.
 
     The end token of a short caption summarizes all of it. A UNet that can take everything from
     there hardly attends to the words; after the swap it has to. Stable Diffusion's captions are too
@@ -149,124 +150,72 @@ def swap_end_tokens(states: Tensor, ends: Tensor) -> Tensor:
         Hidden states of the text encoder.
     ends : Tensor of int64, shape (caption,)
         Position of each caption's end token.
+    swapped : Tensor of bool, shape (caption,)
+        Which captions to change.
 
     Returns
     -------
     Tensor of float, shape (caption, token, channel)
-        In row i the words of caption i, followed by the end and padding tokens of caption i − 1.
+        In a swapped row i the words of caption i, followed by the end and padding tokens of caption
+        i − 1.
     """
-    others = torch.arange(len(states)).roll(1)
-    positions = torch.arange(states.shape[1])
+    others = torch.arange(len(states), device=states.device).roll(1)
+    positions = torch.arange(states.shape[1], device=states.device)
     sources = positions + (ends[others] - ends)[:, None]
-    swapped = states[others[:, None], sources.clamp(0, len(positions) - 1)]
-    return torch.where((positions < ends[:, None])[..., None], states, swapped)
+    theirs = states[others[:, None], sources.clamp(0, len(positions) - 1)]
+    keep = (positions < ends[:, None]) | ~swapped[:, None]
+    return torch.where(keep[..., None], states, theirs)
 
 
 class DenoisingLoss(nn.Module):
     """The UNet and its loss: the velocity error, weighted by the capped signal-to-noise ratio.
 
-    In terms of the error of the predicted clean latents, the weight of a timestep is min(SNR, 5)
-    (Hang et al. 2023), or min(SNR, 5) + 1 in lessons that emphasize noisy steps.
+    In terms of the error of the predicted clean latents, the weight of a timestep is min(SNR, 5) as
+    in Hang et al. 2023, plus 1, because the noisiest timesteps decide color and composition.
 
     Parameters
     ----------
     unet : UNet2DConditionModel
     text_encoder : CLIPTextModel
         Frozen.
-    tokenizer : CLIPTokenizer
-    lesson : Lesson
     """
 
-    def __init__(
-        self,
-        unet: UNet2DConditionModel,
-        text_encoder: CLIPTextModel,
-        tokenizer: CLIPTokenizer,
-        lesson: Lesson,
-    ) -> None:
+    def __init__(self, unet: UNet2DConditionModel, text_encoder: CLIPTextModel) -> None:
         super().__init__()
-        self.lesson = lesson
         self.unet = unet
         self.text_encoder = text_encoder.requires_grad_(False)
-        self.tokenizer = tokenizer
-        self.scheduler = build_scheduler(zero_terminal_snr=lesson.zero_terminal_snr)
 
-    def forward(self, latents: Tensor, captions: list[str]) -> Tensor:
-        """Compute the loss, a scalar, for scaled latents (n, channel, 8, 8) and n captions."""
-        tokens = self.tokenizer(
-            captions, padding="max_length", truncation=True, return_tensors="pt"
-        )
+    def forward(
+        self,
+        latents: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        alpha: Tensor,
+        ids: Tensor,
+        swapped: Tensor,
+    ) -> Tensor:
+        """Compute the loss, a scalar.
+
+        Parameters
+        ----------
+        latents, noise : Tensor of float32, shape (n, channel, 16, 16)
+            Scaled latents.
+        timesteps : Tensor of int64, shape (n,)
+        alpha : Tensor of float32, shape (n,)
+            Share of the latents' variance that is left at the timesteps.
+        ids : Tensor of int64, shape (n, token)
+            Token ids of the captions.
+        swapped : Tensor of bool, shape (n,)
+            Captions that get another one's end and padding tokens.
+        """
         with torch.no_grad():
-            states = self.text_encoder(tokens.input_ids).last_hidden_state
-        if self.lesson.word_conditioning:
-            states = swap_end_tokens(states, tokens.attention_mask.sum(1) - 1)
-        noise = torch.randn_like(latents)
-        # Timesteps are stratified over the batch: the same distribution, a loss of less variance.
-        spread = (torch.arange(len(latents)) + torch.rand(len(latents))) / len(latents)
-        timesteps = (spread[torch.randperm(len(latents))] * 1000).long()
-        noised = self.scheduler.add_noise(latents, noise, timesteps)
-        target = self.scheduler.get_velocity(latents, noise, timesteps)
-        error = (self.unet(noised, timesteps, states).sample - target).square().mean((1, 2, 3))
-        alpha = self.scheduler.alphas_cumprod[timesteps]
+            states = self.text_encoder(ids).last_hidden_state
+        ends = (ids == self.text_encoder.config.eos_token_id).int().argmax(1)
+        states = swap_end_tokens(states, ends, swapped)
+        clean, noisy = (share.sqrt()[:, None, None, None] for share in (alpha, 1 - alpha))
+        noised = (clean * latents + noisy * noise).to(self.unet.dtype)
+        velocity = clean * noise - noisy * latents
+        found = self.unet(noised, timesteps, states).sample.float()
+        error = (found - velocity).square().mean((1, 2, 3))
         snr = alpha / (1 - alpha)
-        weight = snr.clamp(max=MIN_SNR)
-        if self.lesson.noisy_steps:
-            weight = weight + 1  # else the weight vanishes where there is nothing but noise
-        return (error * weight / (snr + 1)).mean()
-
-
-def denoiser_stage(
-    name: str,
-    folder: Path,
-    unet: UNet2DConditionModel,
-    autoencoder: AutoencoderKL,
-    text_encoder: CLIPTextModel,
-    tokenizer: CLIPTokenizer,
-    *,
-    images: int,
-    steps: int,
-    sampling_steps: int,
-    batch: int = 32,
-) -> Stage:
-    """Build the stage that trains the UNet in one lesson.
-
-    Parameters
-    ----------
-    name : str
-        One of `LESSONS`.
-    folder : Path
-        Working folder.
-    unet : UNet2DConditionModel
-        The model to train.
-    autoencoder, text_encoder, tokenizer
-        Trained, and left as they are.
-    images, steps, sampling_steps, batch : int
-        Training images; optimizer steps; denoising steps of the samples; images in a step of one
-        process.
-    """
-    latents = encode_images(folder, autoencoder, images)
-    factor = scaling_factor(latents)
-    lesson = LESSONS[name]
-    # Without probabilities NumPy samples by another algorithm: equal ones would sample otherwise.
-    probabilities = sampling_probabilities(lesson, images) if lesson.oversampled else None
-
-    def loss(model: nn.Module, rng: np.random.Generator) -> Tensor:
-        chosen = np.sort(rng.choice(images, batch, replace=False, p=probabilities))
-        captions = captions_of(chosen, rng)
-        dropped = rng.random(batch) < EMPTY_CAPTIONS
-        captions = ["" if drop else text for text, drop in zip(captions, dropped, strict=True)]
-        scaled = torch.from_numpy(latents[chosen].astype(np.float32)) * factor
-        return model(scaled, captions)
-
-    def preview(model: nn.Module, path: Path) -> None:
-        autoencoder.register_to_config(scaling_factor=factor)
-        pipe = build_pipeline(autoencoder, text_encoder, tokenizer, model.unet, model.scheduler)
-        pipe.set_progress_bar_config(disable=True)
-        generator = torch.Generator().manual_seed(0)
-        samples = pipe(
-            list(PREVIEW), num_inference_steps=sampling_steps, generator=generator, output_type="pt"
-        ).images
-        save_grid(samples * 2 - 1, path, columns=8)
-
-    model = DenoisingLoss(unet, text_encoder, tokenizer, lesson)
-    return Stage(name, model, loss, steps, lesson.learning_rate, 0.999, preview)
+        return (error * (snr.clamp(max=MIN_SNR) + 1) / (snr + 1)).mean()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,21 +14,25 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hrvlab.miniature import world
-from hrvlab.miniature.autoencoder import encode_images
+from hrvlab.miniature.autoencoder import encode_images, trained_autoencoder
+from hrvlab.miniature.checkpoints import averaged_weights
 from hrvlab.miniature.clip import soften
-from hrvlab.miniature.dataset import as_images, as_tensor, render_images, scenes_of
-from hrvlab.miniature.training import Stage, averaged_weights
+from hrvlab.miniature.dataset import as_images, as_judged, as_tensor, render_images, scenes_of
+from hrvlab.miniature.training import Stage
 from hrvlab.progress import track
 from hrvlab.scorers.judge import CONFIG, NONE, OBJECTS, WEIGHTS, JudgeNetwork
+from hrvlab.scorers.pair_judge import PARTS, enlarge
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
     from torch import Tensor
 
     from hrvlab.miniature.scenes import Scene
+    from hrvlab.miniature.training import Budget
 
 IGNORED = -100  # the target that torch's cross entropy ignores
 DECODED = 24_000
+# What is seen in the whole image alone.
+HIDDEN_IN_PARTS = ("weather", "scene")
 
 QUESTIONS: dict[str, list[str]] = {
     OBJECTS: list(world.OBJECT_BY_NAME),
@@ -107,9 +112,11 @@ class JudgeLoss(nn.Module):
         super().__init__()
         self.network = JudgeNetwork(QUESTIONS)
 
-    def forward(self, pixels: Tensor, wanted: dict[str, Tensor]) -> Tensor:
-        """Compute the loss, a scalar, for pixels (n, 3, y, x) in [−1, 1] and their targets."""
-        logits = self.network(pixels)
+    def forward(self, pixels: Tensor, *targets: Tensor) -> Tensor:
+        """Compute the loss, a scalar, for pixels (n, 3, 64, 64) in [−1, 1] and their targets."""
+        wanted = dict(zip(QUESTIONS, targets, strict=True))
+        dtype = next(self.network.parameters()).dtype
+        logits = {name: found.float() for name, found in self.network(pixels.to(dtype)).items()}
         objects = nn.functional.binary_cross_entropy_with_logits(logits[OBJECTS], wanted[OBJECTS])
         others = [
             nn.functional.cross_entropy(logits[name], wanted[name], ignore_index=IGNORED)
@@ -119,26 +126,28 @@ class JudgeLoss(nn.Module):
         return objects * len(QUESTIONS[OBJECTS]) / 4 + torch.stack(others).sum()
 
 
-def decode_images(folder: Path, autoencoder: AutoencoderKL, images: int) -> NDArray[np.uint8]:
+def decode_images(folder: Path, *, side: int, images: int) -> NDArray[np.uint8]:
     """Pass the first rendered images through the autoencoder, or read them from an earlier run.
 
     Parameters
     ----------
     folder : Path
         Working folder, which keeps the decoded images.
-    autoencoder : AutoencoderKL
+    side : int
+        Of the images.
     images : int
         Training images.
 
     Returns
     -------
-    ndarray of uint8, shape (min(images, 24000), 64, 64, 3)
+    ndarray of uint8, shape (min(images, 24000), side, side, 3)
         Memory-mapped.
     """
     count = min(DECODED, images)
-    path = folder / f"decoded-{count}.npy"
+    path = folder / f"decoded-{side}-{count}.npy"
     if not path.exists():
-        latents = encode_images(folder, autoencoder, images)[:count]
+        autoencoder = trained_autoencoder(folder, side)
+        latents = encode_images(folder, side=side, images=images)[:count]
         chunks = []
         with torch.no_grad():
             for start in track(range(0, count, 500), "decode"):
@@ -150,33 +159,58 @@ def decode_images(folder: Path, autoencoder: AutoencoderKL, images: int) -> NDAr
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def judge_stage(
-    folder: Path, autoencoder: AutoencoderKL, *, images: int, steps: int, batch: int = 96
-) -> Stage:
+def judge_stage(folder: Path, *, side: int, images: int, budget: Budget, batch: int = 96) -> Stage:
     """Build the stage that trains the judge.
 
-    Half of every batch are rendered images, half are images decoded by the autoencoder; all are
-    augmented with blur and noise.
+    A third of every batch are rendered images, a third are images decoded by the autoencoder, and a
+    third are parts of images of two objects, enlarged as `hrvlab.scorers.pair_judge` does to look
+    at one of the two. All are augmented with blur and noise.
 
     Parameters
     ----------
     folder : Path
         Working folder.
-    autoencoder : AutoencoderKL
-    images, steps, batch : int
-        Training images; optimizer steps; images in a step.
+    side : int
+        Of the images; the judge sees them at 64 × 64.
+    images : int
+        Training images.
+    budget : Budget
+    batch : int
+        Images in a step.
     """
-    rendered = render_images(folder, images)
-    decoded = decode_images(folder, autoencoder, images)
+    rendered = render_images(folder, images, side)
+    decoded = decode_images(folder, side=side, images=images)
+    scenes = scenes_of(np.arange(images))
+    pairs = np.array([index for index, scene in enumerate(scenes) if len(scene.figures) == 2])
 
-    def loss(model: nn.Module, rng: np.random.Generator) -> Tensor:
-        of_rendered = np.sort(rng.choice(len(rendered), batch // 2, replace=False))
-        of_decoded = np.sort(rng.choice(len(decoded), batch - batch // 2, replace=False))
-        pixels = as_tensor(np.concatenate([rendered[of_rendered], decoded[of_decoded]]))
-        wanted = targets(scenes_of(np.concatenate([of_rendered, of_decoded])))
-        return model(soften(pixels, rng), wanted)
+    def version(index: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        both = index < len(decoded) and rng.random() < 0.5
+        return (decoded if both else rendered)[index : index + 1]
 
-    return Stage("judge", JudgeLoss(), loss, steps, 1e-3, 0.998)
+    def sample(rng: np.random.Generator, progress: float) -> list[Tensor]:
+        of_rendered = rng.choice(len(rendered), batch // 3)
+        of_decoded = rng.choice(len(decoded), batch // 3)
+        of_pairs = rng.choice(pairs, batch // 3)
+        which = rng.integers(2, size=len(of_pairs))
+        wholes = [rendered[of_rendered], decoded[of_decoded]]
+        parts = [
+            enlarge(as_judged(version(index, rng)), PARTS[part])
+            for index, part in zip(of_pairs, which, strict=True)
+        ]
+        pixels = as_tensor(np.concatenate([*map(as_judged, wholes), *parts]))
+        shown = [scenes[index] for index in (*of_rendered, *of_decoded)]
+        shown += [part_of(scenes[i], part) for i, part in zip(of_pairs, which, strict=True)]
+        wanted = targets(shown)
+        for name in HIDDEN_IN_PARTS:
+            wanted[name][-len(parts) :] = IGNORED
+        return [soften(pixels, rng), *wanted.values()]
+
+    return Stage("judge", JudgeLoss(), sample, budget)
+
+
+def part_of(scene: Scene, part: int) -> Scene:
+    """Return what the left (0) or the right (1) part of a scene of two objects shows."""
+    return replace(scene, figures=(scene.figures[part],))
 
 
 def save_judge(folder: Path, target: Path) -> None:

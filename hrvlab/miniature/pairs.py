@@ -12,17 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrvlab.miniature import world
-from hrvlab.miniature.dataset import as_images, as_tensor
+from hrvlab.miniature.dataset import as_images, as_judged, as_tensor
 from hrvlab.miniature.quality import degradations, rate_row, reconstruct
 from hrvlab.miniature.rendering import render
 from hrvlab.miniature.scenes import Figure, Scene
 from hrvlab.models.load import load
+from hrvlab.scorers.judge import OBJECTS as JUDGED_OBJECTS
 from hrvlab.scorers.judge import load_judge
 from hrvlab.scorers.pair_judge import FILE, look, raw_score
 
 if TYPE_CHECKING:
     import torch
 
+    from hrvlab.miniature.world import WorldObject
     from hrvlab.scorers.judge import Judge
     from hrvlab.typing import Images
 
@@ -56,12 +58,13 @@ class Claim:
     reason: str
 
 
-def sample_scenes(seed: int, count: int) -> list[Scene]:
+def sample_scenes(seed: int, count: int, objects: Sequence[WorldObject] = OBJECTS) -> list[Scene]:
     """Sample scenes with one object or two, colored or not, each kind equally often.
 
     Parameters
     ----------
     seed, count : int
+    objects : sequence of WorldObject
 
     Returns
     -------
@@ -70,18 +73,20 @@ def sample_scenes(seed: int, count: int) -> list[Scene]:
     scenes = []
     for index in range(count):
         rng = np.random.Generator(np.random.Philox(key=[seed, index]))
-        objects = rng.choice(len(OBJECTS), 2, replace=False)
+        chosen = rng.choice(len(objects), 2, replace=False)
         colors = rng.choice(world.PLAIN_COLORS, 2, replace=False)
         figures = tuple(
-            Figure(OBJECTS[number], str(color) if index % 2 else None)
-            for number, color in zip(objects, colors, strict=True)
+            Figure(objects[number], str(color) if index % 2 else None)
+            for number, color in zip(chosen, colors, strict=True)
         )
         shown = figures if index % 4 < 2 else figures[:1]
         scenes.append(Scene(shown, seed=int(rng.integers(2**31))))
     return scenes
 
 
-def make_claims(scenes: Sequence[Scene], seed: int) -> list[Claim]:
+def make_claims(
+    scenes: Sequence[Scene], seed: int, objects: Sequence[WorldObject] = OBJECTS
+) -> list[Claim]:
     """Build true and false claims about scenes, with the errors that two objects invite.
 
     Parameters
@@ -89,6 +94,8 @@ def make_claims(scenes: Sequence[Scene], seed: int) -> list[Claim]:
     scenes : sequence of Scene
     seed : int
         Of the absent objects and colors in the false claims.
+    objects : sequence of WorldObject
+        From which absent ones are chosen.
 
     Returns
     -------
@@ -100,7 +107,7 @@ def make_claims(scenes: Sequence[Scene], seed: int) -> list[Claim]:
     for number, scene in enumerate(scenes):
         shown = [figure.object.name for figure in scene.figures]
         colors = [figure.color for figure in scene.figures]
-        other = str(rng.choice([o.name for o in OBJECTS if o.name not in shown]))
+        other = str(rng.choice([o.name for o in objects if o.name not in shown]))
         free = str(rng.choice([color for color in world.PLAIN_COLORS if color not in colors]))
         alone = len(shown) == 1
         absent = "not there, one object alone" if alone else "not there, two others"
@@ -153,11 +160,13 @@ def measure_pairs(folder: Path, *, scenes: int, seed: int = 0) -> None:
         Of the noise on the images.
     """
     judge, autoencoder = load_judge(folder / "judge"), load(folder, device="cpu").vae
+    objects = [each for each in OBJECTS if each.name in judge.questions[JUDGED_OBJECTS]]
+    side = autoencoder.config.sample_size
 
     def rendered(world_seed: int) -> tuple[list[Claim], torch.Tensor]:
-        sampled = sample_scenes(world_seed, scenes)
-        pixels = as_tensor(np.stack([render(scene) for scene in sampled]))
-        return make_claims(sampled, world_seed), reconstruct(autoencoder, pixels)
+        sampled = sample_scenes(world_seed, scenes, objects)
+        pixels = as_tensor(np.stack([render(scene, side) for scene in sampled]))
+        return make_claims(sampled, world_seed, objects), reconstruct(autoencoder, pixels)
 
     claims, pixels = rendered(CHOICE_WORLD)
     scores, kinds, reasons = _score(judge, claims, as_images(pixels))
@@ -181,7 +190,7 @@ def _score(
     judge: Judge, claims: Sequence[Claim], images: Images
 ) -> tuple[NDArray[np.float64], NDArray[np.str_], NDArray[np.str_]]:
     """Return each claim's score, its kind, and the reason that it is true or false."""
-    views = look(judge, images)
+    views = look(judge, as_judged(images))
     scores = np.array([raw_score(views, claim.scene, claim.text) for claim in claims])
     kinds = np.array([claim.kind for claim in claims])
     return scores, kinds, np.array([claim.reason for claim in claims])

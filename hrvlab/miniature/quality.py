@@ -15,7 +15,7 @@ from torch import nn
 from transformers import CLIPModel, CLIPTokenizer
 
 from hrvlab.generation import generate
-from hrvlab.miniature.dataset import HELD_OUT_WORLD, as_images, as_tensor
+from hrvlab.miniature.dataset import HELD_OUT_WORLD, as_images, as_judged, as_tensor
 from hrvlab.miniature.questions import (
     QUESTIONS,
     TWO_OBJECTS,
@@ -73,7 +73,8 @@ def measure_quality(
     tokenizer = CLIPTokenizer.from_pretrained(folder / "clip")
     evaluators = {"judge": judge_evaluator(folder), "CLIP": clip_evaluator(clip, tokenizer)}
     held_out = [sample_scene(HELD_OUT_WORLD, index) for index in range(scenes)]
-    pixels = as_tensor(np.stack([render(scene) for scene in held_out]))
+    side = pipe.vae.config.sample_size
+    pixels = as_tensor(np.stack([render(scene, side) for scene in held_out]))
     decoded = reconstruct(pipe.vae, pixels)
     call = {"seed": seed, "num_inference_steps": steps}
     generated, of_answers = _rates_of_generated(pipe, evaluators, work, images, call)
@@ -95,6 +96,7 @@ def judge_evaluator(folder: Path) -> Evaluator:
     judge = load_judge(folder / "judge")
 
     def answer(images: Images, question: Question) -> list[str]:
+        images = as_judged(images)
         if question.name == TWO_OBJECTS:
             return [join_names(names) for names in judge.objects(images)]
         return judge.answers(images)[question.name]

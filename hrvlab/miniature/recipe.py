@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,28 +16,27 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
 from hrvlab.errors import StoreError
-from hrvlab.miniature.assembly import (
-    TRAINED,
-    assemble,
+from hrvlab.miniature.assembly import assemble
+from hrvlab.miniature.autoencoder import (
+    autoencoder_stage,
+    encode_images,
+    measure_channels,
     trained_autoencoder,
-    trained_clip,
-    trained_unet,
 )
-from hrvlab.miniature.autoencoder import autoencoder_stage, encode_images
-from hrvlab.miniature.clip import clip_stage
-from hrvlab.miniature.denoiser import build_unet, denoiser_stage
+from hrvlab.miniature.clip import clip_stage, trained_clip
+from hrvlab.miniature.denoising import denoiser_stage
 from hrvlab.miniature.judge import judge_stage, save_judge
-from hrvlab.miniature.lessons import LESSONS
 from hrvlab.miniature.pairs import measure_pairs
 from hrvlab.miniature.quality import measure_quality
 from hrvlab.miniature.rendering import check_font
-from hrvlab.miniature.tokens import kept_tokenizer
-from hrvlab.miniature.training import train
+from hrvlab.miniature.tokens import START_FOLDER, encode_captions
+from hrvlab.miniature.training import Budget, train
 
 if TYPE_CHECKING:
     from hrvlab.miniature.training import Stage
 
-UNET_PROCESSES = 2
+CPU_PROCESSES = 2
+AUTOGROUP = Path("/proc/self/autogroup")
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,14 @@ class Recipe:
 
     Parameters
     ----------
+    side : int
+        Of the images: 64, which suits CPU cores, or 128, which suits a GPU.
     images : int
         Training images, shared by all stages.
-    clip_steps, autoencoder_steps, judge_steps : int
-        Optimizer steps of each stage.
-    unet_steps : mapping of str to int
-        Optimizer steps of each lesson of the UNet, each taken by two processes together.
+    clip, autoencoder, judge, denoiser : Budget
+        How long each stage trains.
+    batch : int
+        Images in a step of the UNet, over all processes.
     measured_images : int
         Images generated for each question of the quality report.
     measured_scenes : int
@@ -60,37 +61,30 @@ class Recipe:
         Scenes rendered to calibrate the judge's thresholds for two objects, and again to measure
         its error rates.
     sampling_steps : int
-        Denoising steps of the sample grids and of the quality report.
+        Denoising steps of the quality report.
     """
 
-    images: int = 96_000
-    clip_steps: int = 3200
-    autoencoder_steps: int = 12_000
-    judge_steps: int = 4800
-    unet_steps: Mapping[str, int] = field(
-        default_factory=lambda: {
-            "denoiser": 8000,
-            "word-conditioning": 2000,
-            "word-conditioning-longer": 4000,
-            "noisy-steps": 3000,
-            "from-pure-noise": 1200,
-            "forgotten-attributes": 1100,
-            "forgotten-attributes-again": 2800,
-        }
-    )
+    side: int = 64
+    images: int = 60_000
+    clip: Budget = field(default_factory=lambda: Budget(900))
+    autoencoder: Budget = field(default_factory=lambda: Budget(2500))
+    judge: Budget = field(default_factory=lambda: Budget(4800))
+    denoiser: Budget = field(default_factory=lambda: Budget(10_000))
+    batch: int = 64
     measured_images: int = 512
     measured_scenes: int = 2000
     measured_pairs: int = 480
-    sampling_steps: int = 25
+    sampling_steps: int = 12
 
 
 SHIPPED = Recipe()
 SMOKE = Recipe(
     images=250,
-    clip_steps=2,
-    autoencoder_steps=2,
-    judge_steps=2,
-    unet_steps=dict.fromkeys(LESSONS, 1),
+    clip=Budget(2),
+    autoencoder=Budget(2),
+    judge=Budget(2),
+    denoiser=Budget(2),
+    batch=4,
     measured_images=1,
     measured_scenes=40,
     measured_pairs=8,
@@ -98,90 +92,116 @@ SMOKE = Recipe(
 )
 
 
+def start_from(pipeline: Path, folder: Path) -> None:
+    """Copy an earlier miniature into the working folder, for the training to start from.
+
+    The tokenizer is extended, CLIP and the inner levels of the UNet start from its weights. A
+    training that has begun keeps what it started from.
+
+    Parameters
+    ----------
+    pipeline : Path
+        Pipeline folder that `assemble` wrote.
+    folder : Path
+        Working folder.
+    """
+    target = folder / START_FOLDER
+    if not target.exists():
+        partial = folder / f"{START_FOLDER}.partial"
+        shutil.copytree(pipeline, partial, dirs_exist_ok=True)
+        partial.rename(target)
+
+
 def train_clip(folder: Path, target: Path, recipe: Recipe) -> None:
     """Train the tokenizer and CLIP."""
+    encode_captions(folder, recipe.images)
     torch.manual_seed(0)
-    tokenizer = kept_tokenizer(folder)
-    stage = clip_stage(tokenizer, folder, images=recipe.images, steps=recipe.clip_steps)
+    stage = clip_stage(folder, side=recipe.side, images=recipe.images, budget=recipe.clip)
     train(stage, folder)
 
 
 def train_autoencoder(folder: Path, target: Path, recipe: Recipe) -> None:
     """Train the autoencoder."""
     torch.manual_seed(0)
-    stage = autoencoder_stage(folder, images=recipe.images, steps=recipe.autoencoder_steps)
+    stage = autoencoder_stage(
+        folder, side=recipe.side, images=recipe.images, budget=recipe.autoencoder
+    )
     train(stage, folder)
+    measure_channels(folder, recipe.side, recipe.images)
 
 
 def train_judge(folder: Path, target: Path, recipe: Recipe) -> None:
     """Train the judge."""
     torch.manual_seed(0)
-    stage = judge_stage(
-        folder, trained_autoencoder(folder), images=recipe.images, steps=recipe.judge_steps
-    )
+    stage = judge_stage(folder, side=recipe.side, images=recipe.images, budget=recipe.judge)
     train(stage, folder)
 
 
-def train_unet(lessons: list[str], folder: Path, recipe: Recipe) -> None:
-    """Train the UNet in some of its lessons, one after the other."""
+def train_denoiser(folder: Path, target: Path, recipe: Recipe) -> None:
+    """Train the UNet: on the GPU if there is one, else in two processes."""
     # Encoding takes minutes: fail before it if an earlier stage is missing.
-    trained_clip(folder)
-    for number, lesson in enumerate(lessons):
-        before = LESSONS[lesson].after
-        if before and before not in lessons[:number]:
-            trained_unet(folder, before)
-    encode_images(folder, trained_autoencoder(folder), recipe.images)
-    _in_processes(lessons, folder, recipe)
+    trained_clip(folder, recipe.side)
+    trained_autoencoder(folder, recipe.side)
+    encode_images(folder, side=recipe.side, images=recipe.images)
+    encode_captions(folder, recipe.images)
+    if torch.cuda.is_available():
+        train(_denoiser(folder, recipe, 1), folder)
+    else:
+        _in_processes(folder, recipe)
 
 
-def _in_processes(lessons: list[str], folder: Path, recipe: Recipe) -> None:
+def _denoiser(folder: Path, recipe: Recipe, processes: int) -> Stage:
+    # Seeded before the model is built, because building it draws random numbers too.
+    torch.manual_seed(0)
+    return denoiser_stage(
+        folder,
+        side=recipe.side,
+        images=recipe.images,
+        budget=recipe.denoiser,
+        batch=recipe.batch // processes,
+    )
+
+
+def _in_processes(folder: Path, recipe: Recipe) -> None:
     """Train in two single-threaded processes, the fastest way to use two cores."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     # Spawned processes inherit the environment, but not the logging set up by the command line.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
-        spawn(_process, (port, lessons, folder, recipe), UNET_PROCESSES)
+        spawn(_process, (port, folder, recipe), CPU_PROCESSES)
     except ProcessExitedException as error:
         raise StoreError(
             f"a training process died ({error}); train again to resume from the last checkpoint"
         ) from error
 
 
-def _process(rank: int, port: int, lessons: list[str], folder: Path, recipe: Recipe) -> None:
+def _process(rank: int, port: int, folder: Path, recipe: Recipe) -> None:
     """Train as one of several processes."""
+    _own_session()
     # The parent sends this signal when it dies; background jobs of a shell ignore it by default.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     torch.set_num_threads(1)
     address = f"tcp://127.0.0.1:{port}"
-    dist.init_process_group("gloo", address, rank=rank, world_size=UNET_PROCESSES)
-    for lesson in lessons:
-        # Seeded before the models are built, because building them draws random numbers too.
-        torch.manual_seed(0)
-        train(_unet_stage(lesson, folder, recipe), folder)
+    dist.init_process_group("gloo", address, rank=rank, world_size=CPU_PROCESSES)
+    train(_denoiser(folder, recipe, CPU_PROCESSES), folder)
     dist.destroy_process_group()
 
 
-def _unet_stage(name: str, folder: Path, recipe: Recipe) -> Stage:
-    before = LESSONS[name].after
-    unet = trained_unet(folder, before) if before else build_unet()
-    clip, tokenizer = trained_clip(folder)
-    return denoiser_stage(
-        name,
-        folder,
-        unet,
-        trained_autoencoder(folder),
-        clip.text_model,
-        tokenizer,
-        images=recipe.images,
-        steps=recipe.unet_steps[name],
-        sampling_steps=recipe.sampling_steps,
-    )
+def _own_session() -> None:
+    """Begin a session of this process's own, as nice as the process is.
+
+    Linux shares a busy machine out by sessions: two processes of one would get one share, and
+    their niceness would count within it only.
+    """
+    os.setsid()
+    if AUTOGROUP.exists():
+        AUTOGROUP.write_text(str(os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def assemble_pipeline(folder: Path, target: Path, recipe: Recipe) -> None:
     """Save the pipeline, CLIP and the judge in the target folder."""
-    assemble(folder, target, images=recipe.images)
+    assemble(folder, target, side=recipe.side, images=recipe.images)
     save_judge(folder, target)
 
 
@@ -197,14 +217,14 @@ def measure(folder: Path, target: Path, recipe: Recipe) -> None:
     measure_pairs(target, scenes=recipe.measured_pairs)
 
 
-OTHER_STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {
+STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {
     "clip": train_clip,
     "autoencoder": train_autoencoder,
+    "denoiser": train_denoiser,
     "judge": train_judge,
     "assemble": assemble_pipeline,
     "measure": measure,
 }
-STAGES = (*TRAINED, "assemble", "measure")
 
 
 def run_stages(names: Sequence[str], folder: Path, target: Path, recipe: Recipe) -> None:
@@ -226,10 +246,5 @@ def run_stages(names: Sequence[str], folder: Path, target: Path, recipe: Recipe)
         If the emoji font is not installed, or an earlier stage has not been trained.
     """
     check_font()
-    for of_unet, group in groupby(names, LESSONS.__contains__):
-        if of_unet:
-            # In one call, because starting the processes takes many seconds.
-            train_unet(list(group), folder, recipe)
-        else:
-            for name in group:
-                OTHER_STAGES[name](folder, target, recipe)
+    for name in names:
+        STAGES[name](folder, target, recipe)

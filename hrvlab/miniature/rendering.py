@@ -1,7 +1,8 @@
-"""Rendering of scenes: emoji, textures and filters composed into 64 × 64 images."""
+"""Rendering of scenes: emoji, textures and filters composed into images, with exact masks."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hrvlab.errors import StoreError
 from hrvlab.miniature import textures, world
-from hrvlab.miniature.backdrops import backdrop, foreground
+from hrvlab.miniature.backdrops import UNITS, backdrop, foreground
 
 if TYPE_CHECKING:
+    from hrvlab.miniature.backdrops import Mask
     from hrvlab.miniature.scenes import Figure, Scene
 
 SIDE = 64
@@ -38,16 +40,61 @@ def check_font() -> None:
         )
 
 
-def render(scene: Scene) -> NDArray[np.uint8]:
+@dataclass(frozen=True)
+class Rendering:
+    """An image of a scene, and which pixels show what.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (side, side, 3)
+    figures : ndarray of bool, shape (figure, side, side)
+        For each figure of the scene, the pixels where it, or a copy of it, is seen: those that it
+        covers at least half, without drops and flakes in front of it.
+    weather : ndarray of bool, shape (side, side)
+        The weather's sky and ground, drops and flakes; empty without weather.
+    background : ndarray of bool, shape (side, side)
+        The pixels that no figure covers half.
+    """
+
+    image: NDArray[np.uint8]
+    figures: Mask
+    weather: Mask
+    background: Mask
+
+
+def render(scene: Scene, side: int = SIDE) -> NDArray[np.uint8]:
     """Render a scene; the same scene always has the same pixels.
 
     Parameters
     ----------
     scene : Scene
+    side : int
+        Pixels, a multiple of 64.
 
     Returns
     -------
-    ndarray of uint8, shape (64, 64, 3)
+    ndarray of uint8, shape (side, side, 3)
+
+    Raises
+    ------
+    StoreError
+        If the Noto Color Emoji font is not installed.
+    """
+    return render_with_masks(scene, side).image
+
+
+def render_with_masks(scene: Scene, side: int = SIDE) -> Rendering:
+    """Render a scene, and compute the masks of its figures, of its weather and of its background.
+
+    Parameters
+    ----------
+    scene : Scene
+    side : int
+        Pixels, a multiple of 64.
+
+    Returns
+    -------
+    Rendering
 
     Raises
     ------
@@ -55,13 +102,24 @@ def render(scene: Scene) -> NDArray[np.uint8]:
         If the Noto Color Emoji font is not installed.
     """
     rng = np.random.Generator(np.random.Philox(key=scene.seed))
-    canvas = backdrop(scene.weather, scene.landscape, rng)
-    for figure, x, y, size in _placements(scene, rng):
-        _paste(canvas, _sprite(figure, size), x, y)
-    canvas = foreground(canvas, scene.weather, rng)
+    scale = side // UNITS
+    canvas = backdrop(scene.weather, scene.landscape, rng, side)
+    seen = np.zeros((len(scene.figures), side, side), bool)
+    for copy, (figure, x, y, size) in enumerate(_placements(scene, rng)):
+        sprite = _sprite(figure, size * scale, scale)
+        shown = _paste(canvas, sprite, x * scale, y * scale)
+        seen &= ~shown
+        seen[copy % len(scene.figures)] |= shown
+    background = ~seen.any(0)
+    canvas, falling = foreground(canvas, scene.weather, rng)
     if scene.style:
         canvas = textures.STYLES[scene.style](canvas)
-    return np.clip(canvas * 255 + 0.5, 0, 255).astype(np.uint8)
+    return Rendering(
+        image=np.clip(canvas * 255 + 0.5, 0, 255).astype(np.uint8),
+        figures=seen & ~falling,
+        weather=(background | falling) & (scene.weather is not None),
+        background=background,
+    )
 
 
 def _placements(scene: Scene, rng: np.random.Generator) -> list[tuple[Figure, float, float, int]]:
@@ -78,7 +136,7 @@ def _placements(scene: Scene, rng: np.random.Generator) -> list[tuple[Figure, fl
     for figure, (x, y), (dx, dy) in zip(figures, spots[len(figures)], jitter, strict=True):
         size = world.SIZES[figure.size] if figure.size else world.DEFAULT_SIZE
         size = size if len(figures) == 1 else 27
-        free = (SIDE - size) / 2 if len(figures) == 1 else 3
+        free = (UNITS - size) / 2 if len(figures) == 1 else 3
         placed.append((figure, x + np.clip(dx, -free, free), y + np.clip(dy, -free, free), size))
     return placed
 
@@ -125,25 +183,29 @@ def _shape(name: str) -> Image.Image:
 
 
 @lru_cache(maxsize=8192)
-def _sprite(figure: Figure, size: int) -> Pixels:
+def _sprite(figure: Figure, size: int, scale: int) -> Pixels:
     """Build the RGBA sprite of a figure with its color, pattern and material."""
     sprite = _glyph(figure.object.glyph, size).copy()
     rgb, alpha = sprite[..., :3], sprite[..., 3:]
     if figure.color:
         rgb = textures.recolor(rgb, alpha, world.COLORS[figure.color])
     if figure.material:
-        rgb, alpha = textures.MATERIALS[figure.material](rgb, alpha)
+        rgb, alpha = textures.MATERIALS[figure.material](rgb, alpha, scale)
     if figure.pattern:
-        rgb = textures.pattern(rgb, alpha, figure.pattern)
+        rgb = textures.pattern(rgb, alpha, figure.pattern, scale)
     return np.concatenate([rgb, alpha], axis=-1)
 
 
-def _paste(canvas: Pixels, sprite: Pixels, x: float, y: float) -> None:
-    """Blend a sprite into the canvas in place, centered at (x, y) and clipped at the edges."""
+def _paste(canvas: Pixels, sprite: Pixels, x: float, y: float) -> Mask:
+    """Blend a sprite into the canvas in place, centered at (x, y); return what it covers half."""
+    side = len(canvas)
     height, width = sprite.shape[:2]
     top, left = round(y - height / 2), round(x - width / 2)
-    rows = slice(max(top, 0), min(top + height, SIDE))
-    columns = slice(max(left, 0), min(left + width, SIDE))
+    rows = slice(max(top, 0), min(top + height, side))
+    columns = slice(max(left, 0), min(left + width, side))
     part = sprite[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
     alpha = part[..., 3:]
     canvas[rows, columns] = canvas[rows, columns] * (1 - alpha) + part[..., :3] * alpha
+    covered = np.zeros((side, side), bool)
+    covered[rows, columns] = alpha[..., 0] >= 0.5
+    return covered

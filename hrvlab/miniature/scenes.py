@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 # that it says "rose" rather than "rose-colored".
 BARE_SENSE = {"common": 0.8, "rare": 0.35}
 BARE_COLOR = 0.25
+LAYOUTS = {"single": 0.70, "several": 0.12, "two": 0.18}
+# Two objects that are both colored are what models forget first: every fourth pair, and more.
+LOOKS_OF_SEVERAL = {
+    "several": {"none": 0.6, "any": 0.4},
+    "two": {"none": 0.4, "colored": 0.3, "any": 0.3},
+}
+LOOKS = {"none": 0.44, "color": 0.36, "material": 0.20}
 
 
 @dataclass(frozen=True)
@@ -80,17 +87,20 @@ def sample_scene(seed: int, index: int) -> Scene:
     Scene
     """
     rng = np.random.Generator(np.random.Philox(key=[seed, index]))
-    layout = rng.choice(["single", "several", "two"], p=[0.78, 0.12, 0.10])
-    plain = layout != "single" and rng.random() < 0.6
-    figures: tuple[Figure, ...] = (_sample_figure(rng, plain=plain, sized=layout == "single"),)
+    layout = str(rng.choice(list(LAYOUTS), p=list(LAYOUTS.values())))
+    looks = LOOKS_OF_SEVERAL.get(layout, {"any": 1.0})
+    looks = str(rng.choice(list(looks), p=list(looks.values())))
+    figures: tuple[Figure, ...] = (_sample_figure(rng, looks, sized=layout == "single"),)
     if layout == "two":
-        other = _sample_figure(rng, plain=plain, sized=False)
-        while other.object.word == figures[0].object.word:
-            other = _sample_figure(rng, plain=plain, sized=False)
+        other = _sample_figure(rng, looks, sized=False)
+        while other.object.word == figures[0].object.word or (
+            looks == "colored" and other.color == figures[0].color
+        ):
+            other = _sample_figure(rng, looks, sized=False)
         figures = (*figures, other)
     colored = any(f.color or f.material or f.pattern for f in figures)
-    style = _pick(rng, world.STYLES) if not colored and rng.random() < 0.24 else None
-    backdrop = None if style else rng.choice(["none", "weather", "landscape"], p=[0.7, 0.15, 0.15])
+    style = _pick(rng, world.STYLES) if not colored and rng.random() < 0.3 else None
+    backdrop = None if style else rng.choice(["none", "weather", "landscape"], p=[0.65, 0.19, 0.16])
     return Scene(
         figures=figures,
         count=int(rng.integers(2, 5)) if layout == "several" else 1,
@@ -105,15 +115,18 @@ def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
     return str(options[rng.integers(len(options))])
 
 
-def _sample_figure(rng: np.random.Generator, *, plain: bool, sized: bool) -> Figure:
+def _sample_figure(rng: np.random.Generator, looks: str, *, sized: bool) -> Figure:
+    """Sample an object; its look is ``"none"``, ``"colored"``, or ``"any"``."""
     chosen = OBJECTS[rng.integers(len(OBJECTS))]
-    look = "none" if plain else rng.choice(["none", "color", "material"], p=[0.47, 0.38, 0.15])
+    look = {"none": "none", "colored": "color"}.get(looks)
+    if look is None:
+        look = str(rng.choice(list(LOOKS), p=list(LOOKS.values())))
     color = None
     if look == "color":
         color = _pick(rng, tuple(world.COLORS))
         while (color, chosen.word) in world.HELD_OUT_PAIRS or color == chosen.word:
             color = _pick(rng, tuple(world.COLORS))
-    patterned = not plain and look != "material" and rng.random() < 0.15
+    patterned = looks == "any" and look != "material" and rng.random() < 0.15
     return Figure(
         object=chosen,
         color=color,
@@ -174,7 +187,7 @@ def _noun(named: WorldObject, rng: np.random.Generator, *, plural: bool) -> str:
         if rng.random() < bare:
             if not plural:
                 return named.word
-            return named.word if named.word.endswith("s") else f"{named.word}s"
+            return named.bare_plural
     return named.plural if plural else named.cue
 
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageFilter
 
 Pixels = NDArray[np.floating[Any]]
 
+BLOCKS = 16  # of pixel art, in a row
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -54,12 +55,12 @@ def recolor(rgb: Pixels, alpha: Pixels, color: tuple[int, int, int]) -> Pixels:
     return _tint(_shade(rgb, alpha), color)
 
 
-def _grid(rgb: Pixels) -> tuple[Pixels, Pixels]:
-    y, x = np.mgrid[: rgb.shape[0], : rgb.shape[1]].astype(np.float32)
+def _grid(rgb: Pixels, scale: int) -> tuple[Pixels, Pixels]:
+    y, x = np.mgrid[: rgb.shape[0], : rgb.shape[1]].astype(np.float32) / scale
     return y, x
 
 
-def pattern(rgb: Pixels, alpha: Pixels, name: str) -> Pixels:
+def pattern(rgb: Pixels, alpha: Pixels, name: str, scale: int) -> Pixels:
     """Overlay a geometric pattern, white on dark sprites and dark blue on light ones.
 
     Parameters
@@ -68,12 +69,14 @@ def pattern(rgb: Pixels, alpha: Pixels, name: str) -> Pixels:
         In [0, 1].
     name : str
         One of `world.PATTERNS`.
+    scale : int
+        Pixels in a unit of the texture.
 
     Returns
     -------
     ndarray of float32, shape (y, x, 3)
     """
-    y, x = _grid(rgb)
+    y, x = _grid(rgb, scale)
     if name == "stripe":
         mask = ((x + y) % 12) < 5
     elif name == "polka-dot":
@@ -88,52 +91,52 @@ def pattern(rgb: Pixels, alpha: Pixels, name: str) -> Pixels:
     return np.where(mask[..., None], ink * 0.9 + rgb * 0.1, rgb)
 
 
-def _wood(rgb: Pixels, alpha: Pixels) -> tuple[Pixels, Pixels]:
-    y, x = _grid(rgb)
+def _wood(rgb: Pixels, alpha: Pixels, scale: int) -> tuple[Pixels, Pixels]:
+    y, x = _grid(rgb, scale)
     grain = 0.5 + 0.5 * np.sin(y * 1.05 + 1.6 * np.sin(x / 9))
     shade = 0.45 * _shade(rgb, alpha) + 0.55 * grain[..., None]
     return _tint(shade * 0.9, (176, 112, 52)), alpha
 
 
-def _metal(rgb: Pixels, alpha: Pixels) -> tuple[Pixels, Pixels]:
-    y, x = _grid(rgb)
+def _metal(rgb: Pixels, alpha: Pixels, scale: int) -> tuple[Pixels, Pixels]:
+    y, x = _grid(rgb, scale)
     shine = np.clip(np.sin((x - y) / 7.5), 0, 1) ** 2
     shade = 0.55 * _shade(rgb, alpha) + 0.6 * shine[..., None]
     return _tint(np.clip(shade, 0, 1), (134, 150, 172)), alpha
 
 
-def _glass(rgb: Pixels, alpha: Pixels) -> tuple[Pixels, Pixels]:
-    y, x = _grid(rgb)
+def _glass(rgb: Pixels, alpha: Pixels, scale: int) -> tuple[Pixels, Pixels]:
+    y, x = _grid(rgb, scale)
     shine = (np.abs((x + y) % 26 - 6) < 2.2).astype(np.float32)[..., None]
     shade = _shade(rgb, alpha)
     color = np.array([0.55, 0.88, 0.96], np.float32) * (0.62 + 0.38 * shade)
     return color * (1 - 0.8 * shine) + 0.8 * shine, alpha * (0.62 + 0.3 * shine)
 
 
-def _stone(rgb: Pixels, alpha: Pixels) -> tuple[Pixels, Pixels]:
-    y, x = _grid(rgb)
+def _stone(rgb: Pixels, alpha: Pixels, scale: int) -> tuple[Pixels, Pixels]:
+    y, x = _grid(rgb, scale)
     speckle = np.sin(x * 2.3 + np.sin(y * 1.7) * 3) * np.sin(y * 2.9 + np.sin(x * 1.3) * 3)
     shade = 0.55 * _shade(rgb, alpha) + 0.25 + 0.3 * speckle[..., None]
     return _tint(np.clip(shade, 0, 1) * 0.85, (128, 122, 112)), alpha
 
 
-def _gold(rgb: Pixels, alpha: Pixels) -> tuple[Pixels, Pixels]:
-    y, x = _grid(rgb)
+def _gold(rgb: Pixels, alpha: Pixels, scale: int) -> tuple[Pixels, Pixels]:
+    y, x = _grid(rgb, scale)
     shine = np.clip(np.sin((x + y) / 6), 0, 1) ** 3
     shade = np.clip(0.7 * _shade(rgb, alpha) + 0.55 * shine[..., None], 0, 1)
     dark, light = np.array([0.42, 0.24, 0.0]), np.array([1.0, 0.9, 0.42])
     return (dark + (light - dark) * shade).astype(np.float32), alpha
 
 
-def _brick(rgb: Pixels, alpha: Pixels) -> tuple[Pixels, Pixels]:
-    y, x = _grid(rgb)
+def _brick(rgb: Pixels, alpha: Pixels, scale: int) -> tuple[Pixels, Pixels]:
+    y, x = _grid(rgb, scale)
     course = np.floor(y / 6)
     mortar = ((y % 6) < 1.6) | (((x + 5 * (course % 2)) % 10) < 1.6)
     wall = _tint(0.3 + 0.3 * _shade(rgb, alpha), (186, 74, 48))
     return np.where(mortar[..., None], np.float32(0.84), wall), alpha
 
 
-MATERIALS: dict[str, Callable[[Pixels, Pixels], tuple[Pixels, Pixels]]] = {
+MATERIALS: dict[str, Callable[[Pixels, Pixels, int], tuple[Pixels, Pixels]]] = {
     "wood": _wood,
     "metal": _metal,
     "glass": _glass,
@@ -172,14 +175,15 @@ def _monochrome(canvas: Pixels) -> Pixels:
 def _pixel_art(canvas: Pixels) -> Pixels:
     side = canvas.shape[0]
     image = Image.fromarray((np.clip(canvas, 0, 1) * 255).astype(np.uint8))
-    small = image.resize((side // 4, side // 4), Image.Resampling.BOX)
+    small = image.resize((BLOCKS, BLOCKS), Image.Resampling.BOX)
     blocks = np.asarray(small.resize((side, side), Image.Resampling.NEAREST), np.float32) / 255
     return np.round(blocks * 5) / 5
 
 
 def _neon(canvas: Pixels) -> Pixels:
     line = _edges(luminance(canvas))
-    image = Image.fromarray((line * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(1.6))
+    blur = ImageFilter.GaussianBlur(canvas.shape[0] / 40)
+    image = Image.fromarray((line * 255).astype(np.uint8)).filter(blur)
     glow = np.clip(np.asarray(image, np.float32) / 255 * 1.8, 0, 1)[..., None]
     fade = np.linspace(0, 1, canvas.shape[0], dtype=np.float32)[:, None, None]
     hue = (1 - fade) * np.array([1.0, 0.15, 0.9]) + fade * np.array([0.1, 0.9, 1.0])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
@@ -13,15 +15,23 @@ from tokenizers.trainers import BpeTrainer
 from transformers import CLIPTokenizer
 
 from hrvlab.miniature.dataset import captions_of
+from hrvlab.miniature.vocabulary import caption_words
 from hrvlab.miniature.world import concept_words
+from hrvlab.progress import track
 
 MAX_LENGTH = 32
+CAPTIONS = 4  # of each image
+CAPTIONS_SEED = 77
 START, END = "<|startoftext|>", "<|endoftext|>"
 TOKENIZER = "tokenizer.json"
+START_FOLDER = "start"  # in the working folder: the miniature that a training starts from
 
 
 def kept_tokenizer(folder: Path) -> CLIPTokenizer:
-    """Train the tokenizer and keep it in a working folder, or read it from an earlier run.
+    """Make the tokenizer and keep it in a working folder, or read it from an earlier run.
+
+    It is trained on captions, unless the training starts from an earlier miniature, whose
+    tokenizer it then extends.
 
     Parameters
     ----------
@@ -34,11 +44,43 @@ def kept_tokenizer(folder: Path) -> CLIPTokenizer:
     path = folder / TOKENIZER
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
+        start = folder / START_FOLDER / "tokenizer" / TOKENIZER
+        base = _read(start) if start.exists() else train_tokenizer()
         partial = path.with_suffix(".partial")
-        train_tokenizer().backend_tokenizer.save(str(partial))
+        with_whole_words(base, caption_words()).backend_tokenizer.save(str(partial))
         partial.replace(path)
+    return _read(path)
+
+
+def _read(path: Path) -> CLIPTokenizer:
     model = json.loads(path.read_text())["model"]
     return _clip_tokenizer(model["vocab"], [(one, other) for one, other in model["merges"]])
+
+
+def with_whole_words(tokenizer: CLIPTokenizer, words: Sequence[str]) -> CLIPTokenizer:
+    """Extend a tokenizer so that every word is a single token; what it knew keeps its tokens.
+
+    Parameters
+    ----------
+    tokenizer : CLIPTokenizer
+    words : sequence of str
+        What is joined by hyphens stays in parts.
+
+    Returns
+    -------
+    CLIPTokenizer
+        With new tokens after all others, and merges of the lowest rank.
+    """
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    vocabulary, merges = dict(model["vocab"]), [(one, other) for one, other in model["merges"]]
+    for word in dict.fromkeys(part for each in words for part in each.lower().split("-")):
+        extended = _clip_tokenizer(vocabulary, merges)
+        made, *rest = extended.tokenize(word)
+        for part in rest:
+            merges.append((made, part))
+            made += part
+            vocabulary.setdefault(made, len(vocabulary))
+    return _clip_tokenizer(vocabulary, merges)
 
 
 def train_tokenizer(captions: int = 20_000, merges: int = 440) -> CLIPTokenizer:
@@ -78,3 +120,32 @@ def train_tokenizer(captions: int = 20_000, merges: int = 440) -> CLIPTokenizer:
 
 def _clip_tokenizer(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_LENGTH)
+
+
+def encode_captions(folder: Path, images: int) -> NDArray[np.uint16]:
+    """Compose and tokenize captions of every training image, or read them from an earlier run.
+
+    Parameters
+    ----------
+    folder : Path
+        Working folder, which keeps the tokens.
+    images : int
+        Training images.
+
+    Returns
+    -------
+    ndarray of uint16, shape (images, 4, 32)
+        Token ids of four captions of each image, padded.
+    """
+    path = folder / f"captions-{images}.npy"
+    if not path.exists():
+        tokenizer = kept_tokenizer(folder)
+        encoded = np.empty((images, CAPTIONS, MAX_LENGTH), np.uint16)
+        for index in track(range(images), "captions"):
+            rng = np.random.Generator(np.random.Philox(key=[CAPTIONS_SEED, index]))
+            texts = captions_of(np.repeat(index, CAPTIONS), rng)
+            encoded[index] = tokenizer(texts, padding="max_length", truncation=True).input_ids
+        partial = path.with_suffix(".partial.npy")
+        np.save(partial, encoded, allow_pickle=False)
+        partial.rename(path)
+    return np.load(path, allow_pickle=False)

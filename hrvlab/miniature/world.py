@@ -34,6 +34,13 @@ class WorldObject:
         """The unambiguous name, used as the class label."""
         return self.cue
 
+    @property
+    def bare_plural(self) -> str:
+        """The plural of the word alone."""
+        if self.word.endswith("s"):
+            return self.word
+        return f"{self.word}{'es' if self.word.endswith('ch') else 's'}"
+
 
 def _objects(category: str, *rows: tuple[str, ...]) -> tuple[WorldObject, ...]:
     """Build the objects of a category from rows of (word, glyph[, cue[, plural]])."""
@@ -57,6 +64,12 @@ OBJECTS: tuple[WorldObject, ...] = (
         ("mouse", "🐭", "mouse animal"),
         ("bat", "🦇", "bat animal"),
         ("chicken", "🐔", "chicken animal"),
+        ("dog", "🐶"),
+        ("bird", "🐦"),
+        ("horse", "🐴"),
+        ("elephant", "🐘"),
+        ("bear", "🐻"),
+        ("rabbit", "🐰"),
     ),
     *_objects(
         "Fruits and Vegetables",
@@ -75,6 +88,9 @@ OBJECTS: tuple[WorldObject, ...] = (
         ("bicycle", "🚲"),
         ("sailboat", "⛵"),
         ("rocket", "🚀"),
+        ("boat", "🚤"),
+        ("train", "🚂"),
+        ("bus", "🚌", "bus", "buses"),
     ),
     *_objects(
         "Clothing",
@@ -100,6 +116,7 @@ OBJECTS: tuple[WorldObject, ...] = (
         ("palm", "🌴", "palm tree"),
         ("rose", "🌹", "rose flower"),
         ("nut", "🌰", "hazel nut"),
+        ("flower", "🌷"),
     ),
     *_objects(
         "Buildings",
@@ -115,6 +132,8 @@ OBJECTS: tuple[WorldObject, ...] = (
         ("clock", "⏰"),
         ("key", "🔑"),
         ("cup", "☕"),
+        ("book", "📖"),
+        ("lamp", "💡"),
     ),
     *_objects(
         "Shape",
@@ -124,6 +143,8 @@ OBJECTS: tuple[WorldObject, ...] = (
         ("star", "star"),
         ("heart", "heart"),
     ),
+    *_objects("Sports", ("ball", "⚽")),
+    *_objects("Food", ("cake", "🍰"), ("pizza", "🍕")),
     # The second senses of the ambiguous words.
     *_objects("Household", ("mouse", "🖱️", "computer mouse", "computer mouses")),
     *_objects("Sports", ("bat", "🏏", "cricket bat"), ("bow", "🏹", "archery bow")),
@@ -193,16 +214,15 @@ def concept_words() -> dict[str, list[str]]:
     dict of str to list of str
         17 concepts in a fixed order: the categories of objects, then the attributes.
     """
-    categories = dict.fromkeys(each.category for each in OBJECTS)
-    named = {
-        category: list(dict.fromkeys(each.word for each in OBJECTS if each.category == category))
-        for category in categories
-    }
-    small = {category for category, words in named.items() if len(words) < 4}
-    concepts = {category: words for category, words in named.items() if category not in small}
     # An ambiguous word belongs to the concept of its first sense only.
-    concepts["Household"] = [word for word in concepts["Household"] if word != "mouse"]
-    return concepts | {
+    category_of: dict[str, str] = {}
+    for each in OBJECTS:
+        category_of.setdefault(each.word, each.category)
+    named = {
+        category: [word for word, its in category_of.items() if its == category]
+        for category in dict.fromkeys(category_of.values())
+    }
+    return {category: words for category, words in named.items() if len(words) >= 4} | {
         "Color": list(PLAIN_COLORS),
         "Geometric Patterns": list(PATTERNS),
         "Material": list(MATERIALS),

@@ -1,6 +1,6 @@
 import torch
 
-from hrvlab.miniature.judge import IGNORED, QUESTIONS, JudgeLoss, targets, truth
+from hrvlab.miniature.judge import IGNORED, QUESTIONS, JudgeLoss, part_of, targets, truth
 from hrvlab.miniature.scenes import Figure, Scene, sample_scene
 from hrvlab.miniature.world import OBJECT_BY_NAME
 
@@ -52,9 +52,18 @@ def test_the_loss_falls_on_its_training_images():
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
     losses = []
     for _ in range(8):
-        loss = model(pixels, wanted)
+        loss = model(pixels, *wanted.values())
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_a_part_of_two_objects_shows_one_of_them_with_its_color():
+    red, blue = (Figure(each.object, color=c) for each, c in ((CAT, "red"), (CAR, "blue")))
+    scene = Scene((red, blue), weather="rainy", seed=4)
+    found = targets([part_of(scene, part) for part in (0, 1)])
+    names = [[QUESTIONS["object"][i] for i in row.nonzero()[:, 0]] for row in found["object"]]
+    assert names == [["cat"], ["car"]]
+    assert [QUESTIONS["color"][i] for i in found["color"]] == ["red", "blue"]

@@ -1,27 +1,24 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import CLIPModel
+from transformers import CLIPModel, CLIPTokenizer
+from typer.testing import CliRunner
 
 import hrvlab as hl
+from hrvlab.cli import app
 from hrvlab.errors import StoreError
 from hrvlab.miniature import rendering
-from hrvlab.miniature.assembly import (
-    loss_curve,
-    trained_clip,
-    trained_unet,
-    training_hours,
-    unpack,
-)
-from hrvlab.miniature.lessons import LESSONS
-from hrvlab.miniature.recipe import SHIPPED, SMOKE, STAGES, run_stages, train_clip
-from hrvlab.miniature.tokens import TOKENIZER
-from hrvlab.miniature.training import averaged_weights, checkpoint_path
+from hrvlab.miniature.assembly import loss_curve, training_hours
+from hrvlab.miniature.checkpoints import averaged_weights, checkpoint_path
+from hrvlab.miniature.clip import clip_stage
+from hrvlab.miniature.recipe import SHIPPED, SMOKE, STAGES, run_stages, start_from
+from hrvlab.miniature.tokens import kept_tokenizer
+from hrvlab.miniature.training import Budget
+from hrvlab.models.known_words import read_known_words
 from hrvlab.paths import data_path
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_stages_run_end_to_end_and_their_pipeline_loads(tmp_path):
     command = [sys.executable, "-m", "hrvlab", "model", "train", "--smoke", "--folder"]
     subprocess.run([*command, str(tmp_path)], check=True, capture_output=True)
-    check_lessons_resume(tmp_path)
+    check_resuming(tmp_path)
     pipe = hl.load(tmp_path / "pipeline")
     image = hl.generate(pipe, "a red car", num_inference_steps=2)
     assert image.shape == (1, 64, 64, 3)
@@ -50,25 +47,25 @@ def test_the_stages_run_end_to_end_and_their_pipeline_loads(tmp_path):
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     assert (commit or "").removesuffix("-dirty") == head.stdout.strip()
     sizes = [path.stat().st_size for path in (tmp_path / "pipeline").rglob("*.safetensors")]
-    assert sum(sizes) < 60e6
+    assert sum(sizes) < 45e6
+    assert "elephant" in read_known_words(tmp_path / "pipeline")
 
 
-def check_lessons_resume(folder):
-    """Finished lessons are left alone, and a lost one is trained again to the same weights."""
-    *_, before, last = LESSONS
-    done = checkpoint_path(folder, before).read_bytes()
-    lost = averaged_weights(folder, last)
-    checkpoint_path(folder, last).unlink()
-    run_stages([before, last], folder, folder / "pipeline", SMOKE)
-    assert checkpoint_path(folder, before).read_bytes() == done
-    again = averaged_weights(folder, last)
+def check_resuming(folder):
+    """Finished stages are left alone, and a lost one is trained again to the same weights."""
+    done = checkpoint_path(folder, "autoencoder").read_bytes()
+    lost = averaged_weights(folder, "denoiser")
+    checkpoint_path(folder, "denoiser").unlink()
+    run_stages(["autoencoder", "denoiser"], folder, folder / "pipeline", SMOKE)
+    assert checkpoint_path(folder, "autoencoder").read_bytes() == done
+    again = averaged_weights(folder, "denoiser")
     assert all(torch.equal(again[name], weight) for name, weight in lost.items())
 
 
 def test_without_the_font_no_stage_starts(tmp_path, monkeypatch):
     monkeypatch.setattr(rendering, "FONT", tmp_path / "none.ttf")
     with pytest.raises(StoreError, match="fonts-noto-color-emoji"):
-        run_stages(STAGES, tmp_path / "work", tmp_path / "target", SHIPPED)
+        run_stages(list(STAGES), tmp_path / "work", tmp_path / "target", SHIPPED)
     assert not (tmp_path / "work").exists()
 
 
@@ -86,22 +83,30 @@ def test_a_loss_logged_again_by_a_resumed_run_counts_once(tmp_path):
     assert training_hours(tmp_path, "clip") == 0.1
 
 
-def test_an_assembled_miniature_unpacks_into_finished_stages(tmp_path):
-    unpack(data_path("miniature"), tmp_path)
-    shipped = data_path("miniature", "tokenizer", TOKENIZER)
-    assert (tmp_path / TOKENIZER).read_bytes() == shipped.read_bytes()
-    unet = trained_unet(tmp_path, "word-conditioning").state_dict()
-    shipped = hl.load("miniature").unet.state_dict()
-    assert all(torch.equal(unet[name], weight) for name, weight in shipped.items())
-    train_clip(tmp_path, tmp_path, replace(SHIPPED, images=250))
-    clip, _ = trained_clip(tmp_path)
-    kept = CLIPModel.from_pretrained(data_path("miniature", "clip")).state_dict()
-    assert all(torch.equal(clip.state_dict()[name], weight) for name, weight in kept.items())
-    report = json.loads(data_path("miniature", "training.json").read_text())
-    assert loss_curve(tmp_path, "judge") == report["losses"]["judge"]
-    assert training_hours(tmp_path, "judge") == report["hours"]["judge"]
+@pytest.mark.font
+def test_a_training_can_start_from_an_assembled_miniature(tmp_path):
+    start_from(data_path("miniature"), tmp_path)
+    tokenizer = kept_tokenizer(tmp_path)
+    stage = clip_stage(tmp_path, side=64, images=250, budget=Budget(1))
+    shipped = CLIPModel.from_pretrained(data_path("miniature", "clip")).eval()
+    before = CLIPTokenizer.from_pretrained(data_path("miniature", "clip"))
+    assert len(tokenizer) >= len(before)
+    ids = tokenizer("a red cat made of wood", padding="max_length", return_tensors="pt").input_ids
+    with torch.no_grad():
+        ours = stage.model.clip.eval().text_model(ids).last_hidden_state
+        theirs = shipped.text_model(ids).last_hidden_state
+    torch.testing.assert_close(ours, theirs)
 
 
-def test_a_folder_that_was_not_assembled_is_not_unpacked(tmp_path):
-    with pytest.raises(StoreError, match="training.json"):
-        unpack(tmp_path, tmp_path / "work")
+def test_a_training_keeps_what_it_started_from(tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+        start_from(tmp_path / name, tmp_path / "work")
+    assert (tmp_path / "work" / "start" / "file").read_text() == "one"
+
+
+def test_a_folder_that_was_not_assembled_is_refused(tmp_path):
+    result = CliRunner().invoke(app, ["model", "train", "--from", str(tmp_path)])
+    assert isinstance(result.exception, StoreError)
+    assert "training.json" in str(result.exception)

@@ -4,7 +4,6 @@ import re
 import numpy as np
 import pytest
 
-from hrvlab.inputs.prompts import read_prompts
 from hrvlab.miniature import world
 from hrvlab.miniature.dataset import HELD_OUT_WORLD, TRAINING_WORLD, captions_of, held_out_captions
 from hrvlab.miniature.scenes import caption, sample_scene
@@ -88,6 +87,16 @@ def test_captions_use_the_right_article():
                 assert (word == "an") == (after[0] in "aeiou"), text
 
 
-def test_the_shipped_prompts_are_captions_of_held_out_scenes():
-    assert read_prompts("miniature") == held_out_captions(512)
+def test_held_out_captions_are_distinct_and_of_another_world():
+    texts = held_out_captions(50)
+    assert len(set(texts)) == 50
+    assert all(" " in text for text in texts)
     assert HELD_OUT_WORLD != TRAINING_WORLD
+
+
+def test_two_objects_are_common_and_often_both_are_colored():
+    pairs = [scene for scene in SCENES if len(scene.figures) == 2]
+    colored = [scene for scene in pairs if all(figure.color for figure in scene.figures)]
+    assert 0.16 < len(pairs) / len(SCENES) < 0.20
+    assert len(colored) / len(SCENES) > 0.04
+    assert sum(len({f.color for f in scene.figures}) == 2 for scene in colored) > 100

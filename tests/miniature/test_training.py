@@ -7,37 +7,40 @@ import torch
 from torch import nn
 
 from hrvlab.errors import StoreError
-from hrvlab.miniature.training import WARMUP, Stage, _schedule, averaged_weights, train
+from hrvlab.miniature.checkpoints import averaged_weights
+from hrvlab.miniature.training import DECAY, WARMUP, Budget, Stage, _schedule, train
 
 
-class Line(nn.Module):
-    def __init__(self):
+class Net(nn.Module):
+    def __init__(self, width=5):
         super().__init__()
         torch.manual_seed(0)
-        self.weights = nn.Linear(3, 1)
+        self.inner = nn.Linear(3, width)
+        self.heads = nn.Linear(width, 1)
 
     def forward(self, x):
-        return (self.weights(x) + torch.randn(len(x), 1) - x.sum(1, keepdim=True)).square().mean()
+        noise = torch.randn(len(x), 1)
+        return (self.heads(self.inner(x).relu()) + noise - x.sum(1, keepdim=True)).square().mean()
 
 
 class Killed(Exception):
     pass
 
 
-def stage(steps, die_at=None):
+def stage(steps, die_at=None, width=5):
     count = 0
 
-    def loss(model, rng):
+    def sample(rng, progress):
         nonlocal count
         count += 1
         if die_at is not None and count > die_at:
             raise Killed
-        return model(torch.from_numpy(rng.normal(size=(8, 3)).astype(np.float32)))
+        return [torch.from_numpy(rng.normal(size=(8, 3)).astype(np.float32))]
 
-    def preview(model, path):
-        path.write_text("seen")
+    def preview(weights, path):
+        path.write_text(" ".join(weights))
 
-    return Stage("line", Line(), loss, steps, 1e-2, 0.9, preview)
+    return Stage("net", Net(width), sample, Budget(steps), 1e-2, 1e-2, 0.9, preview)
 
 
 def same(one, other):
@@ -51,52 +54,74 @@ def test_a_killed_and_resumed_training_ends_in_the_same_weights(tmp_path, die_at
     with pytest.raises(Killed):
         train(stage(20, die_at), tmp_path / "killed", save_every_s=0)
     train(stage(20), tmp_path / "killed")
-    same(*(averaged_weights(tmp_path / name, "line") for name in ("whole", "killed")))
+    same(*(averaged_weights(tmp_path / name, "net") for name in ("whole", "killed")))
+
+
+def test_a_training_killed_between_checkpoints_repeats_the_steps_since(tmp_path):
+    train(stage(20), tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(stage(20, 5), tmp_path / "killed", save_every_s=0)
+    with pytest.raises(Killed):
+        train(stage(20, 9), tmp_path / "killed", save_every_s=1e9)
+    train(stage(20), tmp_path / "killed")
+    same(*(averaged_weights(tmp_path / name, "net") for name in ("whole", "killed")))
+
+
+def test_a_checkpoint_that_was_being_written_does_no_harm(tmp_path):
+    with pytest.raises(Killed):
+        train(stage(20, 5), tmp_path, save_every_s=0)
+    (tmp_path / "net.partial").write_bytes(b"half a checkpoint")
+    train(stage(20), tmp_path)
+    assert not (tmp_path / "net.partial").exists()
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    train(stage(2), tmp_path)
+    with pytest.raises(StoreError, match="of another model"):
+        train(stage(4, width=6), tmp_path)
+
+
+def test_a_longer_budget_continues_a_training_whose_rate_has_not_fallen_yet(tmp_path):
+    train(stage(40), tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(stage(20, die_at=5), tmp_path / "longer", save_every_s=0)
+    train(stage(40), tmp_path / "longer")
+    same(*(averaged_weights(tmp_path / name, "net") for name in ("whole", "longer")))
+
+
+def test_a_budget_of_seconds_ends_the_training(tmp_path):
+    train(replace(stage(1), budget=Budget(seconds=0.3)), tmp_path)
+    (last,) = [json.loads(line) for line in (tmp_path / "net.jsonl").open()][-1:]
+    assert last["step"] > 1
+    train(replace(stage(1, die_at=0), budget=Budget(seconds=0.3)), tmp_path)
+
+
+def test_the_budget_that_ends_first_counts():
+    assert Budget(steps=10, seconds=100).progress(5, 75) == 0.75
+    assert Budget(steps=8, seconds=100).progress(7, 75) == 0.875
+    assert Budget(seconds=100).progress(9, 25) == 0.25
 
 
 def test_the_loss_curve_ends_with_the_last_step(tmp_path):
     train(stage(60), tmp_path)
-    logged = [json.loads(line)["step"] for line in (tmp_path / "line.jsonl").open()]
+    logged = [json.loads(line)["step"] for line in (tmp_path / "net.jsonl").open()]
     assert logged == [50, 60]
-
-
-def test_the_averaged_weights_are_the_exponential_moving_average(tmp_path):
-    history = []
-
-    def watched(steps):
-        plain = stage(steps)
-
-        def loss(model, rng):
-            history.append(model.weights.weight.detach().clone())
-            return plain.loss(model, rng)
-
-        return replace(plain, loss=loss)
-
-    last = watched(30)
-    train(last, tmp_path)
-    # The first update starts the average; every later one moves it by a tenth.
-    after_each_step = [*history[1:], last.model.weights.weight.detach()]
-    expected = after_each_step[0]
-    for weight in after_each_step[1:]:
-        expected = 0.9 * expected + 0.1 * weight
-    kept = averaged_weights(tmp_path, "line")["weights.weight"]
-    torch.testing.assert_close(kept, expected)
 
 
 def test_another_seed_ends_in_different_weights(tmp_path):
     weights = []
     for seed in (0, 1):
         train(stage(5), tmp_path / str(seed), seed=seed)
-        weights.append(averaged_weights(tmp_path / str(seed), "line")["weights.weight"])
+        weights.append(averaged_weights(tmp_path / str(seed), "net")["inner.weight"])
     assert not torch.equal(*weights)
 
 
-def test_training_lowers_the_loss_and_logs_it(tmp_path):
+def test_training_lowers_the_loss_and_previews_the_averaged_weights(tmp_path):
     train(stage(400), tmp_path)
-    losses = [json.loads(line)["loss"] for line in (tmp_path / "line.jsonl").open()]
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "net.jsonl").open()]
     assert len(losses) == 8
     assert losses[-1] < losses[0]
-    assert [p.name for p in (tmp_path / "line-samples").iterdir()] == ["000400.png"]
+    assert [p.name for p in (tmp_path / "net-samples").iterdir()] == ["000400.png"]
 
 
 def test_a_finished_stage_is_left_alone(tmp_path):
@@ -105,11 +130,12 @@ def test_a_finished_stage_is_left_alone(tmp_path):
 
 
 def test_the_learning_rate_warms_up_holds_and_falls_to_zero():
-    rates = [_schedule(step, 10_000) for step in range(10_000)]
+    rates = [_schedule(step, step / 10_000) for step in range(10_000)]
     assert rates[0] == pytest.approx(1 / WARMUP)
-    assert set(rates[WARMUP:7500]) == {1.0}
-    assert rates[-1] == pytest.approx(1 / 2500)
-    assert (np.diff(rates[7500:]) < 0).all()
+    falling = round(10_000 * (1 - DECAY))
+    assert set(rates[WARMUP:falling]) == {1.0}
+    assert rates[-1] == pytest.approx(1 / (10_000 * DECAY))
+    assert (np.diff(rates[falling + 1 :]) < 0).all()
 
 
 def test_a_stage_that_was_not_trained_is_named(tmp_path):

@@ -4,12 +4,18 @@ from collections import Counter
 import numpy as np
 
 from hrvlab.inputs.concepts import ConceptSet
+from hrvlab.inputs.prompts import read_prompts
 from hrvlab.miniature import world
 from hrvlab.miniature.dataset import captions_of
+from hrvlab.miniature.vocabulary import caption_words
+from hrvlab.models.known_words import unknown_words
 
 
-def test_the_shipped_concepts_are_those_of_the_world():
-    assert ConceptSet.read("miniature").to_dict() == world.concept_words()
+def test_the_shipped_concepts_are_concepts_of_the_world():
+    concepts = world.concept_words()
+    shipped = ConceptSet.read("miniature").to_dict()
+    assert shipped.keys() == concepts.keys()
+    assert all(set(words) <= set(concepts[name]) for name, words in shipped.items())
 
 
 def test_concepts_have_at_least_four_words_and_share_none():
@@ -33,9 +39,8 @@ def test_held_out_pairs_are_of_this_world():
     assert all(color in world.COLORS and word in words for color, word in world.HELD_OUT_PAIRS)
 
 
-CAPTIONS = captions_of(np.arange(4000), np.random.default_rng(0))
-GRAMMAR = {"a", "an", "and", "day", "in", "made", "of", "on", "painting", "pattern", "photo"}
-GRAMMAR |= {"style", "the", "with"}
+RNG = np.random.default_rng(0)
+CAPTIONS = captions_of(np.arange(4000), RNG)
 
 
 def test_every_concept_word_occurs_in_the_captions():
@@ -45,9 +50,10 @@ def test_every_concept_word_occurs_in_the_captions():
 
 
 def test_captions_use_only_words_of_the_world():
-    known = [each.word for each in world.OBJECTS] + [f"{each.word}s" for each in world.OBJECTS]
-    known += [name for each in world.OBJECTS for name in (each.cue, each.plural)]
-    known += [word for some in world.concept_words().values() for word in some]
-    known += [name for color in world.COLOR_OBJECTS for name in (color, f"{color}-colored")]
-    used = {word for text in CAPTIONS for word in text.split()}
-    assert used <= GRAMMAR | {part for name in known for part in name.split()}
+    used = {word for text in captions_of(np.arange(20_000), RNG) for word in text.split()}
+    assert used == set(caption_words())
+
+
+def test_the_shipped_prompts_are_made_of_words_of_the_world():
+    # Captions had the plural "peachs" when the prompts were made.
+    assert unknown_words(read_prompts("miniature"), [*caption_words(), "peachs"]) == {}
