@@ -12,7 +12,7 @@ from hrvlab.cli.options import path_option, say
 from hrvlab.miniature.report import read_report
 from hrvlab.storage.atomic import check_writable
 
-StageName = Literal["clip", "autoencoder", "denoiser", "judge", "assemble", "measure"]
+StageName = Literal["clip", "autoencoder", "denoiser", "decoder", "judge", "assemble", "measure"]
 
 
 def train(

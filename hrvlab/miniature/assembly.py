@@ -16,7 +16,7 @@ from hrvlab.miniature.report import TRAINING
 from hrvlab.miniature.vocabulary import caption_words
 from hrvlab.models.known_words import WORDS
 
-TRAINED = ("clip", "autoencoder", "denoiser", "judge")
+TRAINED = ("clip", "autoencoder", "denoiser", "decoder", "judge")
 
 
 def assemble(folder: Path, target: Path, *, side: int, images: int) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hrvlab.errors import StoreError
-from hrvlab.miniature.checkpoints import averaged_weights
+from hrvlab.miniature.checkpoints import averaged_weights, checkpoint_path
 from hrvlab.miniature.dataset import as_tensor, render_images
 from hrvlab.miniature.grids import save_grid
 from hrvlab.miniature.training import Stage
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hrvlab.miniature.training import Budget
 
 NAME = "autoencoder"
+DECODER = "decoder"
 LATENT_SIDE = 16
 LATENT_CHANNELS = {64: 6, 128: 12}
 # Few channels at full resolution, which is what an autoencoder spends its time on.
@@ -92,6 +93,36 @@ def autoencoder_stage(
     batch : int
         Crops in a step.
     """
+    model = ReconstructionLoss(build_autoencoder(side))
+    return _stage(NAME, model, folder, side, images, budget, batch)
+
+
+def decoder_stage(
+    folder: Path, *, side: int, images: int, budget: Budget, batch: int = 16
+) -> Stage:
+    """Build the stage that trains the decoder for longer, while latents stay what they are.
+
+    Parameters
+    ----------
+    folder, side, images, budget, batch
+        As for `autoencoder_stage`.
+    """
+    model = ReconstructionLoss(build_autoencoder(side))
+    model.load_state_dict(averaged_weights(folder, NAME))
+    for part in (model.autoencoder.encoder, model.autoencoder.quant_conv):
+        part.requires_grad_(False)
+    return _stage(DECODER, model, folder, side, images, budget, batch)
+
+
+def _stage(
+    name: str,
+    model: ReconstructionLoss,
+    folder: Path,
+    side: int,
+    images: int,
+    budget: Budget,
+    batch: int,
+) -> Stage:
     rendered = render_images(folder, images, side)
     crop = side // 2
 
@@ -104,16 +135,17 @@ def autoencoder_stage(
         ]
         return [as_tensor(np.stack(crops))]
 
+    before = model.state_dict()
+
     def preview(weights: dict[str, Tensor], path: Path) -> None:
         autoencoder = build_autoencoder(side).eval()
-        autoencoder.load_state_dict(_own(weights))
+        autoencoder.load_state_dict(_own(before | weights))
         pixels = as_tensor(rendered[:32])
         with torch.no_grad():
             decoded = autoencoder(pixels, sample_posterior=False).sample
         save_grid(torch.cat([pixels, decoded]), path, columns=16)
 
-    model = ReconstructionLoss(build_autoencoder(side))
-    return Stage(NAME, model, sample, budget, rate=2e-3, muon_rate=0.015, preview=preview)
+    return Stage(name, model, sample, budget, rate=2e-3, muon_rate=0.015, preview=preview)
 
 
 def _own(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -149,7 +181,10 @@ def trained_autoencoder(folder: Path, side: int) -> AutoencoderKL:
         If the training has not ended.
     """
     autoencoder = build_autoencoder(side).eval()
-    autoencoder.load_state_dict(_own(averaged_weights(folder, NAME)))
+    weights = averaged_weights(folder, NAME)
+    if checkpoint_path(folder, DECODER).exists():
+        weights |= averaged_weights(folder, DECODER)
+    autoencoder.load_state_dict(_own(weights))
     if not (folder / CHANNELS_FILE).exists():
         raise StoreError(f"{folder / CHANNELS_FILE} is missing: finish the stage {NAME!r} first")
     mean, deviation = torch.from_numpy(np.load(folder / CHANNELS_FILE))

@@ -19,6 +19,7 @@ from hrvlab.errors import StoreError
 from hrvlab.miniature.assembly import assemble
 from hrvlab.miniature.autoencoder import (
     autoencoder_stage,
+    decoder_stage,
     encode_images,
     measure_channels,
     trained_autoencoder,
@@ -49,7 +50,7 @@ class Recipe:
         Of the images: 64, which suits CPU cores, or 128, which suits a GPU.
     images : int
         Training images, shared by all stages.
-    clip, autoencoder, judge, denoiser : Budget
+    clip, autoencoder, decoder, judge, denoiser : Budget
         How long each stage trains.
     batch : int
         Images in a step of the UNet, over all processes.
@@ -68,6 +69,7 @@ class Recipe:
     images: int = 60_000
     clip: Budget = field(default_factory=lambda: Budget(900))
     autoencoder: Budget = field(default_factory=lambda: Budget(2500))
+    decoder: Budget = field(default_factory=lambda: Budget(3000))
     judge: Budget = field(default_factory=lambda: Budget(4800))
     denoiser: Budget = field(default_factory=lambda: Budget(10_000))
     batch: int = 64
@@ -82,6 +84,7 @@ SMOKE = Recipe(
     images=250,
     clip=Budget(2),
     autoencoder=Budget(2),
+    decoder=Budget(2),
     judge=Budget(2),
     denoiser=Budget(2),
     batch=4,
@@ -128,6 +131,14 @@ def train_autoencoder(folder: Path, target: Path, recipe: Recipe) -> None:
     )
     train(stage, folder)
     measure_channels(folder, recipe.side, recipe.images)
+
+
+def train_decoder(folder: Path, target: Path, recipe: Recipe) -> None:
+    """Train the autoencoder's decoder for longer."""
+    torch.manual_seed(0)
+    train(
+        decoder_stage(folder, side=recipe.side, images=recipe.images, budget=recipe.decoder), folder
+    )
 
 
 def train_judge(folder: Path, target: Path, recipe: Recipe) -> None:
@@ -221,6 +232,7 @@ STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {
     "clip": train_clip,
     "autoencoder": train_autoencoder,
     "denoiser": train_denoiser,
+    "decoder": train_decoder,
     "judge": train_judge,
     "assemble": assemble_pipeline,
     "measure": measure,
