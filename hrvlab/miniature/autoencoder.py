@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +13,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hrvlab.errors import StoreError
+from hrvlab.miniature.arrays import kept_array, spread
 from hrvlab.miniature.checkpoints import averaged_weights, checkpoint_path
 from hrvlab.miniature.dataset import as_tensor, render_images
 from hrvlab.miniature.grids import save_grid
 from hrvlab.miniature.training import Stage
-from hrvlab.progress import track
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +31,8 @@ LATENT_CHANNELS = {64: 6, 128: 12}
 # Few channels at full resolution, which is what an autoencoder spends its time on.
 CHANNELS = {64: (32, 64, 96), 128: (32, 64, 96, 128)}
 CHANNELS_FILE = "latent-channels.npy"
-CHUNK = 1000  # images that a process encodes together
+CHUNK = 1000  # images that a process encodes
+AT_ONCE = 20  # images whose features fit in a processor's cache
 KL_WEIGHT = 3e-4
 EDGES = 0.5  # weight of the error of differences between neighboring pixels
 
@@ -168,7 +168,7 @@ def measure_channels(folder: Path, side: int, images: int) -> None:
     autoencoder.load_state_dict(_own(averaged_weights(folder, NAME)))
     pixels = as_tensor(render_images(folder, images, side)[:CHUNK])
     with torch.no_grad():
-        means = torch.cat([autoencoder.encode(p).latent_dist.mean for p in pixels.split(50)])
+        means = torch.cat([autoencoder.encode(p).latent_dist.mean for p in pixels.split(AT_ONCE)])
     np.save(folder / CHANNELS_FILE, [means.mean((0, 2, 3)).numpy(), means.std((0, 2, 3)).numpy()])
 
 
@@ -233,19 +233,10 @@ def encode_images(folder: Path, *, side: int, images: int) -> NDArray[np.float16
         Posterior means, unscaled; memory-mapped.
     """
     path = folder / f"latents-{side}-{images}.npy"
-    if not path.exists():
-        render_images(folder, images, side)
-        encode = partial(_encode_chunk, folder, side, images)
-        starts = range(0, images, CHUNK)
-        if len(starts) == 1:
-            chunks = [encode(0)]
-        else:
-            with get_context("spawn").Pool() as pool:
-                chunks = list(track(pool.imap(encode, starts), "encode", len(starts)))
-        partial_path = path.with_suffix(".partial.npy")
-        np.save(partial_path, np.concatenate(chunks), allow_pickle=False)
-        partial_path.rename(path)
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    shape = (images, LATENT_CHANNELS[side], LATENT_SIDE, LATENT_SIDE)
+    render_images(folder, images, side)  # here, because a pool's process can have no pool
+    compute = partial(spread, partial(_encode_chunk, folder, side, images))
+    return kept_array(path, shape, np.float16, compute, chunk=CHUNK)
 
 
 def _encode_chunk(folder: Path, side: int, images: int, start: int) -> NDArray[np.float16]:
@@ -253,7 +244,7 @@ def _encode_chunk(folder: Path, side: int, images: int, start: int) -> NDArray[n
     autoencoder = trained_autoencoder(folder, side)
     pixels = as_tensor(render_images(folder, images, side)[start : start + CHUNK])
     with torch.no_grad():
-        means = [autoencoder.encode(part).latent_dist.mean.half() for part in pixels.split(50)]
+        means = [autoencoder.encode(part).latent_dist.mean.half() for part in pixels.split(AT_ONCE)]
     return torch.cat(means).numpy()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from functools import partial
-from multiprocessing import Pool
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from hrvlab.miniature.arrays import kept_array, spread
 from hrvlab.miniature.rendering import SIDE, render
 from hrvlab.miniature.scenes import caption, sample_scene
-from hrvlab.progress import track
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,21 +61,10 @@ def render_images(
         If the Noto Color Emoji font is not installed.
     """
     path = folder / f"images-{world}-{side}-{count}.npy"
-    if not path.exists():
-        if count % CHUNK:
-            raise ValueError(f"count must be a multiple of {CHUNK}, got {count}")
-        folder.mkdir(parents=True, exist_ok=True)
-        partial_path = path.with_suffix(".partial.npy")
-        images = np.lib.format.open_memmap(partial_path, "w+", np.uint8, (count, side, side, 3))
-        starts = range(0, count, CHUNK)
-        # A pool's processes end with their parent, even if it is killed; an executor's do not.
-        with Pool() as pool:
-            chunks = pool.imap(partial(_render_chunk, world=world, side=side), starts)
-            for start, chunk in zip(starts, track(chunks, "render", len(starts)), strict=True):
-                images[start : start + CHUNK] = chunk
-        images.flush()
-        partial_path.rename(path)
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    if count % CHUNK:
+        raise ValueError(f"count must be a multiple of {CHUNK}, got {count}")
+    compute = partial(spread, partial(_render_chunk, world=world, side=side))
+    return kept_array(path, (count, side, side, 3), np.uint8, compute, chunk=CHUNK)
 
 
 def scenes_of(indices: NDArray[np.int64], world: int = TRAINING_WORLD) -> list[Scene]:

@@ -41,7 +41,6 @@ LEARNED_LAST = (
     *("zigzag", "polka-dot", "plaid", "sketch", "sunny", "snowy", "desert"),
 )
 MORE_OFTEN = 1.6
-STEPS = 12  # of the samples
 
 PREVIEW = (
     "a photo of a cat",
@@ -100,7 +99,7 @@ def scene_probabilities(images: int) -> NDArray[np.float64]:
 
 
 def denoiser_stage(
-    folder: Path, *, side: int, images: int, budget: Budget, batch: int = 32
+    folder: Path, *, side: int, images: int, budget: Budget, batch: int = 32, steps: int = 12
 ) -> Stage:
     """Build the stage that trains the UNet, on the trained autoencoder and text encoder.
 
@@ -115,6 +114,8 @@ def denoiser_stage(
     budget : Budget
     batch : int
         Images in a step of one process.
+    steps : int
+        Denoising steps of the samples.
     """
     latents = encode_images(folder, side=side, images=images)
     factor = scaling_factor(latents)
@@ -147,7 +148,7 @@ def denoiser_stage(
         pipe.set_progress_bar_config(disable=True)
         generator = torch.Generator().manual_seed(0)
         samples = pipe(
-            list(PREVIEW), num_inference_steps=STEPS, generator=generator, output_type="pt"
+            list(PREVIEW), num_inference_steps=steps, generator=generator, output_type="pt"
         ).images
         save_grid(samples * 2 - 1, path, columns=8)
 

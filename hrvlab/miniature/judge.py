@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,19 @@ from safetensors.torch import save_file
 from torch import nn
 
 from hrvlab.miniature import world
-from hrvlab.miniature.autoencoder import encode_images, trained_autoencoder
+from hrvlab.miniature.arrays import kept_array, spread
+from hrvlab.miniature.autoencoder import AT_ONCE, encode_images, trained_autoencoder
 from hrvlab.miniature.checkpoints import averaged_weights
 from hrvlab.miniature.clip import soften
-from hrvlab.miniature.dataset import as_images, as_judged, as_tensor, render_images, scenes_of
+from hrvlab.miniature.dataset import (
+    CHUNK,
+    as_images,
+    as_judged,
+    as_tensor,
+    render_images,
+    scenes_of,
+)
 from hrvlab.miniature.training import Stage
-from hrvlab.progress import track
 from hrvlab.scorers.judge import CONFIG, NONE, OBJECTS, WEIGHTS, JudgeNetwork
 from hrvlab.scorers.pair_judge import PARTS, enlarge
 
@@ -145,18 +153,18 @@ def decode_images(folder: Path, *, side: int, images: int) -> NDArray[np.uint8]:
     """
     count = min(DECODED, images)
     path = folder / f"decoded-{side}-{count}.npy"
-    if not path.exists():
-        autoencoder = trained_autoencoder(folder, side)
-        latents = encode_images(folder, side=side, images=images)[:count]
-        chunks = []
-        with torch.no_grad():
-            for start in track(range(0, count, 500), "decode"):
-                chunk = torch.from_numpy(latents[start : start + 500].astype(np.float32))
-                chunks.append(as_images(autoencoder.decode(chunk).sample))
-        partial = path.with_suffix(".partial.npy")
-        np.save(partial, np.concatenate(chunks), allow_pickle=False)
-        partial.rename(path)
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    encode_images(folder, side=side, images=images)
+    compute = partial(spread, partial(_decode_chunk, folder, side, images))
+    return kept_array(path, (count, side, side, 3), np.uint8, compute, chunk=CHUNK)
+
+
+def _decode_chunk(folder: Path, side: int, images: int, start: int) -> NDArray[np.uint8]:
+    torch.set_num_threads(1)
+    autoencoder = trained_autoencoder(folder, side)
+    latents = encode_images(folder, side=side, images=images)[start : start + CHUNK]
+    parts = torch.from_numpy(latents.astype(np.float32)).split(AT_ONCE)
+    with torch.no_grad():
+        return np.concatenate([as_images(autoencoder.decode(part).sample) for part in parts])
 
 
 def judge_stage(folder: Path, *, side: int, images: int, budget: Budget, batch: int = 96) -> Stage:

@@ -171,16 +171,18 @@ class Optimizer:
         """Move the weights and their average by the gradient of all processes."""
         scale, first_share, second_share, ema = self._numbers
         self.gradient.mul_((LARGEST_NORM / (self.gradient.norm() + 1e-6)).clamp(max=1.0))
-        of = {name: self._views(getattr(self, name)) for name in ("weights", "gradient", "first")}
-        matrices = [[views[name] for name in self.matrices] for views in of.values()]
-        muon_step(*matrices, groups=self._groups, rate=scale * self.muon_rate)
+        weights, gradients, momenta = (
+            [views[name] for name in self.matrices]
+            for views in map(self._views, (self.weights, self.gradient, self.first))
+        )
+        muon_step(weights, gradients, momenta, self._groups, scale * self.muon_rate)
         rest = slice(self._rest, None)
         gradient, first, second = self.gradient[rest], self.first[rest], self.second[rest]
         first.lerp_(gradient, 1 - BETAS[0])
         second.lerp_(gradient.square(), 1 - BETAS[1])
         move = first / first_share / ((second / second_share).sqrt() + EPSILON)
-        weights = self.weights[rest]
-        weights.sub_((move + WEIGHT_DECAY * weights) * (scale * self.rate))
+        others = self.weights[rest]
+        others.sub_((move + WEIGHT_DECAY * others) * (scale * self.rate))
         self.average.lerp_(self.weights, ema)
         self._used.copy_(self.weights)
 

@@ -62,7 +62,7 @@ class Recipe:
         Scenes rendered to calibrate the judge's thresholds for two objects, and again to measure
         its error rates.
     sampling_steps : int
-        Denoising steps of the quality report.
+        Denoising steps of the samples and of the quality report.
     """
 
     side: int = 64
@@ -89,8 +89,8 @@ SMOKE = Recipe(
     denoiser=Budget(2),
     batch=4,
     measured_images=1,
-    measured_scenes=40,
-    measured_pairs=8,
+    measured_scenes=30,
+    measured_pairs=4,
     sampling_steps=1,
 )
 
@@ -170,6 +170,7 @@ def _denoiser(folder: Path, recipe: Recipe, processes: int) -> Stage:
         images=recipe.images,
         budget=recipe.denoiser,
         batch=recipe.batch // processes,
+        steps=recipe.sampling_steps,
     )
 
 

@@ -110,7 +110,7 @@ def render_with_masks(scene: Scene, side: int = SIDE) -> Rendering:
         shown = _paste(canvas, sprite, x * scale, y * scale)
         seen &= ~shown
         seen[copy % len(scene.figures)] |= shown
-    background = ~seen.any(0)
+    background = np.logical_not(seen.any(0))
     canvas, falling = foreground(canvas, scene.weather, rng)
     if scene.style:
         canvas = textures.STYLES[scene.style](canvas)

@@ -88,8 +88,8 @@ def sample_scene(seed: int, index: int) -> Scene:
     """
     rng = np.random.Generator(np.random.Philox(key=[seed, index]))
     layout = str(rng.choice(list(LAYOUTS), p=list(LAYOUTS.values())))
-    looks = LOOKS_OF_SEVERAL.get(layout, {"any": 1.0})
-    looks = str(rng.choice(list(looks), p=list(looks.values())))
+    shares = LOOKS_OF_SEVERAL.get(layout, {"any": 1.0})
+    looks = str(rng.choice(list(shares), p=list(shares.values())))
     figures: tuple[Figure, ...] = (_sample_figure(rng, looks, sized=layout == "single"),)
     if layout == "two":
         other = _sample_figure(rng, looks, sized=False)

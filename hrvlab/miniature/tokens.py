@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,10 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import CLIPTokenizer
 
+from hrvlab.miniature.arrays import kept_array
 from hrvlab.miniature.dataset import captions_of
 from hrvlab.miniature.vocabulary import caption_words
 from hrvlab.miniature.world import concept_words
-from hrvlab.progress import track
 
 MAX_LENGTH = 32
 CAPTIONS = 4  # of each image
@@ -46,9 +47,9 @@ def kept_tokenizer(folder: Path) -> CLIPTokenizer:
         folder.mkdir(parents=True, exist_ok=True)
         start = folder / START_FOLDER / "tokenizer" / TOKENIZER
         base = _read(start) if start.exists() else train_tokenizer()
-        partial = path.with_suffix(".partial")
-        with_whole_words(base, caption_words()).backend_tokenizer.save(str(partial))
-        partial.replace(path)
+        begun = path.with_suffix(".partial")
+        with_whole_words(base, caption_words()).backend_tokenizer.save(str(begun))
+        begun.replace(path)
     return _read(path)
 
 
@@ -138,14 +139,14 @@ def encode_captions(folder: Path, images: int) -> NDArray[np.uint16]:
         Token ids of four captions of each image, padded.
     """
     path = folder / f"captions-{images}.npy"
-    if not path.exists():
-        tokenizer = kept_tokenizer(folder)
-        encoded = np.empty((images, CAPTIONS, MAX_LENGTH), np.uint16)
-        for index in track(range(images), "captions"):
-            rng = np.random.Generator(np.random.Philox(key=[CAPTIONS_SEED, index]))
-            texts = captions_of(np.repeat(index, CAPTIONS), rng)
-            encoded[index] = tokenizer(texts, padding="max_length", truncation=True).input_ids
-        partial = path.with_suffix(".partial.npy")
-        np.save(partial, encoded, allow_pickle=False)
-        partial.rename(path)
-    return np.load(path, allow_pickle=False)
+    shape = (images, CAPTIONS, MAX_LENGTH)
+    return kept_array(path, shape, np.uint16, partial(_encode_each, folder), chunk=1)
+
+
+def _encode_each(folder: Path, indices: range) -> Iterator[NDArray[np.uint16]]:
+    tokenizer = kept_tokenizer(folder)
+    for index in indices:
+        rng = np.random.Generator(np.random.Philox(key=[CAPTIONS_SEED, index]))
+        texts = captions_of(np.repeat(index, CAPTIONS), rng)
+        ids = tokenizer(texts, padding="max_length", truncation=True).input_ids
+        yield np.asarray([ids], np.uint16)
