@@ -18,7 +18,6 @@ from hrvlab.generation import as_uint8, plan_batches, run_batch
 from hrvlab.inputs.prompts import as_prompts
 from hrvlab.keywords import check_call, describe
 from hrvlab.models.families import family_of
-from hrvlab.models.heads import cross_attention_layers
 from hrvlab.models.known_words import warn_of_unknown_words
 from hrvlab.models.tokens import token_table, word_columns
 from hrvlab.noise import as_seeds
@@ -29,8 +28,8 @@ from hrvlab.storage.schema import validate
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-    from hrvlab.models.heads import Layer
-    from hrvlab.models.tokens import Token
+    from hrvlab.models.columns import Token
+    from hrvlab.models.layers import Layer
 
 BUDGET_BYTES = 2 * 1024**3
 
@@ -111,29 +110,31 @@ def capture(
     words = [maps] if isinstance(maps, str) else list(() if maps is None else maps)
     batches = plan_batches(texts, seeds, batch_size)
     keywords = check_call(pipe, call, prompts=len(texts), images=len(texts) * len(seeds))
-    family_of(pipe)
+    family = family_of(pipe)
     warn_of_unknown_words(pipe, texts)
-    layers = cross_attention_layers(pipe.unet)
+    layers = family.layers(family.denoiser(pipe))
+    encoding = family.encoding(call)
     embeds = call.get("prompt_embeds")
     if words and embeds is not None:
         raise TokenError(
             "prompt_embeds have columns without names, among which no word is found; give the "
             "prompts alone, or leave out maps"
         )
-    columns = [[word_columns(pipe, text, word) for word in words] for text in texts]
+    columns = [[word_columns(pipe, text, word, **encoding) for word in words] for text in texts]
     mapped = _mapped_layers(layers, grids) if words else {}
+    tables = [token_table(pipe, text, **encoding) for text in texts]
     copies = int(call.get("num_images_per_prompt", 1))
     size = forecast_latent_size(pipe, call)
     needed = capture_bytes(
         layers,
         prompts=len(texts) * len(seeds) * copies,
         calls=forecast_calls(pipe, call),
-        tokens=pipe.tokenizer.model_max_length if embeds is None else embeds.shape[1],
+        tokens=len(tables[0]) if embeds is None else embeds.shape[1],
         image_size=(size[0] * pipe.vae_scale_factor, size[1] * pipe.vae_scale_factor),
         words=len(words),
         map_sizes=[map_size(size, scale) for scale in mapped.values()],
     )
-    forecast = [token_table(pipe, text) for text in texts for _ in range(len(seeds) * copies)]
+    forecast = [table for table in tables for _ in range(len(seeds) * copies)]
     coords = xr.Dataset(coords={**_layer_coords(layers), **_token_coords(forecast)})
     _check_budget(sum(needed.values()) + coords.nbytes, budget_bytes)
     means, generations = [], []

@@ -20,6 +20,7 @@ from distributed.protocol.pickle import dumps
 from hrvlab.errors import ClusterError, HrvlabError, ModelError
 from hrvlab.generation import ONE_AT_A_TIME
 from hrvlab.libraries import computing_versions, describe_versions
+from hrvlab.models.families import denoiser_of
 from hrvlab.models.load import fingerprint, load, scheduler_settings
 from hrvlab.paths import MINIATURE, data_path
 
@@ -74,7 +75,7 @@ class Source:
             name = str(folder)
         return cls(
             name,
-            pipe.unet.dtype,
+            denoiser_of(pipe).dtype,
             torch.get_num_threads(),
             _identity(pipe),
             json.dumps(computing_versions()),

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hrvlab.errors import ParameterError
-from hrvlab.models.heads import default_size
+from hrvlab.models.families import denoiser_of
+from hrvlab.models.layers import default_size
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-    from hrvlab.models.heads import Layer
+    from hrvlab.models.layers import Layer
 
 FLOAT = COUNT = 4
 SUM = 8
@@ -128,7 +129,7 @@ def forecast_latent_size(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> tu
     sides = inspect.signature(type(pipe).__call__).parameters
     image = call.get("image")
     if "height" in sides or image is None:
-        default = default_size(pipe.unet)
+        default = default_size(denoiser_of(pipe))
         given = (call.get("height"), call.get("width"))
         height, width = (
             side if own is None else int(own) // pipe.vae_scale_factor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from hrvlab.forecast import forecast_calls
 from hrvlab.inputs.prompts import as_prompts
 from hrvlab.keywords import check_call, for_batch
 from hrvlab.models.adapters import adapters_kept
+from hrvlab.models.families import family_of
 from hrvlab.models.known_words import warn_of_unknown_words
 from hrvlab.noise import as_seeds, image_generator
 from hrvlab.progress import track
@@ -105,11 +105,6 @@ def plan_batches(prompts: Sequence[str], seeds: Sequence[int], batch_size: int) 
     return batches
 
 
-def default_guidance(pipe: DiffusionPipeline) -> float:
-    """Return a pipeline's default guidance scale, as defined by diffusers."""
-    return float(inspect.signature(type(pipe).__call__).parameters["guidance_scale"].default)
-
-
 def run_pipeline(pipe: DiffusionPipeline, batch: Batch, **call: Any) -> Generation:
     """Run the pipeline once, silently, from the batch's own noise.
 
@@ -184,7 +179,14 @@ def run_batch(pipe: DiffusionPipeline, batch: Batch, *parts: Part, **call: Any) 
     """
     own = for_batch(call, batch.indices, batch.first, len(batch.prompts))
     given = own.get("prompt_embeds")
-    with ONE_AT_A_TIME, attach(pipe, *parts, prompts=batch.prompts, given=given) as session:
+    observed = attach(
+        pipe,
+        *parts,
+        prompts=batch.prompts,
+        given=given,
+        encoding=family_of(pipe).encoding(call),
+    )
+    with ONE_AT_A_TIME, observed as session:
         generation = run_pipeline(pipe, batch, **call)
     return replace(generation, session=session)
 
@@ -286,7 +288,7 @@ def check_edits(
                 f"an edit has factors for {len(edit.factors)} prompts, there are {len(texts)}"
             )
         with ONE_AT_A_TIME:  # a tokenizer of several threads may be busy
-            edit.columns(pipe, texts)
+            edit.columns(pipe, texts, **family_of(pipe).encoding(call))
         calls = forecast_calls(pipe, call)
         if edit.window[0] >= calls:
             raise ParameterError(

@@ -260,8 +260,6 @@ def _description(value: Any) -> Any:
     return value
 
 
-def encoding_conditions(call: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the conditions under which a call encodes its prompts, and so its concept words."""
-    how = {"clip_skip": call.get("clip_skip")}
-    how["lora_scale"] = (call.get("cross_attention_kwargs") or {}).get("scale")
-    return {name: value for name, value in how.items() if value is not None}
+def default_guidance(pipe: DiffusionPipeline) -> float:
+    """Return a pipeline's default guidance scale, as defined by diffusers."""
+    return float(inspect.signature(type(pipe).__call__).parameters["guidance_scale"].default)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from hrvlab.errors import ParameterError
-from hrvlab.models.heads import default_size
+from hrvlab.models.families import denoiser_of
+from hrvlab.models.layers import default_size
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -57,8 +58,9 @@ def initial_noise(pipe: DiffusionPipeline, seeds: Sequence[int], prompt_index: i
     Tensor, shape (seed, channel, height, width)
         For ``latents=``; equal to the noise that the pipeline draws for these seeds.
     """
-    shape = (1, pipe.vae.config.latent_channels, *default_size(pipe.unet))
+    denoiser = denoiser_of(pipe)
+    shape = (1, pipe.vae.config.latent_channels, *default_size(denoiser))
     generators = [image_generator(seed, prompt_index) for seed in seeds]
     # Other numbers are drawn in half precision, here and by a pipeline of that type.
-    dtype = pipe.unet.dtype
+    dtype = denoiser.dtype
     return torch.cat([torch.randn(shape, generator=one, dtype=dtype) for one in generators])

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hrvlab.generation import default_guidance
+from hrvlab.keywords import default_guidance
 from hrvlab.libraries import computing_versions, library_versions
+from hrvlab.models.families import denoiser_of
 from hrvlab.models.load import fingerprint
 from hrvlab.storage.plans import as_json
 
@@ -53,7 +54,7 @@ def provenance(
         "scheduler": type(pipe.scheduler).__name__,
         "guidance_scale": float(parameters.get("guidance_scale", default_guidance(pipe))),
         "seed": seed,
-        "dtype": str(pipe.unet.dtype).removeprefix("torch."),
+        "dtype": str(denoiser_of(pipe).dtype).removeprefix("torch."),
         "libraries": json.dumps({**library_versions(), **computed}),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "parameters": as_json(parameters, ensure_ascii=False),

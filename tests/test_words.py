@@ -1,14 +1,12 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 import hrvlab as hl
 from hrvlab.models.tokens import token_table, word_columns
 from hrvlab.words import group_columns, number_words
-from tests.pipelines import tiny_tokenizer
+from tests.pipelines import tiny_sd
 
-PIPE = SimpleNamespace(tokenizer=tiny_tokenizer())
+PIPE = tiny_sd()
 PROMPTS = {
     "a very very tall house": ["a", "very", "very (2)", "tall", "house"],
     "red, red, car": ["red,", "red, (2)", "car"],

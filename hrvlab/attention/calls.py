@@ -11,7 +11,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
 
-    from hrvlab.models.heads import Layer
+    from hrvlab.models.layers import Layer
     from hrvlab.typing import Key, Query
 
 
@@ -47,6 +47,9 @@ class Call:
         Height and width of the latents.
     calls, steps : int or None
         How many calls and steps the whole generation makes; None: the run does not show it.
+    key_bias : Tensor or None, shape (sample, token)
+        What the denoiser adds to the conditional rows' attention scores, by column, before the
+        softmax; None: no column is masked.
     """
 
     index: int
@@ -55,6 +58,7 @@ class Call:
     latent_size: tuple[int, int]
     calls: int | None
     steps: int | None
+    key_bias: Tensor | None = None
 
     @property
     def conditional(self) -> slice:

@@ -14,10 +14,10 @@ from hrvlab.attention.word_keys import WordKeys
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from hrvlab.models.families import WordEncodings
-    from hrvlab.models.heads import Layer
+    from hrvlab.models.layers import Layer
     from hrvlab.typing import Query
 
 # Small layers and calls are computed together until their attention has so many rows: operations
@@ -127,15 +127,22 @@ class LayersAlike:
     modules : sequence of Attention
     states : Tensor, shape (row, dim)
         Text states of the start token and of all words' tokens.
+    through : sequence of torch.nn.Module
+        See `WordKeys`.
     first : int
         The place of the first of them in the words drawn.
     """
 
     def __init__(
-        self, layers: Sequence[Layer], modules: Sequence[Attention], states: Tensor, first: int
+        self,
+        layers: Sequence[Layer],
+        modules: Sequence[Attention],
+        states: Tensor,
+        through: Sequence[nn.Module],
+        first: int,
     ) -> None:
         self.layers = layers
-        self.keys = WordKeys(modules, states)
+        self.keys = WordKeys(modules, layers, states, through)
         self._first = first
 
     def attend(

@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from hrvlab.errors import ParameterError
-from hrvlab.models.tokens import content_columns, word_columns
+from hrvlab.models.tokens import content_columns, token_table, word_columns
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from torch import Tensor
 
     from hrvlab.attention.calls import Call, Hook, Rows
-    from hrvlab.models.heads import Layer
+    from hrvlab.models.layers import Layer
     from hrvlab.typing import HeadFactors, TokenMask
 
 CONTENT = "content"
@@ -99,13 +99,17 @@ class Rescale:
         """Whether every prompt has words of its own."""
         return not isinstance(self.words, str) and not isinstance(self.words[0], str)
 
-    def columns(self, pipe: DiffusionPipeline, prompts: Sequence[str]) -> TokenMask:
+    def columns(
+        self, pipe: DiffusionPipeline, prompts: Sequence[str], **encoding: Any
+    ) -> TokenMask:
         """Mark the token columns that the edit acts on in each prompt.
 
         Parameters
         ----------
         pipe : diffusers.DiffusionPipeline
         prompts : sequence of str
+        **encoding
+            See `attach`.
 
         Returns
         -------
@@ -116,14 +120,14 @@ class Rescale:
         TokenError
             If a word does not occur in a prompt.
         """
-        mask = np.zeros((len(prompts), pipe.tokenizer.model_max_length), bool)
+        mask = np.zeros((len(prompts), len(token_table(pipe, "", **encoding))), bool)
         of_prompts = self.words if self._each else [self.words] * len(prompts)
         for row, prompt, words in zip(mask, prompts, of_prompts, strict=True):
             if words == CONTENT:
-                row[content_columns(pipe, prompt)] = True
+                row[content_columns(pipe, prompt, **encoding)] = True
                 continue
             for word in [words] if isinstance(words, str) else words:
-                row[word_columns(pipe, prompt, str(word))] = True
+                row[word_columns(pipe, prompt, str(word), **encoding)] = True
         return mask
 
 

@@ -21,7 +21,7 @@ from hrvlab.typing import Key, Query
 if TYPE_CHECKING:
     from torch import nn
 
-    from hrvlab.models.heads import Layer
+    from hrvlab.models.layers import Layer
 
 QueriesAndKeys = dict[int, tuple[Query, Key]]
 
@@ -40,12 +40,12 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def queries_and_keys(unet: nn.Module, layers: Sequence[Layer]) -> Iterator[QueriesAndKeys]:
+def queries_and_keys(denoiser: nn.Module, layers: Sequence[Layer]) -> Iterator[QueriesAndKeys]:
     """Keep the queries and keys of one pass within a block, with their gradients.
 
     Parameters
     ----------
-    unet : torch.nn.Module
+    denoiser : torch.nn.Module
     layers : sequence of Layer
         The layers whose queries and keys are kept.
 
@@ -63,7 +63,7 @@ def queries_and_keys(unet: nn.Module, layers: Sequence[Layer]) -> Iterator[Queri
     with ExitStack() as hooks:
         for layer in layers:
             for name in (f"{layer.module}.to_q", f"{layer.module}.to_k"):
-                handle = unet.get_submodule(name).register_forward_hook(partial(keep, name))
+                handle = denoiser.get_submodule(name).register_forward_hook(partial(keep, name))
                 hooks.callback(handle.remove)
         yield found
     for layer in layers:

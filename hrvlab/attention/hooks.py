@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from hrvlab.attention.calls import BoundEdit, Call, Hook, Tap
-    from hrvlab.models.heads import Layer
+    from hrvlab.models.layers import Layer
 
 
 class ProjectionHooks:
@@ -30,17 +30,17 @@ class ProjectionHooks:
 
     Parameters
     ----------
-    unet : torch.nn.Module
+    denoiser : torch.nn.Module
     layers : sequence of Layer
     current : callable () -> Call or None
         The denoiser call that runs now; None: none of its rows is conditional.
     """
 
     def __init__(
-        self, unet: nn.Module, layers: Sequence[Layer], current: Callable[[], Call | None]
+        self, denoiser: nn.Module, layers: Sequence[Layer], current: Callable[[], Call | None]
     ) -> None:
-        self._unet, self._layers, self._current = unet, layers, current
-        self.modules = [attention_module(unet, layer) for layer in layers]
+        self._denoiser, self._layers, self._current = denoiser, layers, current
+        self.modules = [attention_module(denoiser, layer) for layer in layers]
         self._hooked: set[str] = set()
         self._fired: set[str] = set()
         self._query: Tensor | None = None
@@ -48,13 +48,13 @@ class ProjectionHooks:
     def install(self, edits: Sequence[BoundEdit], taps: Sequence[Tap], hooks: ExitStack) -> None:
         """Register all hooks: edits in the order given, then taps, which see the edited states."""
         self._taps = taps
-        self._placed = Projections.of(self._unet)
+        self._placed = Projections.of(self._denoiser)
         hooks.callback(self._forget)
         for layer, module in zip(self._layers, self.modules, strict=True):
             own = [hook for edit in edits for hook in edit.hooks(layer).items()]
             if taps:
-                own.append(("attn2.to_q", self._keep_query))
-                own.append(("attn2.to_k", partial(self._observe, layer, module)))
+                own.append((f"attn2.{layer.query}", self._keep_query))
+                own.append((f"attn2.{layer.key}", partial(self._observe, layer, module)))
             for projection, hook in own:
                 name = f"{layer.module.removesuffix('attn2')}{projection}"
                 handle = self._register(name, hook)
@@ -71,7 +71,7 @@ class ProjectionHooks:
             call = self._fire(name)
             return None if call is None else hook(call, output)
 
-        projection = self._unet.get_submodule(name)
+        projection = self._denoiser.get_submodule(name)
         self._hooked.add(name)
         if name.endswith("to_out.0"):
             return projection.register_forward_pre_hook(before)
@@ -107,9 +107,9 @@ class ProjectionHooks:
         missing = sorted(self._hooked - self._fired)
         if not missing:
             return
-        why = active_cache(self._unet) or (
+        why = active_cache(self._denoiser) or (
             "they were fused after attach, or the model's attention processor bypasses them; "
-            "attach last, and call pipe.unet.set_default_attn_processor() if necessary"
+            "attach last, and call the denoiser's set_default_attn_processor() if necessary"
         )
         raise CoverageError(
             f"{len(missing)} of {len(self._hooked)} attention projections were not used in "
@@ -136,20 +136,22 @@ class ProjectionHooks:
         self._query = None
 
 
-def attention_module(unet: nn.Module, layer: Layer) -> Attention:
+def attention_module(denoiser: nn.Module, layer: Layer) -> Attention:
     """Return a layer's attention module, after checking that its heads can be read.
 
     Raises
     ------
     ModelError
-        If its projections are fused, or it normalizes queries and keys.
+        If its projections are fused, or it normalizes queries and keys in an unknown way.
     """
-    module = unet.get_submodule(layer.module)
+    module = denoiser.get_submodule(layer.module)
     assert isinstance(module, Attention)
     if isinstance(module.processor, FusedAttnProcessor2_0):
+        owner = "pipe.transformer" if layer.block == "cross" else "pipe"
         raise ModelError(
-            "the model's attention projections are fused; call pipe.unfuse_qkv_projections() first"
+            "the model's attention projections are fused; call "
+            f"{owner}.unfuse_qkv_projections() first"
         )
-    if module.norm_q is not None or module.norm_k is not None:
+    if not layer.normed and (module.norm_q is not None or module.norm_k is not None):
         raise ModelError(f"{layer.module} normalizes queries and keys, which is not supported")
     return module

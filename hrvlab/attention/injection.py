@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hrvlab.attention.calls import Call, Hook
-    from hrvlab.models.heads import Layer
+    from hrvlab.models.layers import Layer
     from hrvlab.typing import Alignment, HeadFactors
 
 SELF_SIDE = 1 / 4

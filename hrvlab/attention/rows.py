@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -40,6 +40,8 @@ class RowFinder:
     prompts : sequence of str or None
     given : Tensor or None, shape (prompt, token, dim)
         Text states that the pipeline is given in place of the prompts.
+    encoding : mapping of str to object
+        See `hrvlab.attention.session.attach`.
     """
 
     def __init__(
@@ -49,10 +51,11 @@ class RowFinder:
         record: TextRecord,
         prompts: Sequence[str] | None,
         given: Tensor | None,
+        encoding: Mapping[str, Any],
     ) -> None:
         self._pipe, self._family, self._record = pipe, family, record
-        self._prompts, self._given = prompts, given
-        self._ids = None if prompts is None else family.token_ids(pipe, prompts)
+        self._prompts, self._given, self._encoding = prompts, given, encoding
+        self._ids = None if prompts is None else family.token_ids(pipe, prompts, **encoding)
         self.forget()
 
     def forget(self) -> None:
@@ -94,8 +97,7 @@ class RowFinder:
 
     def _in_pipeline(self, states: Tensor, _: Tensor) -> Rows:
         """Find the rows by their order, and check their contents."""
-        guided = self._pipe.do_classifier_free_guidance
-        rows = slice(len(states) // 2 if guided else 0, len(states))
+        rows = self._family.conditional_rows(self._pipe, len(states))
         if self._prompts is None:
             return Rows(rows, (0,) * (rows.stop - rows.start))
         matched = self._match(states)[rows]
@@ -120,7 +122,7 @@ class RowFinder:
 
     def _only_text(self, states: Tensor, *, guided: bool) -> Rows | None:
         """Find the rows where no prompts were given: none may be a negative prompt's."""
-        read = self._record.texts()
+        read = self._texts(states.shape[1])
         others = match_rows(states, [[Reading(None, [torch.zeros_like(states[:1])])]])[:, 0]
         found = torch.ones_like(others) if not read else match_rows(states, read).any(dim=1)
         half = len(states) // 2
@@ -147,18 +149,32 @@ class RowFinder:
             firsts = list(range(len(self._given)))
             texts, numbers = [[Reading(None, [self._given])]], firsts
         else:
-            texts, numbers = self._prompts_read(firsts)
+            texts, numbers = self._prompts_read(firsts, states.shape[1])
         matched: NDArray[np.bool_] = match_rows(states, texts).cpu().numpy()
         own = np.array(numbers) == np.array(firsts)[:, None]
         return (matched[:, None] & own).any(axis=2)
 
-    def _prompts_read(self, firsts: list[int]) -> tuple[list[Text], list[int]]:
+    def _texts(self, columns: int) -> list[Text]:
+        """Return the texts that were read, with the part of their states that the denoiser gets."""
+        return [
+            [
+                Reading(
+                    one.ids,
+                    [self._family.arriving(states, columns) for states in one.states],
+                    one.tolerance,
+                )
+                for one in text
+            ]
+            for text in self._record.texts()
+        ]
+
+    def _prompts_read(self, firsts: list[int], columns: int) -> tuple[list[Text], list[int]]:
         """Return the texts with the prompts' tokens, and each text's first prompt or −1."""
         assert self._ids is not None
         assert self._prompts is not None
         texts: list[Text] = []
         numbers: list[int] = []
-        for text in self._record.texts():
+        for text in self._texts(columns):
             read = zip(*(_as_lists(one.ids, len(one.states[0])) for one in text), strict=True)
             own = [self._ids.index(ids) if ids in self._ids else -1 for ids in read]
             if max(own) >= 0:
@@ -168,7 +184,7 @@ class RowFinder:
             # They were encoded before the session began.
             if self._again is None:
                 with self._record.paused():
-                    states = self._family.encode(self._pipe, self._prompts)
+                    states = self._family.encode(self._pipe, self._prompts, **self._encoding)
                 self._again = [Reading(None, [states], ENCODED_AGAIN)]
             texts.append(self._again)
             numbers += firsts

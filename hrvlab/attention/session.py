@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers.utils.torch_utils import unwrap_module
 from torch import Tensor
 
 from hrvlab.attention.calls import Call, Tap
@@ -22,22 +21,20 @@ from hrvlab.errors import CoverageError, ModelError, ParameterError, TokenError
 from hrvlab.inputs.prompts import as_prompts
 from hrvlab.models.adapters import adapters_kept
 from hrvlab.models.caches import active_cache
+from hrvlab.models.columns import unnamed_tokens
 from hrvlab.models.families import family_of
-from hrvlab.models.heads import cross_attention_layers
 from hrvlab.models.load import fingerprint
-from hrvlab.models.tokens import token_table, unnamed_tokens
+from hrvlab.models.tokens import token_table
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from torch import nn
 
     from hrvlab.attention.calls import BoundEdit
-    from hrvlab.models.tokens import Token
+    from hrvlab.models.columns import Token
 
 Edit = Rescale | Injection
 Part = Tap | Edit
-
-INPUTS = ("sample", "timestep", "encoder_hidden_states")
 
 
 class Session:
@@ -51,9 +48,12 @@ class Session:
         Required by edits.
     given : Tensor or None, shape (prompt, token, dim)
         Text states that the pipeline is given in place of the prompts.
+    encoding : mapping of str to object
+        See `attach`.
 
     Attributes
     ----------
+    denoiser : torch.nn.Module
     layers : list of Layer
     call : Call or None
         The last call that had conditional rows: its ``calls`` and ``steps`` say how many the
@@ -73,23 +73,24 @@ class Session:
         parts: Sequence[Part],
         prompts: Sequence[str] | None,
         given: Tensor | None,
+        encoding: Mapping[str, Any],
     ) -> None:
         family = family_of(pipe)
-        self._pipe, self._prompts = pipe, prompts
+        self._pipe, self._family, self._prompts, self._encoding = pipe, family, prompts, encoding
         self._named = given is None
-        self.unet = unwrap_module(pipe.unet)
-        self.layers = cross_attention_layers(self.unet)
+        self.denoiser = family.denoiser(pipe)
+        self.layers = family.layers(self.denoiser)
         self.call: Call | None = None
         self.tokens: list[list[Token]] = []
         self._clock = Clock(pipe)
         self._record = TextRecord(family.text_encoders(pipe))
-        self._rows = RowFinder(pipe, family, self._record, prompts, given)
+        self._rows = RowFinder(pipe, family, self._record, prompts, given, encoding)
         self._current: Call | None = None
         self._loop = LoopCheck(prompts)
         self._ran = False
-        if cache := active_cache(self.unet):
+        if cache := active_cache(self.denoiser):
             raise ModelError(cache)
-        self._projections = ProjectionHooks(self.unet, self.layers, lambda: self._current)
+        self._projections = ProjectionHooks(self.denoiser, self.layers, lambda: self._current)
         edits = [part for part in parts if isinstance(part, Edit)]
         self._taps = [part for part in parts if not isinstance(part, Edit)]
         if edits and not prompts:
@@ -109,17 +110,18 @@ class Session:
 
     def _bind(self, edit: Edit, prompts: Sequence[str]) -> BoundEdit:
         if isinstance(edit, Injection):
+            self._family.check_method("attention injection")
             if any(hasattr(module.processor, "to_k_ip") for module in self._projections.modules):
                 raise ModelError(
                     "with an IP-Adapter, injected queries would attend to its image too; call "
                     "pipe.unload_ip_adapter() first"
                 )
             return BoundInjection(edit, len(prompts), self.layers)
-        return BoundRescale(edit, edit.columns(self._pipe, prompts), self.layers)
+        return BoundRescale(edit, edit.columns(self._pipe, prompts, **self._encoding), self.layers)
 
     def install(self, hooks: ExitStack) -> None:
         """Register all hooks; when the stack is closed, they are removed and the texts let go."""
-        for outer in attached_to(self.unet):
+        for outer in attached_to(self.denoiser):
             if outer._taps and any(isinstance(edit, BoundInjection) for edit in self._edits):
                 raise ParameterError(
                     "taps see the injections of their own attach alone; give both to one attach"
@@ -131,19 +133,17 @@ class Session:
         self._clock.start()
         self._record.install(hooks)
         for handle in (
-            self.unet.register_forward_pre_hook(self._begin_call, with_kwargs=True),
-            self.unet.register_forward_hook(self._end_call),
+            self.denoiser.register_forward_pre_hook(self._begin_call, with_kwargs=True),
+            self.denoiser.register_forward_hook(self._end_call),
         ):
             hooks.callback(handle.remove)
         self._projections.install(self._edits, self._taps, hooks)
 
     def _begin_call(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        given = dict(zip(INPUTS, args, strict=False)) | kwargs
-        if given.get("encoder_attention_mask") is not None:
-            raise ModelError("an encoder_attention_mask is not supported; leave it out")
-        timestep = given["timestep"]
-        moment = float(timestep.max() if isinstance(timestep, Tensor) else timestep)
-        states, sample = given["encoder_hidden_states"], given["sample"]
+        sample, timestep, states, bias = self._family.inputs(self.denoiser, args, kwargs)
+        moment = self._family.scheduler_timestep(
+            self._pipe, float(timestep.max() if isinstance(timestep, Tensor) else timestep)
+        )
         by_pipeline, self._ran = self._clock.by_pipeline, True
         if by_pipeline:
             self._clock.check_call(moment)
@@ -157,7 +157,8 @@ class Session:
         index = self._clock.begin_call(moment)
         height, width = sample.shape[-2:]
         clock, last = self._clock, self.call
-        call = Call(index, moment, rows, (height, width), clock.calls, clock.steps)
+        masked = None if bias is None else bias[rows.conditional]
+        call = Call(index, moment, rows, (height, width), clock.calls, clock.steps, masked)
         if last is None:
             self._name_columns(call, states.shape[1])
         elif rows.prompts != last.rows.prompts:
@@ -176,7 +177,7 @@ class Session:
         if not self._named or not self._prompts:
             self.tokens = [unnamed] * call.samples
         else:
-            tables = [token_table(self._pipe, prompt) for prompt in self._prompts]
+            tables = [token_table(self._pipe, text, **self._encoding) for text in self._prompts]
             self.tokens = [tables[number] for number in call.rows.prompts]
 
     def _let_go(self) -> None:
@@ -206,9 +207,9 @@ class Session:
             raise other_prompts(self._prompts)
 
 
-def attached_to(unet: nn.Module) -> list[Session]:
-    """List the sessions whose hooks a UNet has now."""
-    owners = [getattr(hook, "__self__", None) for hook in unet._forward_pre_hooks.values()]
+def attached_to(denoiser: nn.Module) -> list[Session]:
+    """List the sessions whose hooks a denoiser has now."""
+    owners = [getattr(hook, "__self__", None) for hook in denoiser._forward_pre_hooks.values()]
     return [owner for owner in owners if isinstance(owner, Session)]
 
 
@@ -226,6 +227,7 @@ def attach(
     *parts: Part,
     prompts: str | Sequence[str] | None = None,
     given: Tensor | None = None,
+    encoding: Mapping[str, Any] | None = None,
 ) -> Iterator[Session]:
     """Observe and edit the cross-attention of one generation.
 
@@ -247,6 +249,9 @@ def attach(
         such as a negative prompt.
     given : Tensor, shape (prompt, token, dim), optional
         Text states that the pipeline is given in place of the prompts.
+    encoding : mapping of str to object, optional
+        Keywords of the pipeline's call on which the encoding of its prompts depends, if they are
+        not left at their defaults, such as ``{"max_sequence_length": 77}``.
 
     Yields
     ------
@@ -277,7 +282,7 @@ def attach(
     (2, 'red')
     """
     texts = None if prompts is None else as_prompts(prompts)
-    session = Session(pipe, parts, texts, given)
+    session = Session(pipe, parts, texts, given, encoding or {})
     with ExitStack() as hooks, adapters_kept(pipe):
         session.install(hooks)
         with torch.compiler.set_stance("force_eager"):

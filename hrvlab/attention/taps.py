@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hrvlab.attention.calls import Call
-    from hrvlab.models.heads import Layer
+    from hrvlab.models.layers import Layer
     from hrvlab.typing import Key, Probabilities, Query, TokenMass
 
 
-def attention_map(query: Query, key: Key, scale: float) -> Probabilities:
+def attention_map(
+    query: Query, key: Key, scale: float, key_bias: Tensor | None = None
+) -> Probabilities:
     """Compute the attention map of every head in float32.
 
     Parameters
@@ -29,6 +31,8 @@ def attention_map(query: Query, key: Key, scale: float) -> Probabilities:
     key : Tensor, shape (sample, head, token, dim)
     scale : float
         Of the attention scores, before the softmax.
+    key_bias : Tensor or None, shape (sample, token)
+        Added to the scores of every column; see `Call`.
 
     Returns
     -------
@@ -36,6 +40,8 @@ def attention_map(query: Query, key: Key, scale: float) -> Probabilities:
         Rows sum to 1.
     """
     scores = torch.matmul(query.float() * scale, key.float().transpose(-1, -2))
+    if key_bias is not None:
+        scores = scores + key_bias.float()[:, None, None]
     return torch.softmax(scores, dim=-1)
 
 
@@ -51,7 +57,8 @@ class TokenMeans:
         """Compute and keep the mean over positions."""
         if call.index == len(self._calls):
             self._calls.append([])
-        self._calls[call.index].append(attention_map(query, key, scale).mean(dim=2).cpu())
+        maps = attention_map(query, key, scale, call.key_bias)
+        self._calls[call.index].append(maps.mean(dim=2).cpu())
 
     def result(self) -> TokenMass:
         """Return the means.
@@ -115,7 +122,8 @@ class SpatialMaps:
             return
         if self._select is None:
             self._select = self._selection(key.shape[2]).to(key.device)
-        maps = torch.einsum("shpt,swt->shwp", attention_map(query, key, scale), self._select)
+        every = attention_map(query, key, scale, call.key_bias)
+        maps = torch.einsum("shpt,swt->shwp", every, self._select)
         size = map_size(call.latent_size, self._downscale[layer.index])
         self._maps[call.index, layer.index] = maps.unflatten(-1, size).cpu().numpy()
 

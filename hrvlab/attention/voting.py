@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from hrvlab.attention.calls import Call
     from hrvlab.models.families import WordEncodings
-    from hrvlab.models.heads import Layer
+    from hrvlab.models.layers import Layer
     from hrvlab.typing import Key, Query, Votes
 
 
@@ -95,6 +95,7 @@ class ConceptVotes:
                 [layers[index] for index in group],
                 [modules[index] for index in group],
                 states,
+                self._words.through,
                 self._order.index(group[0]),
             )
             for group in alike.values()

@@ -10,7 +10,9 @@ from torch.nn.functional import embedding
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from hrvlab.models.layers import Layer
 
 
 class WordKeys:
@@ -23,35 +25,55 @@ class WordKeys:
     ----------
     modules : sequence of Attention
         With keys of one width.
+    layers : sequence of Layer
+        Their layers.
     states : Tensor, shape (row, dim)
         Text states.
+    through : sequence of torch.nn.Module
+        Parts of the denoiser that text states pass before the layers' own projections.
     """
 
-    def __init__(self, modules: Sequence[Attention], states: Tensor) -> None:
+    def __init__(
+        self,
+        modules: Sequence[Attention],
+        layers: Sequence[Layer],
+        states: Tensor,
+        through: Sequence[nn.Module] = (),
+    ) -> None:
         self._modules = modules
         self._states = states
-        # Whether a LoRA wraps the projection; in every call, to ask the others takes its time.
-        self._wrapped = [hasattr(module.to_k, "scaling") for module in modules]
+        # What text states pass until they are keys.
+        self._paths: list[list[nn.Module]] = [
+            [*through, module.to_k, *([module.get_submodule(layer.key)] if layer.normed else [])]
+            for module, layer in zip(modules, layers, strict=True)
+        ]
+        # The projections that a LoRA wraps; in every call, to ask the others takes its time.
+        self._wrapped = [
+            [part for one in path for part in one.modules() if hasattr(part, "scaling")]
+            for path in self._paths
+        ]
         self._strengths: dict[int, object] = {}
 
     def outdated(self, number: int) -> bool:
         """Return whether a layer's keys must be projected before they are read."""
         if number not in self._strengths:
             return True
-        projection = self._modules[number].to_k
-        return self._wrapped[number] and lora_strength(projection) != self._strengths[number]
+        wrapped = self._wrapped[number]
+        return bool(wrapped) and list(map(lora_strength, wrapped)) != self._strengths[number]
 
     def project(self, number: int, device: torch.device) -> None:
         """Project a layer's keys in full precision."""
         module = self._modules[number]
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            keys = _project(module.to_k, self._states).float() * module.scale
+            states = self._states
+            for part in self._paths[number]:
+                states = _pass(part, states)
+            keys = states.float() * module.scale
         if not self._strengths:
             self._keys = torch.empty(len(self._modules), *keys.shape, device=device)
             self._first_rows = torch.arange(len(self._modules), device=device) * len(keys)
         self._keys[number] = keys
-        wrapped = self._wrapped[number]
-        self._strengths[number] = lora_strength(module.to_k) if wrapped else None
+        self._strengths[number] = list(map(lora_strength, self._wrapped[number]))
 
     def read(self, layers: slice, rows: Tensor) -> Tensor:
         """Return rows of layers' keys.
@@ -79,10 +101,10 @@ def lora_strength(projection: Any) -> object:
     )
 
 
-def _project(projection: Any, states: Tensor) -> Tensor:
-    """Project states on the weights' device; offloaded weights (meta) follow the states.
+def _pass(part: Any, states: Tensor) -> Tensor:
+    """Pass states through a module on its weights' device; offloaded weights (meta) follow them.
 
-    Hooks are not called: the projection may be within one of its own.
+    Its hooks are not called: a projection may be within one of its own.
     """
-    weight = projection.weight
-    return projection.forward(states.to(weight.dtype) if weight.is_meta else states.to(weight))
+    weight = next(part.parameters())
+    return part.forward(states.to(weight.dtype) if weight.is_meta else states.to(weight))

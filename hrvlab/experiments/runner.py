@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from hrvlab.models.families import denoiser_of
 from hrvlab.models.load import fingerprint, scheduler_settings, weights_digest
 from hrvlab.progress import track
 from hrvlab.provenance import provenance
@@ -193,6 +194,6 @@ def _open_ledger(pipe: DiffusionPipeline, store: str | Path, plan: dict[str, Any
         "model": fingerprint(pipe),
         "decoder": weights_digest(pipe.vae),
         "scheduler": scheduler_settings(pipe),
-        "dtype": str(pipe.unet.dtype),
+        "dtype": str(denoiser_of(pipe).dtype),
     }
     return Ledger(store, {**model, **plan})

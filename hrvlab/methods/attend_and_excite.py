@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import xarray as xr
-from diffusers.utils.torch_utils import unwrap_module
 from numpy.typing import NDArray
 
 from hrvlab.attention.gradients import frozen
@@ -21,9 +20,10 @@ from hrvlab.generation import ONE_AT_A_TIME, as_uint8, plan_batches, run_pipelin
 from hrvlab.keywords import check_call, for_batch, refuse
 from hrvlab.methods.excitation import attended_layers, find_excitation
 from hrvlab.methods.latent_updates import LatentUpdater
-from hrvlab.models.families import family_of
-from hrvlab.models.heads import cross_attention_layers, default_size
+from hrvlab.models.families import denoiser_of, family_of
+from hrvlab.models.heads import cross_attention_layers
 from hrvlab.models.known_words import warn_of_unknown_words
+from hrvlab.models.layers import default_size
 from hrvlab.models.tokens import word_columns
 from hrvlab.noise import as_seeds
 from hrvlab.progress import track
@@ -146,7 +146,7 @@ def excite(
         eager = torch.compiler.set_stance("force_eager")
         # Inference mode would allow no gradients.
         graded = torch.inference_mode(mode=False)
-        with ONE_AT_A_TIME, eager, graded, frozen(pipe.unet):
+        with ONE_AT_A_TIME, eager, graded, frozen(denoiser_of(pipe)):
             updater = LatentUpdater(pipe, batch, excitation, columns, factors, own)
             updated = {**own, "latents": updater.first_latents()}
             generated = run_pipeline(
@@ -167,8 +167,9 @@ def check_pipeline(pipe: DiffusionPipeline) -> None:
     ParameterError
         If taps or edits are attached to it.
     """
-    family_of(pipe)
-    if attached_to(unwrap_module(pipe.unet)):
+    family = family_of(pipe)
+    family.check_method("attention excitation")
+    if attached_to(family.denoiser(pipe)):
         raise ParameterError(
             "excite runs the denoiser more often than a generation does, which attach would "
             "misread; call it outside the block"
@@ -177,8 +178,8 @@ def check_pipeline(pipe: DiffusionPipeline) -> None:
         raise ModelError(
             f"{type(pipe).__name__} starts from an image; give a pipeline that starts from noise"
         )
-    for layer in cross_attention_layers(pipe.unet):
-        attention_module(pipe.unet, layer)
+    for layer in cross_attention_layers(denoiser_of(pipe)):
+        attention_module(denoiser_of(pipe), layer)
 
 
 def check_maps(pipe: DiffusionPipeline, excitation: Excitation) -> None:
@@ -194,7 +195,7 @@ def check_maps(pipe: DiffusionPipeline, excitation: Excitation) -> None:
     ParameterError
     """
     attended_layers(pipe, excitation)
-    if excitation.smooth and round(min(default_size(pipe.unet)) * excitation.side) < 2:
+    if excitation.smooth and round(min(default_size(denoiser_of(pipe))) * excitation.side) < 2:
         raise ParameterError(
             f"maps with {excitation.side:g} of the latents' side have one position and cannot be "
             "smoothed; give a larger side, or smooth=False"
@@ -268,7 +269,7 @@ def weigh_heads(
     if (hrv is None) != (concept is None):
         raise ParameterError("give both hrv and concept, or neither")
     if hrv is None or concept is None:
-        positions = sum(layer.heads for layer in cross_attention_layers(pipe.unet))
+        positions = sum(layer.heads for layer in cross_attention_layers(denoiser_of(pipe)))
         return torch.ones(words, positions, dtype=torch.float64)
     check_model(hrv, pipe, allow_other_model=allow_other_model)
     concepts = [concept] * words if isinstance(concept, str) else list(concept)

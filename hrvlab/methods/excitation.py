@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from hrvlab.errors import ParameterError
+from hrvlab.models.families import denoiser_of
 from hrvlab.models.heads import cross_attention_layers
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-    from hrvlab.models.heads import Layer
+    from hrvlab.models.layers import Layer
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def attended_layers(pipe: DiffusionPipeline, excitation: Excitation) -> list[Lay
     ParameterError
         If it uses only layers whose grid has a certain side, and there are none.
     """
-    layers = cross_attention_layers(pipe.unet)
+    layers = cross_attention_layers(denoiser_of(pipe))
     if excitation.layers == "all":
         return layers
     chosen = [layer for layer in layers if layer.downscale * excitation.side == 1]

@@ -114,7 +114,9 @@ def rounding_note(pipe: DiffusionPipeline) -> str:
     ``pipe.fuse_lora()`` adds to the weights and ``unfuse_lora()`` subtracts the same, which gives
     the weights that were before but for rounding, so another fingerprint.
     """
-    if "_merged_adapters" not in vars(pipe) and not hasattr(pipe.unet, "_safe_fusing"):
+    if "_merged_adapters" not in vars(pipe) and not any(
+        hasattr(pipe.components.get(name), "_safe_fusing") for name in ("unet", "transformer")
+    ):
         return ""
     return (
         "; a LoRA was fused into this one, and unfusing it leaves rounding errors in the weights: "

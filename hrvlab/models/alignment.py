@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from hrvlab.errors import TokenError
-from hrvlab.models.tokens import text_as_read, token_table
+from hrvlab.models.families.clip_texts import text_as_read
+from hrvlab.models.tokens import token_table
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

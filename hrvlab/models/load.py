@@ -164,7 +164,7 @@ def _in_dtype(dtype: torch.dtype) -> dict[str, torch.dtype]:
 
 
 def fingerprint(pipe: DiffusionPipeline) -> str:
-    """Compute an identifier of a model from the weights of its UNet and of every text encoder.
+    """Compute an identifier of a model from the weights of its denoiser and of all text encoders.
 
     Parameters
     ----------
@@ -175,7 +175,8 @@ def fingerprint(pipe: DiffusionPipeline) -> str:
     str
         16 hexadecimal digits; equal for equal weights of the same dtype, on any device.
     """
-    return weights_digest(pipe.unet, *family_of(pipe).text_encoders(pipe))
+    family = family_of(pipe)
+    return weights_digest(family.denoiser(pipe), *family.text_encoders(pipe))
 
 
 def weights_digest(*parts: nn.Module) -> str:

@@ -3,124 +3,61 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from hrvlab.errors import TokenError
+from hrvlab.models.families import family_of
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-TokenKind = Literal["start", "content", "end", "padding", "unnamed"]
+    from hrvlab.models.columns import Span, Token
+
 ENDS = ("⟨end⟩", "⟨padding⟩")  # parts of a prompt that are not words
 
 
-@dataclass(frozen=True)
-class Token:
-    """A token of a prompt: one column of its attention maps.
-
-    Parameters
-    ----------
-    text : str
-        The token as spelled in the vocabulary.
-    word : str
-        The space-separated word of the prompt that it belongs to; empty outside the content.
-    kind : {"start", "content", "end", "padding", "unnamed"}
-        ``"unnamed"`` is a column of text states that were given in place of a prompt.
-    span : tuple of int
-        Its first character in the prompt as the tokenizer reads it, and the one after its last;
-        (0, 0) outside the content.
-    number : int
-        Its number in the vocabulary; −1 if unnamed.
-    """
-
-    text: str
-    word: str
-    kind: TokenKind
-    span: tuple[int, int]
-    number: int
-
-
-def unnamed_tokens(columns: int) -> list[Token]:
-    """Number the columns of text states that were given in place of a prompt."""
-    return [Token(str(column), "", "unnamed", (0, 0), -1) for column in range(columns)]
-
-
-def text_as_read(pipe: DiffusionPipeline, text: str, tokenizer: Any = None) -> str:
-    """Return a text as the pipeline gives it to its tokenizer, by default the first.
-
-    A token learned by textual inversion has several vectors, each of which is a token: "<cat>" is
-    read as "<cat> <cat>_1 <cat>_2".
-    """
-    if not hasattr(pipe, "maybe_convert_prompt"):
-        return text
-    return str(pipe.maybe_convert_prompt(text, tokenizer or pipe.tokenizer))
-
-
-def token_table(pipe: DiffusionPipeline, prompt: str) -> list[Token]:
+def token_table(pipe: DiffusionPipeline, prompt: str, **how: Any) -> list[Token]:
     """Tabulate every token column of a prompt, padding included.
 
     Parameters
     ----------
     pipe : diffusers.DiffusionPipeline
-        Its tokenizer is a fast CLIP tokenizer.
     prompt : str
+    **how
+        Keywords of its own call on which the columns depend, such as ``max_sequence_length``.
 
     Returns
     -------
-    list of Token, length ``pipe.tokenizer.model_max_length``
+    list of Token
+        As many as the denoiser is given.
     """
-    tokenizer = pipe.tokenizer
-    read = text_as_read(pipe, prompt)
-    encoded = tokenizer(
-        read,
-        padding="max_length",
-        truncation=True,
-        max_length=tokenizer.model_max_length,
-        return_offsets_mapping=True,
-    )
-    words = _words(read, tokenizer.added_tokens_encoder)
-    ids = encoded["input_ids"]
-    texts = tokenizer.convert_ids_to_tokens(ids)
-    length = sum(encoded["attention_mask"])
-    table = []
-    for column, (text, span) in enumerate(zip(texts, encoded["offset_mapping"], strict=True)):
-        if column == 0 or column >= length - 1:
-            kind: TokenKind = "start" if column == 0 else "end" if column < length else "padding"
-            table.append(Token(text, "", kind, (0, 0), ids[column]))
-            continue
-        word = next((word for word, (a, b) in words if a <= span[0] < b), "")
-        table.append(Token(text, word, "content", (span[0], span[1]), ids[column]))
-    return table
+    return family_of(pipe).token_table(pipe, prompt, **how)
 
 
-def _words(read: str, learned: Mapping[str, int]) -> list[tuple[str, tuple[int, int]]]:
-    """Return every space-separated word with its span; a learned token's parts are one word."""
-    words: list[tuple[str, tuple[int, int]]] = []
-    for match in re.finditer(r"\S+", read):
-        part = re.match(r"(.+)_\d+(\W*)$", match[0])
-        belongs = part and words and words[-1][0] == part[1] and match[0].rstrip(part[2]) in learned
-        words.append((words[-1][0] if belongs else match[0], match.span()))
-    return words
-
-
-def content_columns(pipe: DiffusionPipeline, prompt: str) -> list[int]:
+def content_columns(pipe: DiffusionPipeline, prompt: str, **how: Any) -> list[int]:
     """Return the columns of all words of a prompt, without start, end and padding.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    prompt : str
+    **how
+        See `token_table`.
 
     Raises
     ------
     TokenError
         If the prompt has no words.
     """
-    table = token_table(pipe, prompt)
+    table = token_table(pipe, prompt, **how)
     columns = [column for column, token in enumerate(table) if token.kind == "content"]
     if not columns:
         raise TokenError(f"the prompt {prompt!r} has no words; give at least one")
     return columns
 
 
-def word_columns(pipe: DiffusionPipeline, prompt: str, word: str) -> list[int]:
+def word_columns(pipe: DiffusionPipeline, prompt: str, word: str, **how: Any) -> list[int]:
     """Return the columns of all occurrences of a word or phrase, or of one of them.
 
     Letter case is ignored, and a match begins and ends at word boundaries: "rose" is found in
@@ -132,7 +69,9 @@ def word_columns(pipe: DiffusionPipeline, prompt: str, word: str) -> list[int]:
     pipe : diffusers.DiffusionPipeline
     prompt : str
     word : str
-        Also ``"⟨end⟩"`` or ``"⟨padding⟩"``, which every prompt has.
+        Also ``"⟨end⟩"`` or ``"⟨padding⟩"``.
+    **how
+        See `token_table`.
 
     Returns
     -------
@@ -146,11 +85,18 @@ def word_columns(pipe: DiffusionPipeline, prompt: str, word: str) -> list[int]:
     """
     if not word.strip():
         raise TokenError("the word is empty; give a word of the prompt")
-    table = token_table(pipe, prompt)
+    family = family_of(pipe)
+    table = family.token_table(pipe, prompt, **how)
     if word in ENDS:
+        if word == ENDS[0] and not family.marks_end:
+            raise TokenError(f"{family.name} marks no end of a prompt; give a word")
         return [column for column, token in enumerate(table) if f"⟨{token.kind}⟩" == word]
-    read = text_as_read(pipe, prompt)
-    spans = _find(read, text_as_read(pipe, word)) or _find_one(pipe, read, word)
+
+    def as_read(text: str) -> str:
+        return family.read(pipe, text, **how)
+
+    read = as_read(prompt)
+    spans = _find(read, as_read(word)) or _find_one(as_read, read, word)
     if not spans:
         words = ", ".join(dict.fromkeys(prompt.split()))
         raise TokenError(f"{word!r} is not a word of the prompt {prompt!r}; its words are: {words}")
@@ -205,16 +151,16 @@ def parse_occurrence(word: str) -> tuple[str, int | None]:
     return (found[1], int(found[2])) if found else (word, None)
 
 
-def _find(prompt: str, text: str) -> list[tuple[int, int]]:
+def _find(prompt: str, text: str) -> list[Span]:
     """Return where a text begins and ends in a prompt, every time it occurs."""
     pattern = r"(?<!\w)" + r"\s+".join(map(re.escape, text.split())) + r"(?!\w)"
     return [match.span() for match in re.finditer(pattern, prompt, flags=re.IGNORECASE)]
 
 
-def _find_one(pipe: DiffusionPipeline, prompt: str, word: str) -> list[tuple[int, int]]:
+def _find_one(as_read: Callable[[str], str], prompt: str, word: str) -> list[Span]:
     """Return where the occurrence that a word names begins and ends; none if it names none."""
     text, number = parse_occurrence(word)
-    spans = [] if number is None else _find(prompt, text_as_read(pipe, text))
+    spans = [] if number is None else _find(prompt, as_read(text))
     if number is None or not spans:
         return []
     if not 1 <= number <= len(spans):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.models.adapters import rounding_note
+from hrvlab.models.families import denoiser_of
 from hrvlab.models.heads import head_table
 from hrvlab.models.load import fingerprint
 
@@ -49,7 +50,7 @@ def relevance_from_array(
     >>> ones.sel(concept="Color", head_position=0)["label"].item()
     'down, layer: 0, head: 0'
     """
-    table = head_table(pipe.unet)
+    table = head_table(denoiser_of(pipe))
     expected = (len(concepts), table.sizes["head_position"])
     if np.shape(array) != expected:
         raise ParameterError(
@@ -87,7 +88,7 @@ def check_model(
             f"these relevance vectors were built from model {source}, but this model is {model}; "
             f"build them from this model, or pass allow_other_model=True{rounding_note(pipe)}"
         )
-    heads = head_table(pipe.unet).sizes["head_position"]
+    heads = head_table(denoiser_of(pipe)).sizes["head_position"]
     if hrv.sizes.get("head_position") != heads:
         raise ParameterError(
             f"the vectors hold {hrv.sizes.get('head_position', 'no')} head positions, the model "

@@ -17,7 +17,7 @@ from hrvlab.attention import PUBLISHED_RULE, ConceptVotes
 from hrvlab.forecast import CHUNK_BYTES
 from hrvlab.generation import plan_batches, run_batch
 from hrvlab.inputs.prompts import as_prompts
-from hrvlab.keywords import check_call, describe, encoding_conditions, refuse
+from hrvlab.keywords import check_call, describe, refuse
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import head_table
 from hrvlab.models.known_words import warn_of_unknown_words
@@ -138,19 +138,20 @@ def run_votes(
     refuse(call, {"num_images_per_prompt"}, "votes are counted for one image per prompt")
     texts, [seed] = as_prompts(prompts), as_seeds(seed)
     batches = plan_batches(texts, [seed], batch_size)
-    family_of(pipe)
+    family = family_of(pipe)
     warn_of_unknown_words(pipe, texts)
     keywords = check_call(pipe, call, prompts=len(texts), images=len(texts))
     parameters = {"prompts": texts, "batch_size": batch_size, **call}
     rule = asdict(voting_rule)
-    how = encoding_conditions(call)
+    how = family.encoding(call)
+    denoiser = family.denoiser(pipe)
     ledger = None
     if store is not None:
         plan = {
             "algorithm": ALGORITHM,
             "model": fingerprint(pipe),
             "scheduler": scheduler_settings(pipe),
-            "dtype": str(pipe.unet.dtype),
+            "dtype": str(denoiser.dtype),
             "concepts": concepts.to_dict(),
             "seed": seed,
             "ballot": rule,  # the name in stored plans
@@ -187,7 +188,7 @@ def run_votes(
                 "votes_by_timestep": (("timestep", "head_position", "concept"), by_call),
             },
             coords={
-                **head_table(pipe.unet).coords,
+                **head_table(denoiser).coords,
                 "concept": list(concepts.names),
                 "prompt_text": ("prompt", texts),
                 "scheduler_timestep": ("timestep", scheduler_timesteps),

@@ -12,6 +12,7 @@ import xarray as xr
 from diffusers import PNDMScheduler
 
 from hrvlab.errors import ModelError, ParameterError
+from hrvlab.models.families import denoiser_of
 from hrvlab.models.heads import head_table
 from hrvlab.paths import user_path
 from hrvlab.relevance.votes import run_votes
@@ -68,7 +69,7 @@ def find_published(
     ParameterError
         If a file does not fit the model, or holds vectors of single calls.
     """
-    table = head_table(pipe.unet)
+    table = head_table(denoiser_of(pipe))
     if file is not None:
         given = user_path(file)
         vectors = read_published(given, find_head_index(given), table, concepts=concepts)

@@ -9,6 +9,7 @@ from tests.pipelines import tiny_sd
 
 ROWS = torch.tensor([[[[2, 0, 1]], [[1, 1, 2]]]])  # of a call, two layers and a sample
 STATES = torch.randn(3, 16, generator=torch.Generator().manual_seed(0))
+LAYERS = cross_attention_layers(tiny_sd().unet)[:2]
 
 
 def two_modules():
@@ -54,7 +55,7 @@ def merged(unet):
 @pytest.mark.parametrize("change", [untouched, halved, disabled, merged])
 def test_keys_are_those_of_the_lora_at_its_present_strength(change):
     unet, modules = two_modules()
-    keys = WordKeys(modules, STATES)
+    keys = WordKeys(modules, LAYERS, STATES)
     assert torch.equal(read(keys, modules), projected(modules))
     change(unet)
     assert torch.equal(read(keys, modules), projected(modules))
@@ -62,7 +63,7 @@ def test_keys_are_those_of_the_lora_at_its_present_strength(change):
 
 def test_keys_are_projected_anew_only_when_the_strength_changes():
     unet, modules = two_modules()
-    keys = WordKeys(modules, STATES)
+    keys = WordKeys(modules, LAYERS, STATES)
     before = read(keys, modules)
     modules[0].to_k.base_layer.weight.data.zero_()
     assert torch.equal(read(keys, modules), before)
@@ -76,4 +77,4 @@ def test_keys_are_projected_without_hooks_and_in_full_precision():
     for module in modules:
         module.to_k.register_forward_hook(lambda *_: pytest.fail("a hook was called"))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(read(WordKeys(modules, STATES), modules), expected)
+        assert torch.equal(read(WordKeys(modules, LAYERS, STATES), modules), expected)

@@ -1,13 +1,12 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from hrvlab.errors import TokenError
 from hrvlab.models.alignment import align
-from tests.pipelines import tiny_tokenizer
+from tests.pipelines import tiny_sd, tiny_tokenizer
 
-PIPE = SimpleNamespace(tokenizer=tiny_tokenizer(12))
+PIPE = tiny_sd()
+PIPE.tokenizer = tiny_tokenizer(12)
 # "zebra" is five tokens here, every other word is one.
 
 

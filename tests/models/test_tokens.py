@@ -1,14 +1,12 @@
-from types import SimpleNamespace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrvlab.errors import TokenError
 from hrvlab.models.tokens import content_columns, token_table, word_columns
-from tests.pipelines import WORDS, tiny_tokenizer
+from tests.pipelines import WORDS, tiny_sd
 
-PIPE = SimpleNamespace(tokenizer=tiny_tokenizer())
+PIPE = tiny_sd()
 
 
 def text_at(prompt, columns):

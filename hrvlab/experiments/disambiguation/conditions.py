@@ -15,7 +15,7 @@ from hrvlab.models.tokens import ENDS
 from hrvlab.relevance.vectors import concept_vector
 
 if TYPE_CHECKING:
-    from diffusers import UNet2DConditionModel
+    from torch import nn
 
     from hrvlab.experiments.disambiguation.cases import AmbiguousWord
     from hrvlab.typing import HeadFactors
@@ -66,12 +66,12 @@ def make_factors(
     }
 
 
-def candidate_settings(unet: UNet2DConditionModel, calls: int) -> dict[str, dict[str, Any]]:
+def candidate_settings(denoiser: nn.Module, calls: int) -> dict[str, dict[str, Any]]:
     """List settings of adjusting, most of which differ from the published one in a single respect.
 
     Parameters
     ----------
-    unet : diffusers.UNet2DConditionModel
+    denoiser : torch.nn.Module
     calls : int
         Denoiser calls of an image.
 
@@ -84,7 +84,7 @@ def candidate_settings(unet: UNet2DConditionModel, calls: int) -> dict[str, dict
         alone, where ``"word"`` stands for each case's own; and ``"reversed"``, toward the unwanted
         concept, which should do harm.
     """
-    layers = cross_attention_layers(unet)
+    layers = cross_attention_layers(denoiser)
     blocks = dict.fromkeys(layer.block for layer in layers)
     grids = sorted({layer.grid for layer in layers}, reverse=True)
     quarter, half = max(calls // 4, 1), max(calls // 2, 1)

@@ -24,6 +24,7 @@ from hrvlab.experiments.disambiguation.trial import choose_setting, disambiguate
 from hrvlab.experiments.study import SEEDS_SHOWN, CommonSetting, Study
 from hrvlab.experiments.votes.study import VOTES, vectors
 from hrvlab.forecast import forecast_calls
+from hrvlab.models.families import denoiser_of
 from hrvlab.paths import MINIATURE
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def run_tuning(
     """Try settings of adjusting, and swapped text states, on words of their own."""
     hrv, cases = vectors(pipe, store, setting), read_disambiguation(setting.cases, "dev").cases
     calls = forecast_calls(pipe, {"num_inference_steps": setting.steps})
-    settings = candidate_settings(pipe.unet, calls)
+    settings = candidate_settings(denoiser_of(pipe), calls)
     run = disambiguate(
         pipe,
         hrv,
@@ -78,7 +79,7 @@ def run_disambiguation(
     """Generate the test words, with the published and with the chosen setting."""
     hrv, cases = vectors(pipe, store, setting), read_disambiguation(setting.cases, "test").cases
     calls = forecast_calls(pipe, {"num_inference_steps": setting.steps})
-    settings = candidate_settings(pipe.unet, calls)
+    settings = candidate_settings(denoiser_of(pipe), calls)
     candidates = [ADJUSTING, *(name for name in settings if name != REVERSED)]
     chosen = choose_setting(run_tuning(pipe, store, setting)[TUNING].data, candidates)
     adjusted = adjusting_conditions(hrv, cases, {f"{CHOSEN}{chosen}": settings.get(chosen, {})})

@@ -14,6 +14,7 @@ from hrvlab.attention.edits import CONTENT
 from hrvlab.capture import capture
 from hrvlab.experiments.head_factors import Intervention, plan_trial
 from hrvlab.experiments.runner import run_trial
+from hrvlab.models.families import denoiser_of
 from hrvlab.models.heads import head_table
 from hrvlab.models.tokens import word_columns
 from hrvlab.noise import as_seeds
@@ -93,7 +94,7 @@ def head_effects(
     >>> dict(run.data["effect"].sizes)
     {'head_position': 128, 'prompt': 1, 'seed': 1}
     """
-    table = head_table(pipe.unet)
+    table = head_table(denoiser_of(pipe))
     heads = table.sizes["head_position"]
     factors = np.ones((heads + 1, heads))
     factors[range(heads), range(heads)] = factor
@@ -157,7 +158,7 @@ def effects_beside_attention(
         pipe, prompts, texts=texts, score=score, factor=factor, seeds=seeds, store=store, **call
     )
     captured = capture(pipe, prompts, seed=as_seeds(seeds)[0], **call)
-    attention = word_attention(captured, columns, head_table(pipe.unet))
+    attention = word_attention(captured, columns, head_table(denoiser_of(pipe)))
     return replace(run, data=run.data.assign(attention=attention))
 
 

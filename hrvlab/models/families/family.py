@@ -1,0 +1,253 @@
+"""What hrvlab must know of a family of models: the protocol that every family follows."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import torch
+from diffusers.utils.torch_utils import unwrap_module
+
+from hrvlab.errors import ModelError
+from hrvlab.models.adapters import adapters_kept
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+    from torch import Tensor, nn
+
+    from hrvlab.models.columns import Token
+    from hrvlab.models.layers import Layer
+
+Method = Literal["attention injection", "attention excitation", "swapping text states"]
+
+
+@dataclass(frozen=True)
+class WordEncodings:
+    """Text states of words that were encoded one by one.
+
+    Parameters
+    ----------
+    start : Tensor, shape (dim,)
+        State of the sink, a column that takes part in the softmax beside all words: the start
+        token's, which is the same before every word, or in families without one the end token's of
+        the empty prompt.
+    content : list of Tensor, each of shape (tokens, dim)
+        States of each word's own tokens, without start, end and padding.
+    through : tuple of torch.nn.Module
+        Parts of the denoiser that text states pass before the projections of its layers.
+    """
+
+    start: Tensor
+    content: list[Tensor]
+    through: tuple[nn.Module, ...] = ()
+
+
+class CallInputs(NamedTuple):
+    """What a denoiser is given in one call.
+
+    Parameters
+    ----------
+    sample : Tensor, shape (row, channel, height, width)
+    timestep : Tensor or number
+    states : Tensor, shape (row, token, dim)
+        Text states.
+    key_bias : Tensor or None, shape (row, token)
+        Added to the attention scores of every column; None: no column is masked.
+    """
+
+    sample: Tensor
+    timestep: Any
+    states: Tensor
+    key_bias: Tensor | None
+
+
+@dataclass(frozen=True)
+class Family(ABC):
+    """A family of models whose heads are read in the same way.
+
+    Its methods say where attention is read (`layers`), what a call of the denoiser is given
+    (`inputs`), which rows of a pipeline's batch are conditional (`conditional_rows`), and how texts
+    become columns (`read`, `token_ids`, `token_table`, `arriving`, `encode`, `encode_words`).
+
+    Parameters
+    ----------
+    name : str
+    pipelines : tuple of str
+        Names of their diffusers classes; importing the classes themselves would make transformers
+        look for torchvision, which is not needed.
+    encoders : tuple of (str, str)
+        Names of the pipeline's tokenizers and of their text encoders, whose states are joined.
+    denoisers : tuple of str
+        Names of their classes.
+    component : str
+        The pipeline's name of its denoiser.
+    sample : str
+        The denoiser's name of its latents.
+    marks_end : bool
+        Whether an end token follows every prompt.
+    refused : mapping of Method to str
+        Methods that are not defined for the family, each with the reason.
+    """
+
+    name: str
+    pipelines: tuple[str, ...]
+    encoders: tuple[tuple[str, str], ...]
+    denoisers: tuple[str, ...]
+    component: str = "unet"
+    sample: str = "sample"
+    marks_end: bool = True
+    refused: Mapping[Method, str] = field(default_factory=dict)
+
+    def denoiser(self, pipe: DiffusionPipeline) -> nn.Module:
+        """Return a pipeline's denoiser."""
+        module: nn.Module = unwrap_module(getattr(pipe, self.component))
+        return module
+
+    @abstractmethod
+    def layers(self, denoiser: nn.Module) -> list[Layer]:
+        """List the cross-attention layers of a denoiser in forward order.
+
+        Raises
+        ------
+        ModelError
+            If it has none.
+        """
+
+    def check_method(self, method: Method) -> None:
+        """Raise an error if a method is not defined for the family.
+
+        Raises
+        ------
+        ModelError
+            With the reason.
+        """
+        if method in self.refused:
+            raise ModelError(f"{self.name} does not support {method}: {self.refused[method]}")
+
+    def inputs(
+        self, denoiser: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> CallInputs:
+        """Return what a denoiser is given in a call, by position or by name.
+
+        Raises
+        ------
+        ModelError
+            If something is given that would be misread.
+        """
+        given = dict(kwargs)
+        if args:
+            _, *names = inspect.signature(type(denoiser).forward).parameters
+            given |= dict(zip(names, args, strict=False))
+        states, sample = given["encoder_hidden_states"], given[self.sample]
+        mask = given.get("encoder_attention_mask")
+        bias = None if mask is None else self.key_bias(mask, sample)
+        return CallInputs(sample, given["timestep"], states, bias)
+
+    def key_bias(self, mask: Tensor, sample: Tensor) -> Tensor:
+        """Return what a mask adds to the scores of every column, shape (row, token).
+
+        Raises
+        ------
+        ModelError
+            If the family's pipelines give no mask.
+        """
+        raise ModelError("an encoder_attention_mask is not supported; leave it out")
+
+    def conditional_rows(self, pipe: DiffusionPipeline, rows: int) -> slice:
+        """Return which rows of a pipeline's batch are conditioned on its prompts, by their order.
+
+        It is asked only of pipelines that state their number of calls, and contents check it if the
+        prompts are known; in all other loops contents decide.
+
+        Parameters
+        ----------
+        pipe : diffusers.DiffusionPipeline
+            While it runs.
+        rows : int
+            Of the batch.
+        """
+        guided = pipe.do_classifier_free_guidance
+        return slice(rows // 2 if guided else 0, rows)
+
+    def scheduler_timestep(self, pipe: DiffusionPipeline, given: float) -> float:
+        """Return the scheduler's timestep from the one that the denoiser is given."""
+        return given
+
+    def text_encoders(self, pipe: DiffusionPipeline) -> list[nn.Module]:
+        """Return the text encoders, in the order in which their states are joined."""
+        return [unwrap_module(getattr(pipe, name)) for _, name in self.encoders]
+
+    @abstractmethod
+    def encoding(self, call: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the keywords of a pipeline's call on which the encoding of its prompts depends.
+
+        They have the names that its ``encode_prompt`` gives them, and are passed to the methods
+        below as ``how``.
+        """
+
+    @abstractmethod
+    def read(self, pipe: DiffusionPipeline, text: str, **how: Any) -> str:
+        """Return a text as the pipeline gives it to its first tokenizer, without instructions."""
+
+    @abstractmethod
+    def token_ids(
+        self, pipe: DiffusionPipeline, texts: Sequence[str], **how: Any
+    ) -> list[tuple[list[int], ...]]:
+        """Return the tokens of every text as each of the text encoders reads them."""
+
+    @abstractmethod
+    def token_table(self, pipe: DiffusionPipeline, prompt: str, **how: Any) -> list[Token]:
+        """Tabulate the token columns that the denoiser is given for a prompt."""
+
+    def arriving(self, states: Tensor, columns: int) -> Tensor:
+        """Return the part of an encoder's states that the denoiser is given.
+
+        Parameters
+        ----------
+        states : Tensor, shape (text, token, dim)
+        columns : int
+            How many the denoiser is given.
+        """
+        return states
+
+    @torch.no_grad()
+    def encode(self, pipe: DiffusionPipeline, texts: Sequence[str], **how: Any) -> Tensor:
+        """Encode texts by the pipeline itself, as it encodes the prompts of the denoiser.
+
+        Parameters
+        ----------
+        pipe : diffusers.DiffusionPipeline
+        texts : sequence of str
+        **how
+            From `encoding`.
+
+        Returns
+        -------
+        Tensor, shape (text, token, dim)
+            The states that the denoiser is given.
+        """
+        if "do_classifier_free_guidance" in inspect.signature(pipe.encode_prompt).parameters:
+            how = {"do_classifier_free_guidance": False, **how}
+        with adapters_kept(pipe):
+            encoded = pipe.encode_prompt(
+                prompt=list(texts), device=pipe._execution_device, num_images_per_prompt=1, **how
+            )
+        states: Tensor = encoded[0]
+        return states
+
+    @abstractmethod
+    def encode_words(
+        self, pipe: DiffusionPipeline, words: Sequence[str], **how: Any
+    ) -> WordEncodings:
+        """Encode each word alone, in the same way as the prompts of the denoiser.
+
+        Follows Appendix A of arXiv 2412.02237.
+
+        Raises
+        ------
+        ModelError
+            If the pipeline's tokenizer has no token that can be the sink.
+        """

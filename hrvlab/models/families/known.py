@@ -1,0 +1,105 @@
+"""The families that hrvlab knows, and those that a program registers for pipelines of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hrvlab.errors import ModelError, ParameterError
+from hrvlab.models.families.stable_diffusion import (
+    STABLE_DIFFUSION,
+    STABLE_DIFFUSION_XL,
+)
+from hrvlab.models.unsupported import obstacles
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+    from torch import nn
+
+    from hrvlab.models.families.family import Family
+
+FAMILIES: tuple[Family, ...] = (STABLE_DIFFUSION, STABLE_DIFFUSION_XL)
+_registered: list[Family] = []
+
+
+def register_family(family: Family) -> None:
+    """Make hrvlab treat pipeline classes as those of a family, until the program ends.
+
+    Subclasses of supported pipelines need not be registered.
+
+    Parameters
+    ----------
+    family : Family
+        A known one with the names of other pipeline classes, or an object of a subclass whose
+        methods say how those pipelines differ. It stands before all known families.
+
+    Raises
+    ------
+    ParameterError
+        If it names no pipeline class.
+
+    Examples
+    --------
+    A pipeline of one's own that encodes and batches its prompts as Stable Diffusion's does:
+
+    >>> from dataclasses import replace
+    >>> from hrvlab.models.families import STABLE_DIFFUSION, register_family
+    >>> register_family(replace(STABLE_DIFFUSION, name="Mine", pipelines=("MyPipeline",)))
+    """
+    if not family.pipelines:
+        raise ParameterError(f"{family.name} names no pipeline class; give at least one")
+    _registered.insert(0, family)
+
+
+def family_of(pipe: DiffusionPipeline) -> Family:
+    """Return the family of a pipeline.
+
+    Raises
+    ------
+    ModelError
+        If hrvlab does not support it, with the reason.
+    """
+    family = find_family([cls.__name__ for cls in type(pipe).__mro__])
+    if family is None:
+        parts = {name: part for name, part in pipe.components.items() if part is not None}
+        encoders = [type(part).__name__ for name, part in parts.items() if "text_encoder" in name]
+        denoiser = parts.get("transformer", parts.get("unet"))
+        raise ModelError(refusal(type(pipe).__name__, denoiser, encoders))
+    if None in family.text_encoders(pipe):
+        raise ModelError(
+            f"this {type(pipe).__name__} lacks text_encoder, whose tokens label the attention "
+            "columns; hrvlab supports the base model of SDXL, not its refiner"
+        )
+    return family
+
+
+def denoiser_of(pipe: DiffusionPipeline) -> nn.Module:
+    """Return the denoiser of a pipeline.
+
+    Raises
+    ------
+    ModelError
+        If hrvlab does not support the pipeline.
+    """
+    return family_of(pipe).denoiser(pipe)
+
+
+def find_family(classes: Sequence[str]) -> Family | None:
+    """Return the family of a pipeline by the names of its class and parent classes, if any."""
+    names = set(classes)
+    return next((one for one in (*_registered, *FAMILIES) if names & {*one.pipelines}), None)
+
+
+def find_family_of_denoiser(classes: Sequence[str]) -> Family | None:
+    """Return a family of a denoiser by the names of its class and parent classes, if any."""
+    names = set(classes)
+    return next((one for one in (*_registered, *FAMILIES) if names & {*one.denoisers}), None)
+
+
+def refusal(pipeline: str, denoiser: nn.Module | None, text_encoders: Sequence[str]) -> str:
+    """Build the message on why a pipeline is not supported; see `hrvlab.models.unsupported`."""
+    reasons = obstacles(denoiser, text_encoders) or [
+        "it is unknown which samples of its batch are conditioned on the prompt"
+    ]
+    supported = "; ".join(f"{family.name} ({', '.join(family.pipelines)})" for family in FAMILIES)
+    return f"{pipeline} is not supported: {'; '.join(reasons)}. hrvlab supports {supported}"
