@@ -54,8 +54,10 @@ def measure(rounds: int, quick: bool) -> dict[str, Any]:
 
     def observed_by(tap: Callable[[], Tap]) -> Callable[[], float]:
         def overhead() -> float:
-            with attach(pipe, tap()), in_situ(unet) as clock:
+            observer = tap()
+            with attach(pipe, observer), in_situ(unet) as clock:
                 call()
+            clock.count(observer.result)
             return clock.overhead
 
         return overhead

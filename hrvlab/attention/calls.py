@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
 
     from hrvlab.models.layers import Layer
-    from hrvlab.typing import Key, Query
 
 
 @dataclass(frozen=True)
@@ -101,5 +100,16 @@ class Tap(Protocol):
     def begin(self, layers: Sequence[Layer], modules: Sequence[Attention]) -> None:
         """Prepare for a generation, before any hook is in place."""
 
-    def observe(self, call: Call, layer: Layer, query: Query, key: Key, scale: float) -> None:
-        """Read the conditional samples' queries and keys of one layer in one call."""
+    def observe(self, call: Call, layer: Layer, query: Tensor, key: Tensor, scale: float) -> None:
+        """Read the queries and keys of one layer in one call, as its projections gave them.
+
+        Parameters
+        ----------
+        call : Call
+        layer : Layer
+        query : Tensor, shape (row, position, head * dim)
+            Of all rows of the denoiser's batch, also those that are not conditional.
+        key : Tensor, shape (row, token, head * dim)
+        scale : float
+            Of the attention scores, before the softmax.
+        """

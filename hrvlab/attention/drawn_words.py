@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
     from hrvlab.models.families import WordEncodings
     from hrvlab.models.layers import Layer
-    from hrvlab.typing import Query
 
 # Small layers and calls are computed together until their attention has so many rows: operations
 # take longer to start than to run, but those whose results leave the caches take longer still.
@@ -30,24 +28,24 @@ class DrawnWords(NamedTuple):
 
     Parameters
     ----------
-    order : list of int
-        The calls in the order of their numbers of columns, in which all else is given.
-    widths : list of int
-        The number of columns of each call, up to the last word of any of its samples and layers.
+    calls : list of int
+        The places of those calls among all that were drawn for.
     rows : Tensor of int64, shape (call, layer, sample, column)
         The row of the layer's keys that each column attends to.
+    open : int
+        The number of first columns that take part in every softmax.
     outside : Tensor of float32, shape (call, layer, sample, 1, 1, column)
-        Minus infinity at the columns that take no part in the softmax: those after a sample's last
-        word, and possibly the start token; 0 elsewhere.
+        For the columns after them: minus infinity where they take no part in the softmax, as those
+        after a sample's last word, and possibly the start token; 0 elsewhere.
     columns : Tensor of int64, shape (call, layer, sample, 1, concept * token)
         The column of every token.
     weights : Tensor of float32, shape (call, layer, sample, 1, concept, token)
         One over the word's number of tokens, and 0 for tokens that the word does not have.
     """
 
-    order: list[int]
-    widths: list[int]
+    calls: list[int]
     rows: Tensor
+    open: int
     outside: Tensor
     columns: Tensor
     weights: Tensor
@@ -79,42 +77,53 @@ class WordTable:
         self._weights = (self._is_token / length[:, None]).astype(np.float32)
         self._first_word = np.cumsum(words_per_concept) - words_per_concept
 
-    def look_up(self, drawn: NDArray[np.int64], device: torch.device) -> DrawnWords:
+    def look_up(self, drawn: NDArray[np.int64], device: torch.device) -> list[DrawnWords]:
         """Arrange drawn words, given by their numbers within concepts, as columns.
 
         Parameters
         ----------
         drawn : ndarray of int, shape (call, layer, sample, concept)
         device : torch.device
+
+        Returns
+        -------
+        list of DrawnWords
+            One for each number of columns: a sum may be rounded otherwise among more columns, and
+            votes must not depend on which calls are computed together.
         """
-        words = self._first_word + drawn
+        words: NDArray[np.int64] = self._first_word + drawn
         widths = 1 + self._length[words].sum(axis=-1).max(axis=(1, 2))
-        order = widths.argsort(kind="stable")
-        words = words[order]
+        return [
+            self._arrange(np.flatnonzero(widths == width), words, int(width), device)
+            for width in np.unique(widths)
+        ]
+
+    def _arrange(
+        self, calls: NDArray[np.int64], words: NDArray[np.int64], width: int, device: torch.device
+    ) -> DrawnWords:
+        """Arrange the words of some calls as so many columns."""
+        words = words[calls]
         is_token = self._is_token[words]
         columns = is_token.reshape(*words.shape[:3], -1).cumsum(axis=-1)
         last = columns[..., -1:]
-        column = np.arange(last.max() + 1)
-        inside = column <= last
+        inside = np.arange(width) <= last
         outside = np.where(inside, np.float32(0), np.float32(-np.inf))
         if not self._start:
             outside[..., 0] = -np.inf
+        first_outside = int(last.min()) + 1 if self._start else 0
         rows = np.zeros(inside.shape, np.int64)
         inside[..., 0] = False
         rows[inside] = self._rows[words][is_token]
-        return DrawnWords(
-            order.tolist(),
-            widths[order].tolist(),
-            *(
-                torch.from_numpy(values).to(device)
-                for values in (
-                    rows,
-                    outside[..., None, None, :],
-                    columns[..., None, :],
-                    self._weights[words][..., None, :, :],
-                )
-            ),
+        tensors = (
+            torch.from_numpy(values).to(device)
+            for values in (
+                rows,
+                outside[..., None, None, first_outside:],
+                columns[..., None, :],
+                self._weights[words][..., None, :, :],
+            )
         )
+        return DrawnWords(calls.tolist(), next(tensors), first_outside, *tensors)
 
 
 class LayersAlike:
@@ -146,72 +155,66 @@ class LayersAlike:
         self._first = first
 
     def attend(
-        self, calls: Sequence[Mapping[int, Query]], words: DrawnWords
-    ) -> Iterator[tuple[int, int, Tensor]]:
+        self, calls: Sequence[Mapping[int, Tensor]], words: DrawnWords
+    ) -> tuple[list[Layer], Tensor]:
         """Compute the mean attention of heads to the tokens of each concept's word.
 
         Parameters
         ----------
-        calls : sequence of mapping of int to Tensor, each (sample, head, position, dim)
+        calls : sequence of mapping of int to Tensor, each (sample, position, head * dim)
             For each call queries by the layer's index: of some of these layers in succession, the
             same in every call, and of others.
         words : DrawnWords
             Of the same calls.
 
-        Yields
-        ------
-        call : int
-            Its place among the calls.
-        layer : int
-            The layer's index.
-        mass : Tensor of float32, shape (sample, head, concept)
+        Returns
+        -------
+        layers : list of Layer
+            Those that there are queries of.
+        mass : Tensor of float32, shape (layer, call, sample, head, concept)
         """
         own = [number for number, layer in enumerate(self.layers) if layer.index in calls[0]]
         if not own:
-            return
-        rows = calls[0][self.layers[own[0]].index][..., 0].numel()
+            return [], torch.empty(0)
+        heads = self.layers[0].heads
+        rows = calls[0][self.layers[own[0]].index][..., 0].numel() * heads
         layers_at_once = max(1, min(len(own), TOGETHER // rows))
         calls_at_once = max(1, TOGETHER // (rows * layers_at_once))
-        for width, equal in groupby(range(len(words.widths)), words.widths.__getitem__):
-            for some_calls in _parts(list(equal), calls_at_once):
-                for some_layers in _parts(own, layers_at_once):
-                    which = [
-                        (words.order[call], self.layers[number].index)
-                        for call in some_calls
-                        for number in some_layers
-                    ]
-                    queries = [calls[call][index] for call, index in which]
-                    masses = self._attend(queries, some_calls, some_layers, width, words)
-                    yield from ((*one, mass) for one, mass in zip(which, masses, strict=True))
+        means = [
+            self._attend(
+                [calls[call][self.layers[number].index] for call in some for number in numbers],
+                slice(some[0], some[-1] + 1),
+                slice(numbers[0], numbers[-1] + 1),
+                words,
+            )
+            for some in _parts(list(range(len(calls))), calls_at_once)
+            for numbers in _parts(own, layers_at_once)
+        ]
+        places = slice(self._first + own[0], self._first + own[-1] + 1)
+        columns, weights = (
+            values[:, places].flatten(0, 1) for values in (words.columns, words.weights)
+        )
+        tokens = torch.cat(means).gather(-1, columns.expand(-1, -1, heads, -1))
+        mass = (tokens.unflatten(-1, weights.shape[-2:]) * weights).sum(dim=-1)
+        layers = [self.layers[number] for number in own]
+        return layers, mass.unflatten(0, (len(calls), len(own))).transpose(0, 1)
 
     def _attend(
-        self,
-        queries: list[Query],
-        calls: Sequence[int],
-        numbers: Sequence[int],
-        width: int,
-        words: DrawnWords,
+        self, queries: list[Tensor], calls: slice, layers: slice, words: DrawnWords
     ) -> Tensor:
-        """Compute the mean attention of some layers in calls whose words have as many columns.
+        """Compute the mean attention to all columns, of some layers in some calls.
 
-        Returns a tensor of shape (call and layer, sample, head, concept).
+        Returns a tensor of shape (call and layer, sample, head, column).
         """
-        layers = slice(numbers[0], numbers[-1] + 1)
-        places = slice(self._first + layers.start, self._first + layers.stop)
-        part = (slice(calls[0], calls[-1] + 1), places)
-        rows = words.rows[(*part, ..., slice(width))]
-        outside = words.outside[(*part, ..., slice(width))].flatten(0, 1)
-        columns, weights = words.columns[part].flatten(0, 1), words.weights[part].flatten(0, 1)
-        query = torch.stack(queries).float()
-        heads = query.shape[2]
-        keys = self.keys.read(layers, rows).flatten(0, 1).unflatten(-1, (heads, -1))
+        heads = (self.layers[0].heads, -1)
+        part = (calls, slice(self._first + layers.start, self._first + layers.stop))
+        query = torch.stack(queries).float().unflatten(-1, heads).transpose(2, 3)
+        keys = self.keys.read(layers, words.rows[part]).flatten(0, 1).unflatten(-1, heads)
         # In mixed precision too, attention is computed in float32.
         with torch.autocast(query.device.type, enabled=False):
             scores = torch.matmul(query, keys.permute(0, 1, 3, 4, 2))
-        scores += outside
-        mean = torch.softmax(scores, dim=-1).mean(dim=-2)
-        tokens = mean.gather(-1, columns.expand(-1, -1, heads, -1))
-        return (tokens.unflatten(-1, weights.shape[-2:]) * weights).sum(dim=-1)
+        scores[..., words.open :] += words.outside[part].flatten(0, 1)
+        return torch.softmax(scores, dim=-1).mean(dim=-2)
 
 
 def _parts(numbers: list[int], length: int) -> list[list[int]]:

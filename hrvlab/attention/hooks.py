@@ -7,7 +7,7 @@ and change their inputs and outputs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -62,13 +62,16 @@ class ProjectionHooks:
 
     def _register(self, name: str, hook: Hook) -> torch.utils.hooks.RemovableHandle:
         """Register a hook on a projection's output, or on the input of an output projection."""
+        fired, current = self._fired, self._current
 
         def before(_: nn.Module, given: tuple[Tensor]) -> tuple[Tensor] | None:
-            call = self._fire(name)
+            fired.add(name)
+            call = current()
             return None if call is None else (hook(call, given[0]),)
 
         def after(_: nn.Module, __: object, output: Tensor) -> Tensor | None:
-            call = self._fire(name)
+            fired.add(name)
+            call = current()
             return None if call is None else hook(call, output)
 
         projection = self._denoiser.get_submodule(name)
@@ -76,10 +79,6 @@ class ProjectionHooks:
         if name.endswith("to_out.0"):
             return projection.register_forward_pre_hook(before)
         return projection.register_forward_hook(after)
-
-    def _fire(self, name: str) -> Call | None:
-        self._fired.add(name)
-        return self._current()
 
     def begin_call(self) -> None:
         """Forget which hooks ran in the last call, and check that all projections are there.
@@ -122,14 +121,12 @@ class ProjectionHooks:
 
     def _observe(self, layer: Layer, module: Attention, call: Call, output: Tensor) -> Tensor:
         assert self._query is not None
-        query, key = (
-            states[call.conditional].detach().unflatten(-1, (layer.heads, -1)).transpose(1, 2)
-            for states in (self._query, output)
-        )
+        device = output.device.type
         # Mixed precision around the pipeline's call must not reach the float32 of the maps.
-        with torch.autocast(output.device.type, enabled=False):
+        mixed = torch.is_autocast_enabled(device)
+        with torch.autocast(device, enabled=False) if mixed else nullcontext():
             for tap in self._taps:
-                tap.observe(call, layer, query, key, module.scale)
+                tap.observe(call, layer, self._query, output, module.scale)
         return output
 
     def _forget(self) -> None:

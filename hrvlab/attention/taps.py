@@ -45,6 +45,29 @@ def attention_map(
     return torch.softmax(scores, dim=-1)
 
 
+def split_heads(call: Call, layer: Layer, query: Tensor, key: Tensor) -> tuple[Query, Key]:
+    """Return the queries and keys of the conditional rows, split into heads.
+
+    Parameters
+    ----------
+    call : Call
+    layer : Layer
+    query : Tensor, shape (row, position, head * dim)
+    key : Tensor, shape (row, token, head * dim)
+
+    Returns
+    -------
+    query : Tensor, shape (sample, head, position, dim)
+    key : Tensor, shape (sample, head, token, dim)
+        Views.
+    """
+    query, key = (
+        states.detach()[call.conditional].unflatten(-1, (layer.heads, -1)).transpose(1, 2)
+        for states in (query, key)
+    )
+    return query, key
+
+
 class TokenMeans:
     """The spatial mean of the conditional attention map, by call, layer, head and token."""
 
@@ -53,11 +76,11 @@ class TokenMeans:
         self._layers = layers
         self._calls: list[list[Tensor]] = []
 
-    def observe(self, call: Call, layer: Layer, query: Query, key: Key, scale: float) -> None:
+    def observe(self, call: Call, layer: Layer, query: Tensor, key: Tensor, scale: float) -> None:
         """Compute and keep the mean over positions."""
         if call.index == len(self._calls):
             self._calls.append([])
-        maps = attention_map(query, key, scale, call.key_bias)
+        maps = attention_map(*split_heads(call, layer, query, key), scale, call.key_bias)
         self._calls[call.index].append(maps.mean(dim=2).cpu())
 
     def result(self) -> TokenMass:
@@ -116,13 +139,13 @@ class SpatialMaps:
         self._maps: dict[tuple[int, int], NDArray[np.float32]] = {}
         self._select: Tensor | None = None
 
-    def observe(self, call: Call, layer: Layer, query: Query, key: Key, scale: float) -> None:
+    def observe(self, call: Call, layer: Layer, query: Tensor, key: Tensor, scale: float) -> None:
         """Compute and keep the chosen columns."""
         if layer.index not in self._downscale:
             return
         if self._select is None:
-            self._select = self._selection(key.shape[2]).to(key.device)
-        every = attention_map(query, key, scale, call.key_bias)
+            self._select = self._selection(key.shape[1]).to(key.device)
+        every = attention_map(*split_heads(call, layer, query, key), scale, call.key_bias)
         maps = torch.einsum("shpt,swt->shwp", every, self._select)
         size = map_size(call.latent_size, self._downscale[layer.index])
         self._maps[call.index, layer.index] = maps.unflatten(-1, size).cpu().numpy()

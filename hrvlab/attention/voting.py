@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,9 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hrvlab.attention.calls import Call
+    from hrvlab.attention.drawn_words import DrawnWords
     from hrvlab.models.families import WordEncodings
     from hrvlab.models.layers import Layer
-    from hrvlab.typing import Key, Query, Votes
+    from hrvlab.typing import Votes
 
 
 @dataclass(frozen=True)
@@ -100,29 +100,31 @@ class ConceptVotes:
             )
             for group in alike.values()
         ]
+        self._heads = sum(layer.heads for layer in layers)
         self._place = {
             layer.index: (group.keys, number)
             for group in self._alike
             for number, layer in enumerate(group.layers)
         }
-        self._waiting: dict[int, dict[int, Query]] = {}
+        self._waiting: dict[int, dict[int, Tensor]] = {}
         self._numbers = 0
-        self._masses: dict[tuple[int, int], Tensor] = {}
+        self._drawn: list[DrawnWords] = []
         self._by_sample: Tensor | None = None
         self._by_call: list[Tensor] = []
 
-    def observe(self, call: Call, layer: Layer, query: Query, key: Key, scale: float) -> None:
+    def observe(self, call: Call, layer: Layer, query: Tensor, key: Tensor, scale: float) -> None:
         """Keep the queries until there are enough of them to compute the votes of several calls."""
         keys, number = self._place[layer.index]
         if keys.outdated(number):
             if call.index:
                 self._compute()  # the queries of earlier calls, with the keys of those calls
             keys.project(number, query.device)
-        self._waiting.setdefault(call.index, {})[layer.index] = query
-        self._numbers += query.numel()
+        queries = query.detach()[call.conditional]
+        self._waiting.setdefault(call.index, {})[layer.index] = queries
+        self._numbers += queries.numel()
         # Layers report in the order they run, which is the forward order.
         if layer.index == len(self._order) - 1:
-            if self._numbers >= WAITING or self._masses:
+            if self._numbers >= WAITING or self._drawn:
                 self._compute()
         elif self._numbers >= WAITING and len(self._waiting) == 1:
             self._compute()
@@ -140,22 +142,26 @@ class ConceptVotes:
     def _attend(self, calls: list[int]) -> None:
         """Compute heads' attention to the concepts in some calls; after all layers, vote."""
         queries = [self._waiting.pop(call) for call in calls]
-        if not self._masses:
+        if not self._drawn:
             one = next(iter(queries[0].values()))
             drawn = np.stack([self._draw(call, len(self._order), len(one)) for call in calls])
             self._drawn = self._table.look_up(drawn[:, self._order], one.device)
-        for group in self._alike:
-            for call, layer, mass in group.attend(queries, self._drawn):
-                self._masses[call, layer] = mass
-        if len(self._masses) < len(calls) * len(self._order):
+            shape = (len(calls), len(one), self._heads, drawn.shape[-1])
+            self._mass = torch.empty(shape, device=one.device)
+            self._left = len(self._order)
+        for words in self._drawn:
+            of_calls = [queries[call] for call in words.calls]
+            for group in self._alike:
+                for layer, mass in zip(*group.attend(of_calls, words), strict=True):
+                    self._mass[words.calls, :, layer.head_positions] = mass
+        self._left -= len(queries[0])
+        if self._left:
             return
-        in_order = [mass for _, mass in sorted(self._masses.items(), key=itemgetter(0))]
-        mass = torch.cat(in_order, dim=1).unflatten(1, (len(calls), -1))
-        self._masses.clear()
-        votes = _millionths(mass) if self._rule.mass else _single_votes(mass)
-        by_sample = votes.sum(dim=1)
+        self._drawn = []
+        votes = (_millionths if self._rule.mass else _single_votes)(self._mass)
+        by_sample = votes.sum(dim=0)
         self._by_sample = by_sample if self._by_sample is None else self._by_sample + by_sample
-        self._by_call.append(votes.sum(dim=0))
+        self._by_call.append(votes.sum(dim=1))
 
     def result(self) -> tuple[Votes, Votes]:
         """Return the votes by sample and by call.
