@@ -75,7 +75,8 @@ class WordTable:
         self._is_token = token < length[:, None]
         self._rows = first_row[:, None] + token
         self._weights = (self._is_token / length[:, None]).astype(np.float32)
-        self._first_word = np.cumsum(words_per_concept) - words_per_concept
+        counts = np.asarray(words_per_concept)
+        self._first_word = counts.cumsum() - counts
 
     def look_up(self, drawn: NDArray[np.int64], device: torch.device) -> list[DrawnWords]:
         """Arrange drawn words, given by their numbers within concepts, as columns.
@@ -91,7 +92,7 @@ class WordTable:
             One for each number of columns: a sum may be rounded otherwise among more columns, and
             votes must not depend on which calls are computed together.
         """
-        words: NDArray[np.int64] = self._first_word + drawn
+        words = self._first_word + drawn
         widths = 1 + self._length[words].sum(axis=-1).max(axis=(1, 2))
         return [
             self._arrange(np.flatnonzero(widths == width), words, int(width), device)

@@ -15,7 +15,7 @@ from hrvlab.errors import ModelError
 from hrvlab.models.adapters import adapters_kept
 
 if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
+    from diffusers import DiffusionPipeline, ModelMixin
     from torch import Tensor, nn
 
     from hrvlab.models.columns import Token
@@ -101,9 +101,9 @@ class Family(ABC):
     marks_end: bool = True
     refused: Mapping[Method, str] = field(default_factory=dict)
 
-    def denoiser(self, pipe: DiffusionPipeline) -> nn.Module:
+    def denoiser(self, pipe: DiffusionPipeline) -> ModelMixin:
         """Return a pipeline's denoiser."""
-        module: nn.Module = unwrap_module(getattr(pipe, self.component))
+        module: ModelMixin = unwrap_module(getattr(pipe, self.component))
         return module
 
     @abstractmethod

@@ -13,7 +13,7 @@ from hrvlab.models.families.stable_diffusion import (
 from hrvlab.models.unsupported import obstacles
 
 if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
+    from diffusers import DiffusionPipeline, ModelMixin
     from torch import nn
 
     from hrvlab.models.families.family import Family
@@ -73,7 +73,7 @@ def family_of(pipe: DiffusionPipeline) -> Family:
     return family
 
 
-def denoiser_of(pipe: DiffusionPipeline) -> nn.Module:
+def denoiser_of(pipe: DiffusionPipeline) -> ModelMixin:
     """Return the denoiser of a pipeline.
 
     Raises
