@@ -1,5 +1,5 @@
 """``python -m hrvlab``: run the command line."""
 
-from hrvlab.cli import main
+from hrvlab_command import main
 
 main()
