@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from distributed import Client, KilledWorker, as_completed
+from distributed import Client, KilledWorker
 from distributed.protocol.pickle import dumps
 
 from hrvlab.errors import ClusterError, HrvlabError, ModelError
@@ -23,9 +23,11 @@ from hrvlab.libraries import computing_versions, describe_versions
 from hrvlab.models.families import denoiser_of
 from hrvlab.models.load import fingerprint, load, scheduler_settings
 from hrvlab.paths import MINIATURE, data_path
+from hrvlab.watch import Sign, watched
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+    from distributed import Future
 
 SECONDS_TO_CONNECT = 20
 
@@ -159,7 +161,8 @@ def spread(
     Every worker loads the pipeline once; it is never sent. If a worker dies, dask passes its
     unfinished units to another. Only the caller writes to the store. The run ends at the first unit
     that fails: workers without hrvlab, or with other versions of it or of the libraries that
-    numbers depend on, say so before they load anything.
+    numbers depend on, say so before they load anything, and a worker that hangs is named after half
+    an hour in which it has neither loaded the pipeline nor called the denoiser.
 
     Parameters
     ----------
@@ -185,8 +188,8 @@ def spread(
     ModelError
         If workers cannot load the same pipeline.
     ClusterError
-        If a worker lacks hrvlab or has other versions, the scheduler is lost, or several workers
-        die while they compute the same unit.
+        If a worker lacks hrvlab or has other versions, or hangs, the scheduler is lost, or several
+        workers die while they compute the same unit.
     """
     source = Source.of(pipe)
     known = client.scheduler_info()
@@ -201,34 +204,38 @@ def spread(
         for number, unit in units.items()
     }
     try:
-        for future in as_completed(list(numbers), loop=client.loop):
+        for future in watched(client, numbers):
             number = numbers.pop(future)
-            try:
-                result = future.result()
-            except KilledWorker as error:
-                raise ClusterError(
-                    f"every worker that computed unit {number} died, the last one at "
-                    f"{error.last_worker.address}; see its log, they most often run out of memory"
-                ) from error
-            except ModuleNotFoundError as error:
-                raise ClusterError(
-                    f"a worker cannot load {error.name}: install hrvlab "
-                    f"{json.loads(source.versions)['hrvlab']} wherever workers run, with the "
-                    "versions of the libraries that are installed here"
-                ) from error
-            except CancelledError as error:
-                raise ClusterError(
-                    "the scheduler was lost; start it and run the same command again"
-                ) from error
-            except HrvlabError:
-                raise
-            except Exception as error:
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
-                raise ClusterError(f"unit {number} failed on a worker: {reason}") from error
-            yield number, result
+            yield number, _result(future, number, source)
     finally:
         if client.status == "running":
             client.cancel(list(numbers))
+
+
+def _result(future: Future, number: int, source: Source) -> Any:
+    """Return the result of a unit that is finished, or raise what went wrong."""
+    try:
+        return future.result()
+    except KilledWorker as error:
+        raise ClusterError(
+            f"every worker that computed unit {number} died, the last one at "
+            f"{error.last_worker.address}; see its log, they most often run out of memory"
+        ) from error
+    except ModuleNotFoundError as error:
+        raise ClusterError(
+            f"a worker cannot load {error.name}: install hrvlab "
+            f"{json.loads(source.versions)['hrvlab']} wherever workers run, with the "
+            "versions of the libraries that are installed here"
+        ) from error
+    except CancelledError as error:
+        raise ClusterError(
+            "the scheduler was lost; start it and run the same command again"
+        ) from error
+    except HrvlabError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ClusterError(f"unit {number} failed on a worker: {reason}") from error
 
 
 def _work(
@@ -247,7 +254,10 @@ def _work(
 @lru_cache(maxsize=1)
 def _pipeline(source: Source) -> DiffusionPipeline:
     """Load the pipeline once per worker."""
-    return source.load()
+    pipe, sign = source.load(), Sign()
+    sign()
+    pipe.unet.register_forward_pre_hook(sign)
+    return pipe
 
 
 @lru_cache(maxsize=1)

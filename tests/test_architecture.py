@@ -15,7 +15,7 @@ FLOORS = [
     ["attention", "forecast", "storage", "words"],
     ["keywords", "noise"],
     ["generation"],
-    ["provenance"],
+    ["provenance", "watch"],
     ["capture", "cluster"],
     ["relevance"],
     ["replication", "methods", "scorers"],

@@ -12,6 +12,7 @@ from diffusers import DDIMScheduler
 from distributed import Client, LocalCluster
 
 import hrvlab as hl
+from hrvlab import watch
 from hrvlab.cluster import connect, spread
 from hrvlab.errors import ClusterError, ModelError
 from hrvlab.storage.datasets import read_dataset
@@ -191,6 +192,48 @@ def test_a_unit_that_kills_every_worker_is_an_error(pipe, client, workers):
         ClusterError, match="every worker that computed unit 7 died, the last one at tcp"
     ):
         list(spread(client, pipe, end, (), {7: ()}))
+
+
+def hang(pipe):
+    return lambda number: number == 3 and time.sleep(60)
+
+
+def call_slowly(pipe):
+    watch.SECONDS_BETWEEN_SIGNS = 0
+
+    def wait(*_):
+        time.sleep(0.7)
+        return {}
+
+    call = {"num_inference_steps": 6, "output_type": "latent", "callback_on_step_end": wait}
+    return lambda: bool(pipe("a cat", **call))
+
+
+@pytest.fixture
+def impatient(pipe, client, workers, monkeypatch):
+    """A worker that has loaded the pipeline, and is not waited for long."""
+    workers(1)
+    assert len(dict(spread(client, pipe, threads, (), {0: ()}))) == 1
+    monkeypatch.setattr(watch, "SECONDS_OF_SILENCE", 2)
+    monkeypatch.setattr(watch, "SECONDS_BETWEEN_SIGNS", 0.2)
+
+
+def test_a_worker_that_hangs_is_named_and_what_is_finished_is_kept(pipe, client, impatient):
+    (address,) = client.scheduler_info()["workers"]
+    found = []
+    message = f"the worker at {address} has given no sign of life for . seconds, .* unit 3 to"
+    start = time.monotonic()
+    with pytest.raises(ClusterError, match=message):
+        for number, _ in spread(client, pipe, hang, (), {n: (n,) for n in range(4)}):
+            found.append(number)
+    assert time.monotonic() - start < 30
+    assert sorted(found) == [0, 1, 2]
+
+
+def test_a_worker_that_is_slow_is_waited_for_as_long_as_it_calls_the_denoiser(
+    pipe, client, impatient
+):
+    assert dict(spread(client, pipe, call_slowly, (), {0: ()})) == {0: True}
 
 
 def test_a_lost_scheduler_is_an_error(pipe, client, workers):

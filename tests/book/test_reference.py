@@ -17,6 +17,7 @@ GUESTS = {
         "libraries",
         "noise",
         "provenance",
+        "watch",
         "words",
     },
     "storage": {"errors", "paths", "progress", "typing"},
