@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from hrvlab.errors import ParameterError
 from hrvlab.inputs.sources import find_source
 from hrvlab.inputs.texts import read_text
+from hrvlab.inputs.yaml_texts import load_yaml
 
 # Methods are tuned on cases of the first, and tested on cases of the second.
 Split = Literal["dev", "test"]
@@ -50,7 +51,7 @@ def read_cases(kind: str, form: type[Cases], source: str | Path) -> Cases:
     """
     path = find_source("cases", source, prefix=f"{kind}-")
     try:
-        return form.model_validate(yaml.safe_load(read_text(path)))
+        return form.model_validate(load_yaml(read_text(path)))
     except (yaml.YAMLError, ValidationError) as error:
         reason = " ".join(str(error).split())
         raise ParameterError(f"{path} does not hold {kind} cases: {reason}") from error

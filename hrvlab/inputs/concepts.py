@@ -12,24 +12,13 @@ import yaml
 from hrvlab.errors import ConceptError
 from hrvlab.inputs.sources import find_source
 from hrvlab.inputs.texts import read_text
+from hrvlab.inputs.yaml_texts import load_yaml
 from hrvlab.paths import user_path
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
     from hrvlab.models.families import WordEncodings
-
-
-class _LoadOnce(yaml.SafeLoader):
-    """Loads YAML, and refuses a name that a mapping gives twice, of which YAML keeps the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ConceptError(
-                f"{', '.join(twice)} is given more than once; name each concept once"
-            )
-        return super().construct_mapping(node, deep)
 
 
 @dataclass(frozen=True)
@@ -45,8 +34,8 @@ class ConceptSet:
     Raises
     ------
     ConceptError
-        If there is no concept, a concept has no words, a word is not a text, or a name, or a word
-        of one concept, occurs twice.
+        If there is no concept, a concept has no name or no words, a word is not a text, or a name,
+        or a word of one concept, occurs twice.
 
     Examples
     --------
@@ -68,6 +57,8 @@ class ConceptSet:
                 f"{', '.join(twice)} is given more than once; name each concept once"
             )
         for name, words in zip(self.names, self.words, strict=True):
+            if not name.strip():
+                raise ConceptError(f"a concept is named {name!r}; give each a name with letters")
             if not words:
                 raise ConceptError(f"the concept {name!r} has no words; give at least one")
             for word in words:
@@ -110,9 +101,10 @@ class ConceptSet:
         """
         path = find_source("concepts", source, error=ConceptError)
         try:
-            content = yaml.load(read_text(path, error=ConceptError), _LoadOnce)
+            content = load_yaml(read_text(path, error=ConceptError))
         except yaml.YAMLError as error:
-            raise ConceptError(f"{path.name} is not valid YAML: {error}") from error
+            reason = " ".join(str(error).split())
+            raise ConceptError(f"{path.name} is not valid YAML: {reason}") from error
         if not isinstance(content, dict) or not isinstance(content.get("concepts"), dict):
             raise ConceptError(
                 f"{path.name} needs a mapping 'concepts' of names to lists of words, such as "

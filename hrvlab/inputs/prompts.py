@@ -12,6 +12,7 @@ import yaml
 from hrvlab.errors import ParameterError
 from hrvlab.inputs.sources import find_source
 from hrvlab.inputs.texts import read_text
+from hrvlab.inputs.yaml_texts import load_yaml
 
 IMAGENET = "imagenet"
 CLASSES = "IMAGENET_CLASSNAMES"
@@ -49,7 +50,7 @@ def read_prompts(source: str | Path) -> list[str]:
     if path.suffix not in (".yaml", ".yml"):
         return [line.strip() for line in text.splitlines() if line.strip()]
     try:
-        content = yaml.safe_load(text)
+        content = load_yaml(text)
     except yaml.YAMLError as error:
         raise ParameterError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     prompts = content.get("prompts") if isinstance(content, dict) else None

@@ -16,8 +16,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from hrvlab.errors import ParameterError
 from hrvlab.inputs.texts import read_text
+from hrvlab.inputs.yaml_texts import load_yaml
 from hrvlab.paths import user_path
-from hrvlab.publish.yaml_texts import load_yaml
 
 TYPES = {t.__name__: t for t in (int, float, str, bool, list, dict, tuple)} | {"Literal": Literal}
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)

@@ -41,8 +41,8 @@ def relevance_from_array(
     Raises
     ------
     ParameterError
-        If the shape does not fit the names or the model, a name occurs twice, or a number is not
-        finite.
+        If the shape does not fit the names or the model, a name is empty or occurs twice, or a
+        number is not finite.
 
     Examples
     --------
@@ -59,6 +59,8 @@ def relevance_from_array(
         )
     if twice := sorted({str(name) for name in concepts if list(concepts).count(name) > 1}):
         raise ParameterError(f"{', '.join(twice)} is given more than once; name concepts uniquely")
+    if not all(str(name).strip() for name in concepts):
+        raise ParameterError("a concept has no name; give each a name with letters")
     if not np.isfinite(array).all():
         raise ParameterError("the array holds NaN or infinity; every relevance must be finite")
     return xr.DataArray(

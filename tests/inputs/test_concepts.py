@@ -45,6 +45,7 @@ def test_an_unknown_name_lists_the_shipped_sets():
         ("concepts: {Color: red}", "must have a list of words"),
         ("concepts: {Counting: [1, 2]}", "put quotes around numbers"),
         ("concepts: {Answer: [yes]}", "put quotes around numbers, yes and no"),
+        ("concepts: {'': [red]}", "a concept is named ''; give each a name with letters"),
         ("concepts: {Color: [red, red]}", "red more than once"),
         ("concepts: {Color: [red], Color: [blue]}", "Color is given more than once"),
         ("concepts: {1: [red], '1': [blue]}", "1 is given more than once"),

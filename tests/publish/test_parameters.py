@@ -145,7 +145,7 @@ def test_a_text_that_looks_like_a_number_stays_a_text_where_text_is_wanted(text)
 
 def test_a_name_that_stands_twice_is_refused(tmp_path):
     (tmp_path / "p.yml").write_text("steps: 20\nscale: 3\nsteps: 50\n")
-    with pytest.raises(ParameterError, match="steps stands there twice"):
+    with pytest.raises(ParameterError, match="steps is given more than once; give each name once"):
         read_parameter_file(tmp_path / "p.yml")
 
 

@@ -1,4 +1,4 @@
-"""YAML as users write parameters: numbers are numbers, and no name stands twice."""
+"""YAML as users write it: numbers are numbers, and no name stands twice."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ class Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Construct a mapping, in which no name may stand twice."""
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for twice in (name for name in names if names.count(name) > 1):
-            raise yaml.constructor.ConstructorError(None, None, f"{twice} stands there twice")
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            problem = f"{', '.join(twice)} is given more than once; give each name once"
+            raise yaml.constructor.ConstructorError(None, None, problem)
         return super().construct_mapping(node, deep)
 
 
