@@ -9,12 +9,14 @@ from pathlib import Path
 import xarray as xr
 import zarr
 
-from hrvlab.errors import StoreError
+from hrvlab.errors import SchemaError, StoreError
 from hrvlab.paths import user_path
 from hrvlab.storage.atomic import KEPT, SCRATCH, storing
 from hrvlab.storage.schema import validate
 from hrvlab.storage.seals import find_fault, seal, unsealed
 from hrvlab.storage.versions import ATTRIBUTE, VERSION, upgrade
+
+FILL = "_FillValue"  # xarray's own attribute of every float variable
 
 
 def write_dataset(dataset: xr.Dataset, path: str | Path, kept: str = KEPT) -> None:
@@ -31,7 +33,8 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, kept: str = KEPT) -> No
     Raises
     ------
     SchemaError
-        If the dataset does not match its schema.
+        If the dataset does not match its schema, or has a variable, or an attribute of one, whose
+        name has a meaning of its own for zarr or xarray, so that it would not come back.
     StoreError
         If the folder cannot be written.
     """
@@ -47,8 +50,33 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, kept: str = KEPT) -> No
                 unsealed(dataset).assign_attrs({ATTRIBUTE: VERSION}).to_zarr(
                     partial, mode="w", zarr_format=3, consolidated=False
                 )
+                _check_names(dataset, partial)
                 zarr.open_group(partial, mode="r+").attrs.update(seal(_open(partial)))
             replace_folder(path, partial)
+
+
+def _check_names(dataset: xr.Dataset, path: Path) -> None:
+    """Check that xarray finds every variable and its attributes in a store, under their names.
+
+    A slash is a path for zarr, and attributes such as ``scale_factor``, ``missing_value`` or
+    ``dtype`` change the values for whoever opens the store.
+    """
+    try:
+        read = xr.open_zarr(path, consolidated=False, chunks=None)
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise SchemaError(
+            f"an attribute of a variable, such as units, is read as an encoding ({reason}); give "
+            "it another name"
+        ) from error
+    for name, variable in dataset.variables.items():
+        if name not in read.variables:
+            raise SchemaError(f"a variable cannot be stored as {name!r}; give it a name without /")
+        if lost := [str(one) for one in variable.attrs if one not in read[name].attrs]:
+            raise SchemaError(
+                f"{name!r} has the attribute {', '.join(lost)}, which is read as an encoding and "
+                "changes its values; give it another name"
+            )
 
 
 def replace_folder(path: Path, new: Path) -> None:
@@ -114,4 +142,11 @@ def _open(path: Path) -> xr.Dataset:
     with warnings.catch_warnings():
         # Fixed-width strings work; zarr only warns that other readers may not support them.
         warnings.simplefilter("ignore", zarr.errors.UnstableSpecificationWarning)
-        return xr.open_zarr(path, consolidated=False, chunks=None)
+        # Attributes that somebody added are labels, whatever their names: nothing is scaled.
+        dataset = xr.open_zarr(
+            path, consolidated=False, chunks=None, mask_and_scale=False, decode_times=False
+        )
+    for variable in dataset.variables.values():
+        if (fill := variable.attrs.pop(FILL, None)) is not None:
+            variable.encoding[FILL] = fill
+    return dataset

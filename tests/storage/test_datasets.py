@@ -136,3 +136,43 @@ def test_a_full_disk_is_an_error_of_one_line_with_the_remedy(tmp_path):
         Path("/dev/full").open("wb", buffering=0) as full,
     ):
         full.write(b"x")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("scale_factor", 0.5),
+        ("add_offset", 10),
+        ("missing_value", 2.0),
+        ("_FillValue", 2.0),
+        ("dtype", "bool"),
+        ("units", "steps since start"),
+    ],
+)
+def test_an_attribute_that_would_change_values_is_refused_and_nothing_is_written(
+    tmp_path, name, value
+):
+    dataset = votes_dataset()
+    dataset["votes_by_prompt"].attrs["note"] = "kept"
+    write_dataset(dataset, tmp_path / "data.zarr")
+    assert read_dataset(tmp_path / "data.zarr")["votes_by_prompt"].attrs == {"note": "kept"}
+    dataset["votes_by_prompt"].attrs[name] = value
+    with pytest.raises(SchemaError, match="encoding.*; give it another name"):
+        write_dataset(dataset, tmp_path / "other.zarr")
+    assert [path.name for path in tmp_path.iterdir()] == ["data.zarr"]
+
+
+@pytest.mark.parametrize("name", ["mid/0", "/mid", "mid/"])
+def test_a_variable_that_is_named_like_a_path_is_refused(tmp_path, name):
+    dataset = votes_dataset().assign({name: ("prompt", [1.0] * votes_dataset().sizes["prompt"])})
+    with pytest.raises(SchemaError, match="cannot be stored as .*; give it a name without /"):
+        write_dataset(dataset, tmp_path / "data.zarr")
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_that_look_like_paths_or_are_empty_come_back_as_they_are(tmp_path):
+    labels = ["a/b", ""]
+    for dtype in (str, object):
+        dataset = votes_dataset().assign_coords(note=("prompt", np.array(labels, dtype)))
+        write_dataset(dataset, tmp_path / "data.zarr")
+        assert read_dataset(tmp_path / "data.zarr")["note"].values.tolist() == labels

@@ -74,3 +74,19 @@ def test_a_dataset_that_was_opened_by_xarray_is_written_under_a_new_seal(path, t
     copy = read_dataset(tmp_path / "copy.zarr")
     assert copy.attrs["note"] == "kept"
     assert not {DIGEST, ATTRIBUTES} & copy.attrs.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("scale_factor", 0.5),
+        ("add_offset", 10),
+        ("missing_value", 0),
+        ("_FillValue", 0),
+        ("units", "steps since start"),
+    ],
+)
+def test_attributes_added_to_a_variable_change_no_value_whatever_their_name(path, name, value):
+    expected = read_dataset(path)
+    zarr.open_group(path, mode="r+")["votes_by_prompt"].attrs[name] = value
+    xr.testing.assert_equal(read_dataset(path), expected)
