@@ -35,11 +35,11 @@ from transformers import (
 WORDS = "a photo of red blue green car cat dog tree rose vase and style painting on day"
 
 
-def tiny_tokenizer(length: int = 20, **special: str) -> CLIPTokenizer:
+def tiny_tokenizer(length: int = 20, words: str = WORDS, **special: str) -> CLIPTokenizer:
     """Build CLIP's tokenizer with one token for each known word and bytes for the rest."""
     alphabet = sorted(ByteLevel.alphabet())
     merges: list[tuple[str, str]] = []
-    for word in WORDS.split():
+    for word in words.split():
         parts = [*word[:-1], f"{word[-1]}</w>"]
         while len(parts) > 1:
             merges.append((parts[0], parts[1]))

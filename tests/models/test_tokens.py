@@ -2,11 +2,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrvlab.errors import TokenError
+from hrvlab.errors import HrvlabWarning, TokenError
 from hrvlab.models.tokens import content_columns, token_table, word_columns
 from tests.pipelines import WORDS, tiny_sd
 
 PIPE = tiny_sd()
+
+
+def with_marks(**special):
+    """Build a tokenizer that has one token for two exclamation marks, as CLIP's has."""
+    return tiny_tokenizer(words=f"{WORDS} !!", **special)
 
 
 def text_at(prompt, columns):
@@ -107,3 +112,29 @@ def test_an_occurrence_that_the_prompt_lacks_is_refused(word):
 def test_an_occurrence_of_an_absent_word_names_the_words_there_are():
     with pytest.raises(TokenError, match=r"'blue \(2\)' is not a word .* its words are: a, red"):
         word_columns(PIPE, "a red car", "blue (2)")
+
+
+MARKED = "a cat!! on a car!"
+
+
+@pytest.mark.parametrize(
+    ("special", "words"),
+    [
+        ({}, ["a", "cat!!", "cat!!", "on", "a", "car!", "car!"]),
+        ({"pad_token": "!"}, ["a", "cat!!", "cat!!", "cat!!", "on", "a", "car!", "car!"]),
+    ],
+    ids=["usual padding", "padding with marks"],
+)
+def test_marks_that_are_also_padding_belong_to_their_word(special, words):
+    pipe = SimpleNamespace(tokenizer=with_marks(**special))
+    table = token_table(pipe, MARKED)
+    assert [token.word for token in table if token.kind == "content"] == words
+    assert [token.kind for token in table][len(words) + 1 :][0] == "end"
+    assert word_columns(pipe, MARKED, "car") == [words.index("car!") + 1]
+
+
+def test_where_a_second_tokenizer_has_other_columns_a_warning_says_from_where_on():
+    pipe = SimpleNamespace(tokenizer=with_marks(), tokenizer_2=with_marks(pad_token="!"))
+    with pytest.warns(HrvlabWarning, match="'a cat!! on a car!' differently, .* column 3 on"):
+        token_table(pipe, MARKED)
+    assert token_table(pipe, "a cat! on a car")[3].word == "cat!"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from hrvlab.errors import ModelError
+from hrvlab.errors import HrvlabWarning, ModelError
 from hrvlab.models.columns import Token, word_at, words_in
 from hrvlab.models.families.family import Family, WordEncodings
 
@@ -60,16 +62,17 @@ class ClipTexts(Family):
         Returns
         -------
         list of Token, length ``pipe.tokenizer.model_max_length``
+            As the first of several tokenizers splits the prompt.
+
+        Warns
+        -----
+        HrvlabWarning
+            If a second tokenizer, as SDXL has, splits it otherwise.
         """
-        tokenizer = pipe.tokenizer
-        read = text_as_read(pipe, prompt)
-        encoded = tokenizer(
-            read,
-            padding="max_length",
-            truncation=True,
-            max_length=tokenizer.model_max_length,
-            return_offsets_mapping=True,
-        )
+        tokenizer, *others = (getattr(pipe, name) for name, _ in self.encoders)
+        read, encoded = _split(pipe, prompt, tokenizer)
+        for other in others:
+            _compare_columns(prompt, encoded, _split(pipe, prompt, other)[1])
         words = words_in(read, tokenizer.added_tokens_encoder)
         ids = encoded["input_ids"]
         texts = tokenizer.convert_ids_to_tokens(ids)
@@ -109,6 +112,36 @@ class ClipTexts(Family):
                 )
             content.append(row[[n for n, token in enumerate(table) if token.kind == "content"]])
         return WordEncodings(start=rows[0, 0], content=content)
+
+
+def _split(pipe: DiffusionPipeline, prompt: str, tokenizer: Any) -> tuple[str, Any]:
+    """Return a prompt as a tokenizer reads it, and its tokens with their spans."""
+    read = text_as_read(pipe, prompt, tokenizer)
+    length = tokenizer.model_max_length
+    how = {"padding": "max_length", "truncation": True, "max_length": length}
+    return read, tokenizer(read, return_offsets_mapping=True, **how)
+
+
+def _compare_columns(prompt: str, first: Any, second: Any) -> None:
+    """Warn if a second tokenizer puts words into other columns.
+
+    A padding token such as "!" is cut out of a text before anything is merged, so that "!!" is one
+    token for SDXL's first tokenizer, and two for its second.
+    """
+    of_both = [
+        encoded["offset_mapping"][: sum(encoded["attention_mask"]) - 1]
+        for encoded in (first, second)
+    ]
+    columns = zip_longest(*of_both)
+    differing = next((n for n, (one, other) in enumerate(columns) if one != other), None)
+    if differing is not None:
+        warnings.warn(
+            f"the two tokenizers split {prompt!r} differently, so that from column {differing} on "
+            "a column holds parts of two words, and is named by the first; most often marks such "
+            "as '!!' are the cause: write one",
+            HrvlabWarning,
+            stacklevel=2,
+        )
 
 
 def text_as_read(pipe: DiffusionPipeline, text: str, tokenizer: Any = None) -> str:
