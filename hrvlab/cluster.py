@@ -212,7 +212,7 @@ def spread(
             client.cancel(list(numbers))
 
 
-def _result(future: Future, number: int, source: Source) -> Any:
+def _result(future: Future[Any], number: int, source: Source) -> Any:
     """Return the result of a unit that is finished, or raise what went wrong."""
     try:
         return future.result()

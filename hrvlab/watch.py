@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from distributed import as_completed, get_worker
 
@@ -36,7 +36,7 @@ class Sign:
             worker.log_event(TOPIC, worker.address)
 
 
-def watched(client: Client, numbers: Mapping[Future, int]) -> Iterator[Future]:
+def watched(client: Client, numbers: Mapping[Future[Any], int]) -> Iterator[Future[Any]]:
     """Yield units as they are finished, as long as no worker hangs.
 
     Parameters
@@ -76,7 +76,7 @@ class _Watch:
         self._client = client
         self._signs: dict[str, tuple[object, float]] = {}
 
-    def look(self, numbers: Mapping[Future, int]) -> None:
+    def look(self, numbers: Mapping[Future[Any], int]) -> None:
         """Refuse to wait for a worker that hangs."""
         try:
             stamps = {worker: stamp for stamp, worker in self._client.get_events(TOPIC)}
