@@ -2,10 +2,12 @@
 
 import asyncio
 import errno
+import json
 import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,12 +23,18 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["pytest", "hrvlab", "hrvlab.cluster", "tests.faults"])
 
 FILE_EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"}
+STOP = "HRVLAB_TEST_STOP"  # tells processes that a command starts when to stop it
 
 
-def die_at(point: int, store: Path | None = None, number: int = signal.SIGKILL) -> None:
+def die_at(
+    point: int,
+    store: Path | None = None,
+    number: int = signal.SIGKILL,
+    processes: Sequence[int] = (),
+) -> None:
     """Kill this process at its n-th point: a denoiser call, or an access to a file in a store.
 
-    Another signal than SIGKILL may be sent instead.
+    Another signal than SIGKILL may be sent instead, and to other processes.
     """
     passed = 0
 
@@ -34,7 +42,8 @@ def die_at(point: int, store: Path | None = None, number: int = signal.SIGKILL) 
         nonlocal passed
         passed += 1
         if passed == point:
-            os.kill(os.getpid(), number)
+            for process in processes or [os.getpid()]:
+                os.kill(process, number)
 
     def at_call(module, _) -> None:
         if isinstance(module, UNet2DConditionModel):
@@ -47,6 +56,25 @@ def die_at(point: int, store: Path | None = None, number: int = signal.SIGKILL) 
     torch.nn.modules.module.register_module_forward_pre_hook(at_call)
     if store:
         sys.addaudithook(at_access)
+
+
+def tell_to_stop(point: int, number: int) -> None:
+    """Let a process that this one starts stop it at a point of its own."""
+    os.environ[STOP] = json.dumps([point, number, os.getpid()])
+
+
+def told_to_stop() -> tuple[int, int, list[int]]:
+    """Return the point, the signal and whom to send it; no point is 0."""
+    point, number, command = json.loads(os.environ.get(STOP, "[0, 0, 0]"))
+    # A terminal sends Ctrl-C to every process, who uses `kill` stops only the command.
+    return point, number, [command, os.getpid()] if number == signal.SIGINT else [command]
+
+
+def stop_as_told(store: Path | str) -> None:
+    """Stop the command that this process works for where it was told to."""
+    point, number, processes = told_to_stop()
+    if point:
+        die_at(point, Path(store), number, processes)
 
 
 def run_and_die(work, store: Path, point: int) -> int:
@@ -66,21 +94,25 @@ def _work(work, store: Path, point: int, threads: int) -> None:
     work(store)
 
 
-def run_command(arguments, log: Path, point: int = 0, store: Path | None = None, number: int = 0):
+def run_command(
+    arguments, log: Path, point: int = 0, store: Path | None = None, number: int = 0, prepare=None
+):
     """Run the command line in a process that is sent a signal at a point; return its exit code.
 
-    What it prints on stderr goes to the log.
+    What it prints on stderr goes to the log. A function may prepare the process.
     """
     command = ["hrvlab", *map(str, arguments)]
-    given = (command, log, point, store, number, torch.get_num_threads())
+    given = (command, log, point, store, number, torch.get_num_threads(), prepare)
     process = FORKS.Process(target=_command, args=given)
     process.start()
     process.join()
     return process.exitcode
 
 
-def _command(command, log: Path, point: int, store, number: int, threads: int) -> None:
+def _command(command, log: Path, point: int, store, number: int, threads: int, prepare) -> None:
     torch.set_num_threads(threads)
+    if prepare:
+        prepare()
     if point:
         die_at(point, store, number)
     sys.argv = command
@@ -107,7 +139,9 @@ class FailingDisk:
     def _watch(self, event, arguments) -> None:
         if not self.folder or event not in {"open", "os.mkdir"}:
             return
-        if not str(arguments[0]).startswith(self.folder):
+        if isinstance(arguments[0], int):
+            return
+        if not os.path.abspath(os.fsdecode(arguments[0])).startswith(self.folder):  # noqa: PTH100
             return
         if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
             return

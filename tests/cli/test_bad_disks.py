@@ -1,0 +1,59 @@
+"""Every command that writes, on a disk that cannot be written: one line, before any work."""
+
+import errno
+
+import pytest
+
+from hrvlab.results import make, registry
+from tests.cli.disks import disk
+from tests.cli.test_wrong_values import NEEDED, check_line, commands
+from tests.pipelines import tiny_sd
+from tests.publish.chapters import checkout
+from tests.test_cli import run
+
+# `verify` writes its votes as `votes` does, once published vectors were found.
+OTHERS = {"check-results", "verify"}
+WRITING = sorted(NEEDED.keys() - OTHERS)
+ERRORS = [errno.EROFS, errno.ENOSPC, errno.ESTALE, errno.EACCES, errno.EDQUOT]
+
+
+def never(*_, **__):
+    pytest.fail("the work was begun")
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A checkout in which every command comes as far as its work, and fails the test there."""
+    monkeypatch.chdir(checkout(tmp_path))
+    pipe = tiny_sd()
+    pipe.unet.register_forward_pre_hook(never)
+    monkeypatch.setattr("hrvlab.models.load.load", lambda *_, **__: pipe)
+    monkeypatch.setattr("hrvlab.publish.runs.execute_cells", never)
+    monkeypatch.setattr("hrvlab.publish.book.subprocess.run", never)
+    monkeypatch.setattr("hrvlab.miniature.recipe.run_stages", never)
+    monkeypatch.setattr(registry, "STUDIES", {"tiny": "tests.results.test_make:STUDY"})
+    monkeypatch.setattr(make, "results_path", lambda: tmp_path / "results")
+    return tmp_path
+
+
+def test_no_command_is_forgotten():
+    assert {command for command, _ in commands()} == NEEDED.keys()
+
+
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [
+        pytest.param(command, number, marks=() if number == errno.EROFS else pytest.mark.full)
+        for command in WRITING
+        for number in ERRORS
+    ],
+)
+def test_a_disk_that_cannot_be_written_is_told_in_one_line_before_any_work(
+    root, monkeypatch, capsys, command, number
+):
+    with disk.failing(root, 1, number):
+        code, _, err = run(monkeypatch, capsys, *command.split(), *NEEDED[command])
+        assert disk.passed
+    errors = [line for line in err.splitlines() if not line.startswith("warning")]
+    check_line(code, "\n".join(errors), 1)
+    assert not list(root.rglob(".scratch.*"))
