@@ -20,6 +20,7 @@ from hrvlab.storage.atomic import storing
 BUILDER = [sys.executable, "-m", "hrvlab.publish.builder"]
 OPTIONS = ["build", "book", "-W", "-n", "--keep-going"]
 CONFIG = "_config.yml"
+UNFINISHED = ".unfinished"  # while a book is rendered, however that ends
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
 READING = re.compile(r"(?:reading sources|writing output)\.\.\. \[\s*\d+%\] (\S+)")
 LONGEST = 500
@@ -63,6 +64,8 @@ def stage(checkout: Path, folder: Path) -> None:
 def render(root: Path) -> Path:
     """Render the book, of which only pages that changed are rendered again.
 
+    After a rendering that failed or was stopped, all pages are.
+
     Parameters
     ----------
     root : Path
@@ -82,6 +85,12 @@ def render(root: Path) -> Path:
     """
     check_pages(root)
     check_output(root / "_build")
+    unfinished = root / "_build" / UNFINISHED
+    if unfinished.exists():
+        # Sphinx takes a page that was cut short for finished, and repeats no warnings of pages
+        # that it has read before.
+        shutil.rmtree(root / "_build" / ".doctrees", ignore_errors=True)
+    unfinished.touch()
     # The reference must describe the hrvlab that renders it, wherever the sources are.
     environment = {**os.environ, **own_path()}
     done = subprocess.run(
@@ -94,9 +103,8 @@ def render(root: Path) -> Path:
         env=environment,
     )
     if done.returncode:
-        # Sphinx does not repeat the warnings of pages that it has read before.
-        shutil.rmtree(root / "_build" / ".doctrees", ignore_errors=True)
         raise BookError(why_it_failed(done.stdout, done.stderr))
+    unfinished.unlink()
     return root / "_build" / "html" / "index.html"
 
 

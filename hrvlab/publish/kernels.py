@@ -39,6 +39,8 @@ PRELOADED = [
     "hrvlab.figures",
     "plotly.graph_objects",
 ]
+# What fails in a cell is told by its reply; a kernel that is ended would print tracebacks.
+QUIETLY = "--log-level=CRITICAL"
 _environ = Lock()
 
 
@@ -117,7 +119,7 @@ class OwnKernelManager(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         """What starts a kernel; files of kernel specs are not looked at."""
-        return KernelSpec(**get_kernel_dict(), env=own_path())
+        return KernelSpec(**get_kernel_dict([QUIETLY]), env=own_path())
 
     @property
     def exit_code(self) -> int | None:
@@ -180,4 +182,4 @@ def _serve(arguments: list[str], environment: dict[str, str], folder: str) -> No
     os.chdir(folder)
     # With a parent, the kernel says nothing on the terminal, and ends when the server is gone.
     parent = f"--IPKernelApp.parent_handle={os.getppid()}"
-    launch_new_instance(argv=[*arguments, parent, "--log-level=ERROR"])
+    launch_new_instance(argv=[*arguments, parent])

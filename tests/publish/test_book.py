@@ -1,7 +1,9 @@
+from types import SimpleNamespace
+
 import pytest
 
 from hrvlab.errors import StoreError
-from hrvlab.publish.book import check_pages, stage, why_it_failed
+from hrvlab.publish.book import BookError, check_pages, render, stage, why_it_failed
 from tests.publish.chapters import checkout
 
 READING = "reading sources... [ 50%] index\nreading sources... [100%] runs/story\n"
@@ -69,3 +71,27 @@ def test_the_book_of_another_is_not_replaced(sources, tmp_path):
     with pytest.raises(StoreError, match="thesis holds another book, with a _config.yml"):
         stage(sources, tmp_path / "thesis")
     assert (tmp_path / "thesis" / "_config.yml").read_text() == "title: My thesis"
+
+
+@pytest.mark.parametrize("end", [1, KeyboardInterrupt])
+def test_after_a_rendering_that_did_not_finish_no_page_is_taken_for_finished(
+    sources, monkeypatch, end
+):
+    read = sources / "_build" / ".doctrees" / "environment.pickle"
+    found = []
+
+    def build(*_, **__):
+        found.append(read.exists())
+        read.parent.mkdir(exist_ok=True)
+        read.touch()
+        if len(found) == 2 and end is KeyboardInterrupt:
+            raise end
+        return SimpleNamespace(returncode=len(found) == 2, stdout="", stderr="")
+
+    monkeypatch.setattr("hrvlab.publish.book.subprocess.run", build)
+    render(sources)
+    with pytest.raises(BookError if end == 1 else end):
+        render(sources)
+    render(sources)
+    render(sources)
+    assert found == [False, True, False, True]
