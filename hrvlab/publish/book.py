@@ -89,7 +89,8 @@ def render(root: Path) -> Path:
     if unfinished.exists():
         # Sphinx takes a page that was cut short for finished, and repeats no warnings of pages
         # that it has read before.
-        shutil.rmtree(root / "_build" / ".doctrees", ignore_errors=True)
+        for part in (".doctrees", "html"):
+            shutil.rmtree(root / "_build" / part, ignore_errors=True)
     unfinished.touch()
     # The reference must describe the hrvlab that renders it, wherever the sources are.
     environment = {**os.environ, **own_path()}
