@@ -24,6 +24,8 @@ FLOAT = COUNT = 4
 SUM = 8
 # Large enough to be read efficiently, small enough for many to fit into memory.
 CHUNK_BYTES = 16 * 1024**2
+# Keywords of pipelines with an SCM scheduler.
+LIMITS = ("max_timesteps", "intermediate_timesteps")
 
 
 def capture_bytes(
@@ -85,17 +87,23 @@ def forecast_calls(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> int:
     """
     scheduler = copy.deepcopy(pipe.scheduler)
     own = {name: call[name] for name in ("timesteps", "sigmas") if call.get(name) is not None}
+    there = inspect.signature(type(pipe).__call__).parameters
+    limits = {name: _keyword(pipe, call, name) for name in LIMITS if name in there}
+    steps = _keyword(pipe, call, "num_inference_steps")
     try:
-        if own:
+        if limits:
+            scheduler.set_timesteps(steps, **own, **limits)
+        elif own:
             scheduler.set_timesteps(**own)
         else:
-            scheduler.set_timesteps(_keyword(pipe, call, "num_inference_steps"))
+            scheduler.set_timesteps(steps)
     except (TypeError, ValueError, ZeroDivisionError, IndexError) as error:
         given = ", ".join(own) or f"num_inference_steps={call.get('num_inference_steps')}"
         raise ParameterError(
             f"{type(scheduler).__name__} does not take {given}: {' '.join(str(error).split())}"
         ) from error
-    calls = len(scheduler.timesteps)
+    # A scheduler with limits lists the end too, at which the denoiser is not called.
+    calls = len(scheduler.timesteps) - bool(limits)
     strength = _keyword(pipe, call, "strength")
     # A start of one's own takes the place of the strength.
     if strength is not None and call.get("denoising_start") is None:

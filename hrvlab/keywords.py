@@ -32,6 +32,8 @@ EMBEDDINGS = (
     "negative_prompt_embeds",
     "pooled_prompt_embeds",
     "negative_pooled_prompt_embeds",
+    "prompt_attention_mask",
+    "negative_prompt_attention_mask",
 )
 TEXTS = ("negative_prompt", "negative_prompt_2")
 PICTURES = ("image", "mask_image", "masked_image_latents")

@@ -76,5 +76,5 @@ def other_prompts(prompts: Sequence[str] | None) -> ParameterError:
     """Build the error that a run has other prompts than the session."""
     return ParameterError(
         f"the run has other prompts than attach was given, {prompts}; give attach the same "
-        "prompts, and encode them within the block"
+        "prompts, encode them within the block, and give encoding= what of it is not default"
     )

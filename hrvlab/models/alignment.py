@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from hrvlab.errors import TokenError
+from hrvlab.models.families import family_of
 from hrvlab.models.families.clip_texts import text_as_read
 from hrvlab.models.tokens import token_table
 
@@ -41,9 +42,12 @@ def align(
 
     Raises
     ------
+    ModelError
+        If attention injection is not defined for the pipeline's family.
     TokenError
         If the prompts differ in their number of words, are equal, or are truncated.
     """
+    family_of(pipe).check_method("attention injection")
     words = [_word_columns(pipe, prompt) for prompt in (source, target)]
     texts = [prompt.split() for prompt in (source, target)]
     if len(texts[0]) != len(texts[1]):

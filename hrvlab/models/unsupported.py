@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 CLIP = ("CLIPTextModel", "CLIPTextModelWithProjection")
 
 
-def obstacles(denoiser: nn.Module | None, text_encoders: Sequence[str]) -> list[str]:
+def obstacles(
+    denoiser: nn.Module | None, text_encoders: Sequence[str], *, described: bool
+) -> list[str]:
     """List the properties of an architecture that hrvlab cannot handle.
 
     Parameters
@@ -20,6 +22,8 @@ def obstacles(denoiser: nn.Module | None, text_encoders: Sequence[str]) -> list[
         The transformer or UNet; it may lie on the meta device. None: it is not considered.
     text_encoders : sequence of str
         Names of the text encoders' classes.
+    described : bool
+        Whether a family describes denoisers of this class.
 
     Returns
     -------
@@ -27,29 +31,27 @@ def obstacles(denoiser: nn.Module | None, text_encoders: Sequence[str]) -> list[
         Empty if only the way in which the pipeline batches its samples is unknown.
     """
     named = list(denoiser.named_modules()) if denoiser is not None else []
-    cross = [
-        module
-        for name, module in named
-        if name.endswith("attn2") and getattr(module, "is_cross_attention", False)
-    ]
-    found = []
     if any(getattr(module, "add_k_proj", None) is not None for _, module in named):
-        found.append(
+        return [
             "words and image share one softmax (joint attention), so no head has a map of the "
             "words alone"
-        )
-    elif named and not cross:
-        found.append(
-            "it has no cross-attention layers (attn2), in which an image attends to its prompt"
-        )
-    if any(getattr(module, "norm_q", None) is not None for module in cross):
-        found.append("its cross-attention normalizes queries and keys after their projections")
-    if cross and not hasattr(denoiser, "mid_block"):
-        found.append("it has no down, mid and up blocks, which name head positions")
-    for name in text_encoders:
-        if name not in CLIP:
-            found.append(
-                f"its text encoder {name} is not CLIP's, whose start token has the same state "
-                "before every word, as votes require"
-            )
-    return found
+        ]
+    cross = any(
+        name.endswith("attn2") and getattr(module, "is_cross_attention", False)
+        for name, module in named
+    )
+    if named and not cross:
+        return ["it has no cross-attention layers (attn2), in which an image attends to its prompt"]
+    if named and not described:
+        return [
+            f"no family describes how the layers of {type(denoiser).__name__} are read, and how "
+            "its texts become columns"
+        ]
+    if not hasattr(denoiser, "mid_block"):
+        return []
+    return [
+        f"its text encoder {name} is not CLIP's, whose start token has the same state before "
+        "every word, as votes require"
+        for name in text_encoders
+        if name not in CLIP
+    ]

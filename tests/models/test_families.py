@@ -8,10 +8,9 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
-    PixArtAlphaPipeline,
-    PixArtTransformer2DModel,
-    SanaPipeline,
-    SanaTransformer2DModel,
+    LuminaNextDiT2DModel,
+    LuminaPipeline,
+    SanaPAGPipeline,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionPAGPipeline,
@@ -24,6 +23,7 @@ from hrvlab.errors import ModelError
 from hrvlab.models.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL, family_of
 from hrvlab.models.load import load
 from tests.pipelines import TINY, tiny_sd, tiny_sdxl
+from tests.tiny_transformers import tiny_sana
 
 WORDS = ["Red", "blue cat"]
 
@@ -88,25 +88,6 @@ def t5():
 SMALL = {"num_layers": 1, "num_attention_heads": 2, "attention_head_dim": 8}
 
 
-def pixart():
-    transformer = PixArtTransformer2DModel(
-        **SMALL, sample_size=8, cross_attention_dim=16, caption_channels=16
-    )
-    return PixArtAlphaPipeline(None, t5(), None, transformer, DDPMScheduler())
-
-
-def sana():
-    transformer = SanaTransformer2DModel(
-        **SMALL,
-        num_cross_attention_heads=2,
-        cross_attention_head_dim=8,
-        cross_attention_dim=16,
-        caption_channels=16,
-        qk_norm="rms_norm_across_heads",
-    )
-    return SanaPipeline(None, t5(), None, transformer, FlowMatchEulerDiscreteScheduler())
-
-
 def flux():
     transformer = FluxTransformer2DModel(
         **SMALL,
@@ -133,14 +114,38 @@ def pag():
     return StableDiffusionPAGPipeline(**parts, requires_safety_checker=False)
 
 
+def sana_with_guidance_of_its_own():
+    parts = tiny_sana().components
+    return SanaPAGPipeline(**parts, pag_applied_layers="transformer_blocks.0")
+
+
+def lumina():
+    transformer = LuminaNextDiT2DModel(
+        sample_size=8,
+        hidden_size=16,
+        num_layers=1,
+        num_attention_heads=2,
+        num_kv_heads=1,
+        cross_attention_dim=16,
+    )
+    return LuminaPipeline(transformer, FlowMatchEulerDiscreteScheduler(), None, t5(), None)
+
+
+def unet_with_t5():
+    pipe = pag()
+    pipe.register_modules(text_encoder=t5())
+    return pipe
+
+
 def ddpm():
     return DDPMPipeline(UNet2DModel(sample_size=8, block_out_channels=(32,) * 4), DDPMScheduler())
 
 
 REFUSED = {
-    pixart: ["no down, mid and up blocks", "T5EncoderModel is not CLIP's"],
-    sana: ["normalizes queries and keys", "T5EncoderModel is not CLIP's"],
-    flux: ["joint attention", "T5EncoderModel is not CLIP's"],
+    flux: ["joint attention"],
+    lumina: ["no family describes how the layers of LuminaNextDiT2DModel are read"],
+    sana_with_guidance_of_its_own: ["which samples of its batch are conditioned on the prompt"],
+    unet_with_t5: ["T5EncoderModel is not CLIP's"],
     sd3: ["joint attention"],
     pag: ["which samples of its batch are conditioned on the prompt"],
     ddpm: ["no cross-attention"],

@@ -74,6 +74,7 @@ class Swapped:
         TokenError
             If the prompt does not hold the word, or the plainer prompt not the wanted sense.
         """
+        family_of(pipe).check_method("swapping text states")
         if "text_encoder_2" in pipe.components:
             raise ModelError(
                 f"{type(pipe).__name__} has two text encoders; text states are swapped in models "

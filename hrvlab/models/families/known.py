@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hrvlab.errors import ModelError, ParameterError
-from hrvlab.models.families.stable_diffusion import (
-    STABLE_DIFFUSION,
-    STABLE_DIFFUSION_XL,
-)
+from hrvlab.models.families.pixart import PIXART
+from hrvlab.models.families.sana import SANA, SANA_SPRINT
+from hrvlab.models.families.stable_diffusion import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
 from hrvlab.models.unsupported import obstacles
 
 if TYPE_CHECKING:
@@ -18,7 +17,13 @@ if TYPE_CHECKING:
 
     from hrvlab.models.families.family import Family
 
-FAMILIES: tuple[Family, ...] = (STABLE_DIFFUSION, STABLE_DIFFUSION_XL)
+FAMILIES: tuple[Family, ...] = (
+    STABLE_DIFFUSION,
+    STABLE_DIFFUSION_XL,
+    PIXART,
+    SANA,
+    SANA_SPRINT,
+)
 _registered: list[Family] = []
 
 
@@ -98,7 +103,9 @@ def find_family_of_denoiser(classes: Sequence[str]) -> Family | None:
 
 def refusal(pipeline: str, denoiser: nn.Module | None, text_encoders: Sequence[str]) -> str:
     """Build the message on why a pipeline is not supported; see `hrvlab.models.unsupported`."""
-    reasons = obstacles(denoiser, text_encoders) or [
+    classes = [cls.__name__ for cls in type(denoiser).__mro__]
+    described = find_family_of_denoiser(classes) is not None
+    reasons = obstacles(denoiser, text_encoders, described=described) or [
         "it is unknown which samples of its batch are conditioned on the prompt"
     ]
     supported = "; ".join(f"{family.name} ({', '.join(family.pipelines)})" for family in FAMILIES)
