@@ -30,21 +30,22 @@ if TYPE_CHECKING:
 
     from hrvlab.models.columns import Token
     from hrvlab.models.layers import Layer
+    from hrvlab.typing import Prompts
 
 BUDGET_BYTES = 2 * 1024**3
 
 
 @overload
 def capture(
-    pipe: DiffusionPipeline, prompts: str | Sequence[str], *, maps: None = None, **call: Any
+    pipe: DiffusionPipeline, prompts: Prompts, *, maps: None = None, **call: Any
 ) -> xr.Dataset: ...
 @overload
 def capture(
-    pipe: DiffusionPipeline, prompts: str | Sequence[str], *, maps: str | Sequence[str], **call: Any
+    pipe: DiffusionPipeline, prompts: Prompts, *, maps: str | Sequence[str], **call: Any
 ) -> xr.DataTree: ...
 def capture(
     pipe: DiffusionPipeline,
-    prompts: str | Sequence[str],
+    prompts: Prompts,
     *,
     seed: int | Sequence[int] = 0,
     maps: str | Sequence[str] | None = None,
@@ -62,7 +63,8 @@ def capture(
     ----------
     pipe : diffusers.DiffusionPipeline
         Of a supported family.
-    prompts : str or sequence of str
+    prompts : str, Path, or iterable of str
+        One prompt, several, or a file of them; see `hrvlab.read_prompts`.
     seed : int or sequence of int
         Of the initial noise; every prompt is generated with each.
     maps : str or sequence of str, optional

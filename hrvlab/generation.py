@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from hrvlab.attention import Part, Session
-    from hrvlab.typing import Images
+    from hrvlab.typing import Images, Prompts
 
 # Hooks of one generation would act on another that runs at the same time on the same model.
 ONE_AT_A_TIME = RLock()
@@ -75,7 +75,7 @@ class Generation:
     session: Session | None = None
 
 
-def plan_batches(prompts: Sequence[str], seeds: Sequence[int], batch_size: int) -> list[Batch]:
+def plan_batches(prompts: Prompts, seeds: Sequence[int], batch_size: int) -> list[Batch]:
     """Split prompts × seeds into batches, prompt by prompt.
 
     Parameters
@@ -212,7 +212,7 @@ def as_uint8(images: NDArray[np.floating[Any]]) -> Images:
 
 def generate(
     pipe: DiffusionPipeline,
-    prompts: str | Sequence[str],
+    prompts: Prompts,
     *,
     seed: int | Sequence[int] = 0,
     edit: Rescale | Sequence[Rescale] = (),
@@ -226,7 +226,8 @@ def generate(
     ----------
     pipe : diffusers.DiffusionPipeline
         Of a supported family.
-    prompts : str or sequence of str
+    prompts : str, Path, or iterable of str
+        One prompt, several, or a file of them; see `hrvlab.read_prompts`.
     seed : int or sequence of int
         One image per prompt and seed is generated; its noise derives from the seed and the prompt's
         number alone.

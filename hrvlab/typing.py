@@ -1,8 +1,11 @@
-"""Array shapes used in signatures.
+"""Array shapes and other types used in signatures.
 
 ``call`` is a denoiser call, ``sample`` a conditional sample of the batch, ``position`` a query
 position of a layer's grid, ``token`` a text column and ``head_position`` a head of the whole model.
 """
+
+from collections.abc import Iterable
+from pathlib import Path
 
 from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt8
 from numpy import ndarray
@@ -17,6 +20,8 @@ Alignment = Float64[ndarray, "source_token target_token"]
 TokenMask = Bool[ndarray, "sample token"]
 Votes = Int64[ndarray, "row head_position concept"]
 TokenMass = Float32[ndarray, "sample call layer head token"]
+# One text, several, or the path of a file of them.
+Prompts = str | Path | Iterable[str]
 
 __all__ = [
     "Alignment",
@@ -24,6 +29,7 @@ __all__ = [
     "Images",
     "Key",
     "Probabilities",
+    "Prompts",
     "Query",
     "TokenMask",
     "TokenMass",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from hrvlab.attention.calls import BoundEdit
     from hrvlab.models.columns import Token
+    from hrvlab.typing import Prompts
 
 Edit = Rescale | Injection
 Part = Tap | Edit
@@ -225,7 +226,7 @@ def _check_fingerprint(pipe: DiffusionPipeline, model: str) -> None:
 def attach(
     pipe: DiffusionPipeline,
     *parts: Part,
-    prompts: str | Sequence[str] | None = None,
+    prompts: Prompts | None = None,
     given: Tensor | None = None,
     encoding: Mapping[str, Any] | None = None,
 ) -> Iterator[Session]:
@@ -243,7 +244,7 @@ def attach(
         Of a supported family.
     *parts : Tap, Rescale or Injection
         Any number of observers and edits; edits act in the order given.
-    prompts : str or sequence of str, optional
+    prompts : str, Path, or iterable of str, optional
         The prompts of the generation, one for each row of the batch before
         ``num_images_per_prompt``; required by edits, and by loops of one's own with several texts,
         such as a negative prompt.

@@ -6,27 +6,33 @@ import ast
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-
-import yaml
+from typing import TYPE_CHECKING
 
 from hrvlab.errors import ParameterError
+from hrvlab.inputs.prompt_files import FORMS, PARQUET, read_prompt_file
 from hrvlab.inputs.sources import find_source
-from hrvlab.inputs.texts import read_text
-from hrvlab.inputs.yaml_texts import load_yaml
+
+if TYPE_CHECKING:
+    from hrvlab.typing import Prompts
 
 IMAGENET = "imagenet"
 CLASSES = "IMAGENET_CLASSNAMES"
 
 
-def read_prompts(source: str | Path) -> list[str]:
+def read_prompts(source: str | Path, column: str | None = None) -> list[str]:
     """Read a list of prompts.
 
     Parameters
     ----------
     source : str or Path
-        A YAML file with a list ``prompts``, a text file with one prompt per line, the name of a
-        shipped list such as ``"miniature"``, or ``"imagenet"``: "a photo of a {class}." for each of
-        its 1,000 classes, whose names come with open_clip.
+        The name of a shipped list such as ``"miniature"``; or ``"imagenet"``: "a photo of a
+        {class}." for each of its 1,000 classes, whose names come with open_clip; or a file, in
+        UTF-8, whose name tells its form: a table (``.csv``, ``.tsv``, ``.parquet``) whose columns
+        have names; JSON (``.json``) with a list of texts or of objects, or COCO's captions; JSON
+        lines (``.jsonl``, ``.ndjson``); YAML with a list ``prompts``; others: a prompt per line.
+    column : str, optional
+        Of a table, or of JSON objects; by default the only one that is called prompt, prompts,
+        caption, captions or text.
 
     Returns
     -------
@@ -35,7 +41,8 @@ def read_prompts(source: str | Path) -> list[str]:
     Raises
     ------
     ParameterError
-        If there is no such list, it has another form, or open_clip is not installed.
+        If there is no such list, it has another form, the column has to be asked for, or what is
+        needed to read it (open_clip, pyarrow) is not installed.
 
     Examples
     --------
@@ -44,28 +51,21 @@ def read_prompts(source: str | Path) -> list[str]:
     512
     """
     if str(source) == IMAGENET:
-        return [f"a photo of a {name}." for name in _imagenet_classes()]
-    path = find_source("prompts", source, special=[IMAGENET])
-    text = read_text(path)
-    if path.suffix not in (".yaml", ".yml"):
-        return [line.strip() for line in text.splitlines() if line.strip()]
-    try:
-        content = load_yaml(text)
-    except yaml.YAMLError as error:
-        raise ParameterError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    prompts = content.get("prompts") if isinstance(content, dict) else None
-    if not isinstance(prompts, list) or not all(isinstance(prompt, str) for prompt in prompts):
-        raise ParameterError(f"{path} must contain a list 'prompts' of texts")
-    return prompts
+        prompts = [f"a photo of a {name}." for name in _imagenet_classes()]
+        if column is not None:
+            raise ParameterError(f"{IMAGENET!r} has no columns; leave out {column!r}")
+        return prompts
+    return read_prompt_file(find_source("prompts", source, special=[IMAGENET]), column)
 
 
-def as_prompts(prompts: str | Iterable[str]) -> list[str]:
+def as_prompts(prompts: Prompts) -> list[str]:
     """Return prompts as a list.
 
     Parameters
     ----------
-    prompts : str or iterable of str
-        One prompt, or several in a list, an array, or a table's column.
+    prompts : str, Path, or iterable of str
+        One prompt, several in a list, an array, or a table's column, or the path of a file; see
+        `read_prompts`.
 
     Returns
     -------
@@ -74,9 +74,16 @@ def as_prompts(prompts: str | Iterable[str]) -> list[str]:
     Raises
     ------
     ParameterError
-        If there is no prompt, or one is empty.
+        If there is no prompt, one is empty, or a file cannot be read.
     """
-    if isinstance(prompts, str):
+    if isinstance(prompts, Path):
+        texts = read_prompts(prompts)
+    elif isinstance(prompts, str):
+        if Path(prompts).suffix.lower() in (*FORMS, PARQUET) and not prompts.count(" "):
+            raise ParameterError(
+                f"the prompt is {prompts!r}, which looks like a file; give Path({prompts!r}), or "
+                "read_prompts of it"
+            )
         texts = [prompts]
     elif isinstance(prompts, Iterable) and not isinstance(prompts, Mapping):
         texts = list(prompts)

@@ -20,7 +20,13 @@ MARKS = {
 }
 
 
-def read_text(path: Path, kind: str = "file", error: type[HrvlabError] = ParameterError) -> str:
+def read_text(
+    path: Path,
+    kind: str = "file",
+    error: type[HrvlabError] = ParameterError,
+    *,
+    declared: bool = True,
+) -> str:
     """Read a text file in UTF-8, or in the encoding that its first bytes declare.
 
     Parameters
@@ -30,6 +36,8 @@ def read_text(path: Path, kind: str = "file", error: type[HrvlabError] = Paramet
         What it is, for error messages.
     error : type
         The error that is raised.
+    declared : bool
+        Whether UTF-16 and UTF-32 are read; otherwise they are refused by name.
 
     Returns
     -------
@@ -45,6 +53,11 @@ def read_text(path: Path, kind: str = "file", error: type[HrvlabError] = Paramet
     except OSError as reason:
         raise error(f"cannot read the {kind} {path}: {reason.strerror}") from reason
     marked = [encoding for mark, encoding in MARKS.items() if content.startswith(mark)]
+    if marked and not declared:
+        raise error(
+            f"cannot read the {kind} {path}: it begins with the mark of {marked[0].upper()}; save "
+            "it as UTF-8"
+        )
     encoding = marked[0] if marked else "utf-8-sig"
     try:
         text = content.decode(encoding)

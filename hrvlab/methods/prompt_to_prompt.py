@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
     from hrvlab.models.alignment import Method
-    from hrvlab.typing import Images
+    from hrvlab.typing import Images, Prompts
 
 # Shares of the calls in which attention is injected, as published.
 CROSS_SHARE = 0.8
@@ -35,8 +35,8 @@ SELF_SHARE, SELF_SHARE_WITH_VECTORS = 0.4, 0.9
 
 def edit(
     pipe: DiffusionPipeline,
-    source: str | Sequence[str],
-    target: str | Sequence[str],
+    source: Prompts,
+    target: Prompts,
     *,
     hrv: xr.DataArray | None = None,
     concept: str | None = None,

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from hrvlab.models.families import WordEncodings
     from hrvlab.storage.run import Run
     from hrvlab.storage.units import Unit
+    from hrvlab.typing import Prompts
 
 # Part of every plan, so that units of another version of this algorithm are never reused.
 ALGORITHM = 2
@@ -50,7 +51,7 @@ CONCEPTS = "concepts"  # in a unit: their names, in the order that words are dra
 
 
 def collect_votes(
-    pipe: DiffusionPipeline, concepts: ConceptSet, prompts: Sequence[str], **options: Any
+    pipe: DiffusionPipeline, concepts: ConceptSet, prompts: Prompts, **options: Any
 ) -> xr.Dataset:
     """Generate an image from every prompt and count the heads' votes; images are not kept.
 
@@ -58,7 +59,8 @@ def collect_votes(
     ----------
     pipe : diffusers.DiffusionPipeline
     concepts : ConceptSet
-    prompts : sequence of str
+    prompts : str, Path, or iterable of str
+        One prompt, several, or a file of them; see `hrvlab.read_prompts`.
     **options
         See `hrvlab.relevance.votes.run_votes`: ``seed``, ``batch_size``, ``store``, ``client``,
         and keywords of the pipeline's own call, such as ``num_inference_steps``.
@@ -91,7 +93,7 @@ def collect_votes(
 def run_votes(
     pipe: DiffusionPipeline,
     concepts: ConceptSet,
-    prompts: Sequence[str],
+    prompts: Prompts,
     *,
     seed: int = 0,
     batch_size: int = 8,
@@ -110,7 +112,8 @@ def run_votes(
     ----------
     pipe : diffusers.DiffusionPipeline
     concepts : ConceptSet
-    prompts : sequence of str
+    prompts : str, Path, or iterable of str
+        One prompt, several, or a file of them; see `hrvlab.read_prompts`.
     seed : int
         Of the initial noise and of the drawn words; both also depend on the prompt's number.
     batch_size : int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
     from hrvlab.storage.run import Run
+    from hrvlab.typing import Prompts
 
 
 def ablate(
     pipe: DiffusionPipeline,
     hrv: xr.DataArray,
     concept: str,
-    prompts: Sequence[str],
+    prompts: Prompts,
     *,
     by_rule: Mapping[str, xr.DataArray],
     num_inference_steps: int,
@@ -37,7 +38,7 @@ def ablate(
     pipe : diffusers.DiffusionPipeline
     hrv : xarray.DataArray, dims (concept, head_position)
     concept : str
-    prompts : sequence of str
+    prompts : str, Path, or iterable of str
     by_rule : mapping of str to xarray.DataArray
         Vectors built with each of `VOTING_RULES`, which order the heads instead of ``hrv``.
     num_inference_steps : int

@@ -14,6 +14,7 @@ from hrvlab.attention.edits import CONTENT
 from hrvlab.capture import capture
 from hrvlab.experiments.head_factors import Intervention, plan_trial
 from hrvlab.experiments.runner import run_trial
+from hrvlab.inputs.prompts import as_prompts
 from hrvlab.models.families import denoiser_of
 from hrvlab.models.heads import head_table
 from hrvlab.models.tokens import word_columns
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
 
     from hrvlab.scorers.base import Score
     from hrvlab.storage.run import Run
+    from hrvlab.typing import Prompts
 
 
 def head_effects(
     pipe: DiffusionPipeline,
-    prompts: Sequence[str],
+    prompts: Prompts,
     *,
     texts: Sequence[str],
     score: Score | Mapping[str, Score],
@@ -47,7 +49,7 @@ def head_effects(
     Parameters
     ----------
     pipe : diffusers.DiffusionPipeline
-    prompts : sequence of str
+    prompts : str, Path, or iterable of str
     texts : sequence of str
         For each prompt, the text that its images are scored against.
     score : Score or mapping of str to Score
@@ -98,7 +100,9 @@ def head_effects(
     heads = table.sizes["head_position"]
     factors = np.ones((heads + 1, heads))
     factors[range(heads), range(heads)] = factor
-    given = Intervention(prompts, texts, score, factor, seeds, tokens, window, batch_size, call)
+    given = Intervention(
+        as_prompts(prompts), texts, score, factor, seeds, tokens, window, batch_size, call
+    )
 
     def finish(scored: xr.Dataset) -> xr.Dataset:
         by_head = scored.rename(setting="head_position")
@@ -114,7 +118,7 @@ def head_effects(
 
 def effects_beside_attention(
     pipe: DiffusionPipeline,
-    prompts: Sequence[str],
+    prompts: Prompts,
     *,
     texts: Sequence[str],
     score: Score | Mapping[str, Score],
@@ -153,6 +157,7 @@ def effects_beside_attention(
     >>> run.data["attention"].dims
     ('head_position',)
     """
+    prompts = as_prompts(prompts)
     columns = [word_columns(pipe, *pair) for pair in zip(prompts, texts, strict=True)]
     run = head_effects(
         pipe, prompts, texts=texts, score=score, factor=factor, seeds=seeds, store=store, **call

@@ -19,6 +19,7 @@ from hrvlab.experiments.weakening.conditions import (
     weakened_factors,
 )
 from hrvlab.generation import plan_batches
+from hrvlab.inputs.prompts import as_prompts
 from hrvlab.noise import as_seeds
 from hrvlab.relevance.model import check_model
 from hrvlab.relevance.vectors import concept_vector
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
 
     from hrvlab.scorers.base import Score
     from hrvlab.storage.run import Run
+    from hrvlab.typing import Prompts
 
 
 def weaken(
     pipe: DiffusionPipeline,
     hrv: xr.DataArray,
     concept: str,
-    prompts: Sequence[str],
+    prompts: Prompts,
     *,
     texts: Sequence[str],
     score: Score | Mapping[str, Score],
@@ -62,7 +64,7 @@ def weaken(
     hrv : xarray.DataArray, dims (concept, head_position)
     concept : str
         Whose vector orders the heads.
-    prompts : sequence of str
+    prompts : str, Path, or iterable of str
     texts : sequence of str
         For each prompt, the text that its images are scored against: the concept's word, as
         published.
@@ -120,6 +122,7 @@ def weaken(
     {'order': 3, 'weakened': 3, 'prompt': 1, 'seed': 1}
     """
     check_model(hrv, pipe, allow_other_model=allow_other_model)
+    prompts = as_prompts(prompts)
     plan_batches(prompts, seeds, batch_size)
     relevance = concept_vector(hrv, concept)
     ordered = make_orders(relevance, orders, draws=draws, seed=as_seeds(seeds)[0])
