@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import embedding
 
+from hrvlab.errors import ModelError
+
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
     from torch import Tensor, nn
 
     from hrvlab.models.layers import Layer
+
+FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 class WordKeys:
@@ -67,7 +71,7 @@ class WordKeys:
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             states = self._states
             for part in self._paths[number]:
-                states = _pass(part, states)
+                states = _pass(part, states, device)
             keys = states.float() * module.scale
         if not self._strengths:
             self._keys = torch.empty(len(self._modules), *keys.shape, device=device)
@@ -101,10 +105,26 @@ def lora_strength(projection: Any) -> object:
     )
 
 
-def _pass(part: Any, states: Tensor) -> Tensor:
-    """Pass states through a module on its weights' device; offloaded weights (meta) follow them.
+def _pass(part: Any, states: Tensor, device: torch.device) -> Tensor:
+    """Pass states through a module as the denoiser does; weights may wait elsewhere.
 
     Its hooks are not called: a projection may be within one of its own.
     """
-    weight = next(part.parameters())
-    return part.forward(states.to(weight.dtype) if weight.is_meta else states.to(weight))
+    passed: Tensor = part.forward(states.to(device, _dtype(part, states)))
+    return passed
+
+
+def _dtype(part: Any, states: Tensor) -> torch.dtype:
+    """Return the dtype in which a module takes its input, also if its weights are quantized."""
+    own = getattr(part, "base_layer", part)
+    weight = own.weight if hasattr(own, "weight") else next(own.parameters(), states)
+    dtype: object = getattr(weight, "dtype", None)
+    if isinstance(dtype, torch.dtype) and dtype in FLOATS:
+        return dtype
+    if dtype is None:
+        raise ModelError(
+            f"a projection of keys is a {type(own).__name__}, whose weights cannot be read; load "
+            "the model without this quantization"
+        )
+    # Weights of a few bits, which the layer itself turns into floats.
+    return getattr(own, "compute_dtype", None) or states.dtype
