@@ -14,6 +14,7 @@ from diffusers.utils.torch_utils import unwrap_module
 
 from hrvlab.errors import ParameterError
 from hrvlab.forecast import forecast_calls
+from hrvlab.options import check_generation
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -121,7 +122,7 @@ def check_call(
     ------
     ParameterError
         If a keyword does not exist or is set by hrvlab, there is another number of values than of
-        prompts, or the scheduler does not take the steps.
+        prompts, the guidance or the size cannot be, or the scheduler does not take the steps.
     """
     there = [name for name in inspect.signature(type(pipe).__call__).parameters if name != "self"]
     found = {}
@@ -135,6 +136,7 @@ def check_call(
         if name == "clip_skip" and value is not None:
             _check_clip_skip(pipe)
         found[name] = _plain(name, value, prompts, images * _copies(call))
+    check_generation(*(found.get(name) for name in ("guidance_scale", "height", "width")))
     forecast_calls(pipe, found)
     return found
 

@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parent.parent / "hrvlab"
 # Bottom to top; a room may import what stands before it, and itself.
 FLOORS = [
     ["errors", "libraries", "paths", "progress", "typing"],
+    ["options"],
     ["statistics", "models"],
     ["inputs"],
     ["attention", "forecast", "storage", "words"],

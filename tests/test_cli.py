@@ -91,14 +91,47 @@ def test_vectors_are_stored_beside_their_votes(hrvlab, model, tmp_path):
     np.testing.assert_allclose(hrv.sum("head_position"), hrv.sizes["head_position"])
 
 
+def test_commands_load_and_generate_as_their_options_say(hrvlab, model, tmp_path):
+    (tmp_path / "p.csv").write_text("long prompt,n\na red car,1\n")
+    given = {
+        "--scheduler": "ddim",
+        "--guidance-scale": 2,
+        "--height": 24,
+        "--width": 16,
+        "--dtype": "bfloat16",
+    }
+    given |= {"--prompts": tmp_path / "p.csv", "--column": "long prompt", "--offload": "model"}
+    options = [text for pair in given.items() for text in pair]
+    out = tmp_path / "a.zarr"
+    code, _, err = hrvlab("capture", "-o", out, "-m", model, "--steps", 2, "--tiling", *options)
+    assert code == 0, err
+    captured = read_dataset(out)
+    assert captured["image"].shape == (1, 24, 16, 3)
+    about = {name: captured.attrs[name] for name in ("scheduler", "guidance_scale", "dtype")}
+    assert about == {"scheduler": "DDIMScheduler", "guidance_scale": 2.0, "dtype": "bfloat16"}
+    assert captured["prompt_text"].values.tolist() == ["a red car"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--prompt", "a", "-m", "nothing"], "unknown model 'nothing'; give 'miniature'"),
         ([], "give either --prompt, once or more, or --prompts"),
         (["--prompts", "nowhere.txt"], "there are no prompts 'nowhere.txt'"),
-        (["--prompt", "a", "--scheduler", "nowhere"], "there is no dask scheduler at 'nowhere'"),
-        (["--prompt", "a", "--scheduler", "h:1", "--device", "cpu"], "leave out --device"),
+        (["--prompt", "a", "--cluster", "nowhere"], "there is no dask scheduler at 'nowhere'"),
+        (["--prompt", "a", "--cluster", "h:1", "--device", "cpu"], "leave out --device"),
+        (
+            ["--prompt", "a", "--scheduler", "tcp://h:1"],
+            "give the address of dask's as --cluster tcp://h:1",
+        ),
+        (["--prompt", "a", "--offload", "all"], "unknown offload 'all'; give 'none', 'model'"),
+        (["--prompt", "a", "--lora", "a.safetensors:nan"], "cannot read the LoRA"),
+        (
+            ["--prompt", "a", "--height", "100", "--width", "8"],
+            "height is 100; give a multiple of 8",
+        ),
+        (["--prompt", "a", "--guidance-scale", "nan"], "guidance_scale is nan; give a number"),
+        (["--prompt", "a", "--column", "b"], "--column is of a file of prompts"),
         (["--prompt", "a", "--device", "gpu"], "unknown device 'gpu'; give 'cpu', 'cuda', 'mps'"),
         (["--prompt", "a", "--concepts", "nothing"], "there are no concepts 'nothing'"),
         (["--prompt", " "], "prompt 0 is ' '; give a text with words"),

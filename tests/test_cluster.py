@@ -254,7 +254,7 @@ def test_the_votes_command_uses_the_workers_of_a_scheduler(
     workers(1)
     (tmp_path / "c.yaml").write_text("concepts: {Color: [red, blue], Animals: [cat, dog]}")
     options = ["-m", folder, "--concepts", tmp_path / "c.yaml", "--steps", 2, "--prompt", "a cat"]
-    address = ["--scheduler", client.scheduler.address]
+    address = ["--cluster", client.scheduler.address]
     code, _, _ = run(monkeypatch, capsys, "votes", "-o", tmp_path / "there", *options, *address)
     assert code == 0
     code, _, _ = run(monkeypatch, capsys, "votes", "-o", tmp_path / "here", *options)

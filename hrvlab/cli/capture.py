@@ -8,39 +8,41 @@ from pathlib import Path
 from typing import Annotated
 
 from hrvlab.cli.options import (
-    BatchSize,
-    Device,
+    Column,
     Model,
     Prompt,
     Prompts,
     Seed,
-    Steps,
     check_steps,
     path_option,
     prompts_from,
     say,
 )
+from hrvlab.cli.takes import takes
 from hrvlab.errors import ParameterError
 from hrvlab.models.locate import locate_model
+from hrvlab.options import GenerationOptions, LoadOptions
 from hrvlab.paths import MINIATURE
 
 LOST = "the capture is lost, for it was in memory only"
 
 
+@takes(loading=LoadOptions, generating=GenerationOptions)
 def capture(
     output: Annotated[
         Path, path_option("--output", "-o", help="Zarr store to write; must not exist yet.")
     ],
     prompt: Prompt = None,
     prompts: Prompts = None,
+    column: Column = None,
     model: Model = MINIATURE,
     seed: Seed = 0,
-    steps: Steps = 50,
-    batch_size: BatchSize = 8,
-    device: Device = None,
+    *,
+    loading: LoadOptions,
+    generating: GenerationOptions,
 ) -> None:
     """Generate images and record how every head attends to every token."""
-    texts = prompts_from(prompt, prompts)
+    texts = prompts_from(prompt, prompts, column)
     locate_model(model)
     with _reserved(output):
         # Imported here so that help and errors of parameters need not wait for it.
@@ -48,15 +50,9 @@ def capture(
         from hrvlab.models.load import load
         from hrvlab.storage.datasets import write_dataset
 
-        pipe = load(model, device=device)
-        check_steps(pipe, steps)
-        dataset = capture_attention(
-            pipe,
-            texts,
-            seed=seed,
-            num_inference_steps=steps,
-            batch_size=batch_size,
-        )
+        pipe = load(model, **vars(loading))
+        check_steps(pipe, generating.steps)
+        dataset = capture_attention(pipe, texts, seed=seed, **generating.call)
         write_dataset(dataset, output, LOST)
     sizes = ", ".join(f"{name} {size}" for name, size in dataset["attention"].sizes.items())
     say(f"captured {sizes}: {output}")

@@ -43,8 +43,11 @@ Prompts = Annotated[
     str | None,
     typer.Option(
         "--prompts",
-        help="Text file with one prompt per line, YAML file, 'miniature' or 'imagenet'.",
+        help="File of prompts (lines, CSV, TSV, JSON, YAML, parquet), 'miniature' or 'imagenet'.",
     ),
+]
+Column = Annotated[
+    str | None, typer.Option(help="Of the file of prompts, if it is not called 'prompt' or alike.")
 ]
 Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the initial noise.")]
 Steps = Annotated[int, typer.Option(min=1, help="Denoising steps.")]
@@ -109,8 +112,10 @@ def _printable(line: str) -> str:
     return line.encode(errors="backslashreplace").decode()
 
 
-def prompts_from(prompt: list[str] | None, prompts: str | None) -> list[str]:
-    """Return the prompts of ``--prompt`` or of ``--prompts``.
+def prompts_from(
+    prompt: list[str] | None, prompts: str | None, column: str | None = None
+) -> list[str]:
+    """Return the prompts of ``--prompt`` or of ``--prompts``, there of a ``--column``.
 
     Raises
     ------
@@ -119,7 +124,9 @@ def prompts_from(prompt: list[str] | None, prompts: str | None) -> list[str]:
     """
     if bool(prompt) == bool(prompts):
         raise ParameterError("give either --prompt, once or more, or --prompts with a file")
-    texts = prompt or read_prompts(str(prompts))
+    if prompt and column is not None:
+        raise ParameterError("--column is of a file of prompts; leave it out, or give --prompts")
+    texts = prompt or read_prompts(str(prompts), column)
     check_prompts(texts)
     if odd := [text for text in texts if _printable(text) != text]:
         raise ParameterError(f"the prompt {odd[0]!r} is not UTF-8 text; type it again")

@@ -9,14 +9,17 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from hrvlab.cli.options import BatchSize, Device, Seed, out, path_option, say
+from hrvlab.cli.options import BatchSize, Column, Seed, out, path_option, prompts_from, say
+from hrvlab.cli.takes import takes
 from hrvlab.inputs.concepts import ConceptSet
-from hrvlab.inputs.prompts import check_prompts, read_prompts
 from hrvlab.models.locate import locate_model
+from hrvlab.options import LoadOptions
 from hrvlab.replication.arrays import find_head_index
 from hrvlab.replication.fidelity import check_count
 
 
+# The scheduler is part of the published settings.
+@takes(loading=LoadOptions, but=["scheduler"])
 def verify(
     model: Annotated[str, typer.Argument(help="A pipeline folder or a hub id.")],
     published: Annotated[
@@ -27,8 +30,10 @@ def verify(
         ),
     ] = None,
     prompts: Annotated[
-        str, typer.Option(help="Text file with one prompt per line, YAML file, or 'verify'.")
+        str,
+        typer.Option(help="File of prompts (lines, CSV, TSV, JSON, YAML, parquet), or 'verify'."),
     ] = "verify",
+    column: Column = None,
     output: Annotated[
         Path,
         path_option(
@@ -40,11 +45,11 @@ def verify(
     ] = Path("runs/verify"),
     seed: Seed = 0,
     batch_size: BatchSize = 1,
-    device: Device = None,
+    *,
+    loading: LoadOptions,
 ) -> None:
     """Check Stable Diffusion 1.4 or SDXL on this machine against the published vectors."""
-    texts = read_prompts(prompts)
-    check_prompts(texts)
+    texts = prompts_from(None, prompts, column)
     check_count(len(texts))
     if published:
         find_head_index(published)
@@ -62,7 +67,7 @@ def verify(
     from hrvlab.storage.atomic import storing, write_whole
 
     concepts = ConceptSet.read("published")
-    pipe = load(model, device=device)
+    pipe = load(model, **vars(loading))
     vectors = find_published(pipe, concepts, published)
     run = collect_as_published(
         pipe, concepts, texts, store=output, seed=seed, batch_size=batch_size

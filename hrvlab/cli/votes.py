@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hrvlab.cli.options import (
-    BatchSize,
-    Device,
+    Column,
     Model,
     Prompt,
     Prompts,
     Seed,
-    Steps,
     check_steps,
     path_option,
     prompts_from,
     say,
 )
+from hrvlab.cli.takes import takes
 from hrvlab.errors import ParameterError
 from hrvlab.inputs.concepts import ConceptSet
 from hrvlab.models.locate import locate_model
+from hrvlab.options import GenerationOptions, LoadOptions
 from hrvlab.paths import MINIATURE
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 ADDRESS = re.compile(r"(\w+://)?[^/\s]+:\d+")
 
 
+@takes(loading=LoadOptions, generating=GenerationOptions)
 def votes(
     output: Annotated[
         Path,
@@ -42,29 +44,35 @@ def votes(
     ],
     prompt: Prompt = None,
     prompts: Prompts = None,
+    column: Column = None,
     concepts: Annotated[
         str, typer.Option(help="'miniature', 'published', or a YAML file.")
     ] = MINIATURE,
     model: Model = MINIATURE,
     seed: Seed = 0,
-    steps: Steps = 50,
-    batch_size: BatchSize = 8,
-    device: Device = None,
-    scheduler: Annotated[
+    cluster: Annotated[
         str | None,
         typer.Option(
             help="Address of a dask scheduler, such as tcp://host:8786, to use its workers."
         ),
     ] = None,
+    *,
+    loading: LoadOptions,
+    generating: GenerationOptions,
 ) -> None:
     """Collect the votes of heads for concepts and build Head Relevance Vectors from them."""
-    texts = prompts_from(prompt, prompts)
+    texts = prompts_from(prompt, prompts, column)
     concept_set = ConceptSet.read(concepts)
-    if scheduler and device:
-        raise ParameterError("workers choose their own device; leave out --device")
-    if scheduler and not ADDRESS.fullmatch(scheduler):
+    if ADDRESS.fullmatch(loading.scheduler or ""):
         raise ParameterError(
-            f"there is no dask scheduler at {scheduler!r}: an address has a host and a port, such "
+            "--scheduler is the model's own; give the address of dask's as --cluster "
+            f"{loading.scheduler}"
+        )
+    if cluster and loading.device:
+        raise ParameterError("workers choose their own device; leave out --device")
+    if cluster and not ADDRESS.fullmatch(cluster):
+        raise ParameterError(
+            f"there is no dask scheduler at {cluster!r}: an address has a host and a port, such "
             "as 'tcp://host:8786', which `dask scheduler` prints when it starts"
         )
     locate_model(model)
@@ -75,18 +83,17 @@ def votes(
     from hrvlab.relevance.votes import run_votes
     from hrvlab.storage.units import DATA
 
-    with _connect(scheduler) if scheduler else nullcontext() as client:
-        pipe = load(model, device="cpu" if client else device)
-        check_steps(pipe, steps)
+    with _connect(cluster) if cluster else nullcontext() as client:
+        pipe = load(model, **vars(replace(loading, device="cpu") if client else loading))
+        check_steps(pipe, generating.steps)
         run = run_votes(
             pipe,
             concept_set,
             texts,
             seed=seed,
-            num_inference_steps=steps,
-            batch_size=batch_size,
             store=output,
             client=client,
+            **generating.call,
         )
     vectors = run.stored() / "relevance.zarr"
     done = keep_relevance(relevance(run.data), vectors)
@@ -95,8 +102,8 @@ def votes(
     say(f"Head Relevance Vectors {done}: {vectors}")
 
 
-def _connect(scheduler: str) -> Client:
+def _connect(address: str) -> Client:
     # Imported here because dask takes half a second, which other runs need not wait.
     from hrvlab.cluster import connect
 
-    return connect(scheduler)
+    return connect(address)

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 # Keywords of the pipeline's call that a trial sets itself.
 OWN = {"num_images_per_prompt", "output_type", "latents", "generator", "prompt_embeds"}
-OWN |= {"height", "width"}
 
 
 class Condition(Protocol):
@@ -200,7 +199,7 @@ def plan_trial(
     seeds = as_seeds(seeds)
     if batch_size < 1:
         raise ParameterError(f"batch_size is {batch_size}; give 1 or more")
-    refuse(call, OWN, "every condition has one image per seed, of the model's own size")
+    refuse(call, OWN, "every condition has one image per seed")
     call = check_call(pipe, call, prompts=1, images=1)
     for condition in conditions:
         condition.check(pipe)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hrvlab.models.families import denoiser_of
 from hrvlab.models.load import fingerprint, scheduler_settings, weights_digest
+from hrvlab.models.memory import decoding_settings
 from hrvlab.progress import track
 from hrvlab.provenance import provenance
 from hrvlab.scorers.base import rate
@@ -195,5 +196,6 @@ def _open_ledger(pipe: DiffusionPipeline, store: str | Path, plan: dict[str, Any
         "decoder": weights_digest(pipe.vae),
         "scheduler": scheduler_settings(pipe),
         "dtype": str(denoiser_of(pipe).dtype),
+        **decoding_settings(pipe),
     }
     return Ledger(store, {**model, **plan})

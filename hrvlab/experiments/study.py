@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from hrvlab.options import GenerationOptions
 from hrvlab.paths import MINIATURE
 from hrvlab.scorers.clip import clip_score
 from hrvlab.scorers.judge import judge_score
@@ -61,32 +62,28 @@ def judge_and_clip() -> Mapping[str, Score]:
 
 
 @dataclass(frozen=True)
-class CommonSetting:
+class CommonSetting(GenerationOptions):
     """Parameters that all studies have in common; most studies add their own.
 
     Parameters
     ----------
+    steps, guidance_scale, height, width, batch_size
+        See `GenerationOptions`.
     concepts, prompts : str or Path
         From which the vectors are built.
     evaluators : callable () -> mapping of str to Score
         Loads the scores, by the names of their evaluators.
-    steps, batch_size : int
-        Denoising steps, and images that go through the model together.
     progress : bool
     """
 
+    steps: int = 20
+    batch_size: int = 16
     concepts: str | Path = MINIATURE
     prompts: str | Path = MINIATURE
     evaluators: Callable[[], Mapping[str, Score]] = judge_and_clip
-    steps: int = 20
-    batch_size: int = 16
     progress: bool = True
 
     @property
     def call(self) -> dict[str, Any]:
         """Keywords of every function that generates images."""
-        return {
-            "num_inference_steps": self.steps,
-            "batch_size": self.batch_size,
-            "progress": self.progress,
-        }
+        return {**super().call, "progress": self.progress}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +22,16 @@ from hrvlab.models.devices import choose_device
 from hrvlab.models.families import family_of, find_family, refusal
 from hrvlab.models.hub import explain_failure
 from hrvlab.models.locate import locate_model
+from hrvlab.models.lora import add_loras
+from hrvlab.models.memory import place, set_decoding
+from hrvlab.models.schedulers import find_scheduler
 from hrvlab.models.single_file import find_config, load_single_file
+from hrvlab.options import LoadOptions
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
+
+    from hrvlab.options import Offload
 
 SAMPLED_VALUES = 1024
 
@@ -33,10 +39,15 @@ SAMPLED_VALUES = 1024
 def load(
     model: str | Path,
     *,
-    dtype: torch.dtype | str = torch.float32,
+    dtype: torch.dtype | str = "float32",
     device: str | torch.device | None = None,
     variant: str | None = None,
     config: str | Path | None = None,
+    lora: str | Sequence[str] = (),
+    offload: Offload = "none",
+    scheduler: str | None = None,
+    slicing: bool = False,
+    tiling: bool = False,
 ) -> DiffusionPipeline:
     """Load a supported text-to-image pipeline as a plain diffusers pipeline.
 
@@ -45,17 +56,8 @@ def load(
     model : str or Path
         ``"miniature"`` (shipped), a folder written by ``save_pretrained``, a single-file checkpoint
         (``.safetensors``), or a hub id such as ``"CompVis/stable-diffusion-v1-4"``.
-    dtype : torch.dtype or str
-        Data type of the weights in memory, such as ``torch.float16`` or ``"float16"``.
-    device : str or torch.device, optional
-        By default the machine's accelerator (CUDA, MPS, …) if there is one, otherwise the CPU.
-    variant : str, optional
-        Of the weights on disk, such as ``"fp16"``. By default the plain ones; a folder that holds
-        one variant only is read as it is.
-    config : str or Path, optional
-        Of a single-file checkpoint, which does not describe its architecture: a pipeline folder of
-        the same architecture, or a hub id. By default the folder that the file lies in, if it holds
-        a pipeline.
+    dtype, device, variant, config, lora, offload, scheduler, slicing, tiling
+        See `hrvlab.options.LoadOptions`.
 
     Returns
     -------
@@ -65,42 +67,46 @@ def load(
     ------
     ModelError
         If there is no such model, it has no safetensors weights, weights are missing or do not fit,
-        its family is not supported, or this machine has no such device.
+        its family is not supported, or this machine has no such device; the same of a LoRA.
     ParameterError
-        If there is no such dtype or variant, or a parameter does not apply to the model.
+        If there is no such dtype, variant or scheduler, or a parameter does not apply to the model.
 
     Examples
     --------
-    >>> pipe = hl.load("miniature", device="cpu")
-    >>> type(pipe).__name__
-    'StableDiffusionPipeline'
+    >>> pipe = hl.load("miniature", device="cpu", scheduler="ddim")
+    >>> type(pipe).__name__, type(pipe.scheduler).__name__
+    ('StableDiffusionPipeline', 'DDIMScheduler')
     """
+    options = LoadOptions(dtype, device, variant, config, lora, offload, scheduler, slicing, tiling)
     source = locate_model(model)
-    kind, place = _dtype(dtype), choose_device(device)
+    kind, place_of_weights = _dtype(dtype), choose_device(device)
     pipe = (
-        _load_file(Path(source), kind, variant, config)
+        _load_file(Path(source), kind, options)
         if Path(source).is_file()
-        else _load_saved(source, kind, variant, config)
+        else _load_saved(source, kind, options)
     )
     family_of(pipe)
-    return pipe.to(place)
+    if scheduler is not None:
+        cls: Any = find_scheduler(scheduler, type(pipe.scheduler).__name__)
+        pipe.scheduler = cls.from_config(pipe.scheduler.config)
+    add_loras(pipe, options.loras)
+    set_decoding(pipe, slicing=slicing, tiling=tiling)
+    place(pipe, place_of_weights, offload)
+    return pipe
 
 
-def _load_file(
-    path: Path, dtype: torch.dtype, variant: str | None, config: str | Path | None
-) -> DiffusionPipeline:
-    if variant is not None:
+def _load_file(path: Path, dtype: torch.dtype, options: LoadOptions) -> DiffusionPipeline:
+    if options.variant is not None:
         raise ParameterError(f"{path} is a single file, which has no variants; leave out variant")
-    source = find_config(path, config)
-    return load_single_file(path, source, _supported_index(source), dtype)
+    source = find_config(path, options.config)
+    return load_single_file(path, source, _supported_index(source, options.scheduler), dtype)
 
 
-def _load_saved(
-    source: str, dtype: torch.dtype, variant: str | None, config: str | Path | None
-) -> DiffusionPipeline:
-    if config is not None:
+def _load_saved(source: str, dtype: torch.dtype, options: LoadOptions) -> DiffusionPipeline:
+    variant = options.variant
+    if options.config is not None:
         raise ParameterError(f"config is for single files, and {source} is none; leave it out")
-    index = _supported_index(source)
+    index = _supported_index(source, options.scheduler)
     try:
         folder = source
         if not Path(source).is_dir():
@@ -116,13 +122,15 @@ def _load_saved(
         raise ModelError(explain_failure(source, error)) from error
 
 
-def _supported_index(source: str) -> dict[str, Any]:
-    """Return a pipeline's configuration, after checking that its family is supported."""
+def _supported_index(source: str, scheduler: str | None) -> dict[str, Any]:
+    """Return a pipeline's configuration, after checking its family and the wanted scheduler."""
     try:
         index = DiffusionPipeline.load_config(source)
     except Exception as error:
         raise ModelError(explain_failure(source, error)) from error
     if find_family([str(index["_class_name"])]) is not None:
+        if scheduler is not None:
+            find_scheduler(scheduler, str(index["scheduler"][1]))
         return index
     part = "transformer" if "transformer" in index else "unet"
     cls: Any = getattr(diffusers, str(index.get(part, (None, None))[1]), None)
@@ -196,7 +204,7 @@ def weights_digest(*parts: nn.Module) -> str:
         counted = names_that_count(part, state.keys())
         for name, tensor in sorted((counted[name], state[name]) for name in counted):
             # A strided sample identifies a tensor without copying a gigabyte from the device.
-            flat = tensor.detach().reshape(-1)
+            flat = _plain(tensor).reshape(-1)
             values = flat[:: max(1, len(flat) // SAMPLED_VALUES)].float().cpu().numpy()
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
             digest.update(values.tobytes())
@@ -204,6 +212,12 @@ def weights_digest(*parts: nn.Module) -> str:
             if (strength := adapter_strength(module)) is not None:
                 digest.update(f"{name} {strength}".encode())
     return digest.hexdigest()[:16]
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """Return a tensor without its gradient; of quantized weights, the values they stand for."""
+    plain = tensor.detach()
+    return plain.dequantize() if hasattr(plain, "__tensor_flatten__") else plain
 
 
 def scheduler_settings(pipe: DiffusionPipeline) -> dict[str, Any]:

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import diffusers
+from diffusers.loaders.single_file_utils import fetch_diffusers_config
+from huggingface_hub import try_to_load_from_cache
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import nn
 
 from hrvlab.errors import ModelError
@@ -30,7 +33,8 @@ def find_config(path: Path, config: str | Path | None) -> str:
     path : Path
         The checkpoint.
     config : str or Path, optional
-        A pipeline folder or a hub id. By default the file's own folder.
+        A pipeline folder or a hub id. By default the file's own folder, a folder of its name beside
+        it, or the pipeline that diffusers takes such a file for, if it was downloaded.
 
     Returns
     -------
@@ -53,17 +57,31 @@ def find_config(path: Path, config: str | Path | None) -> str:
         first = f"; its first is {keys[0]!r}" if keys else ""
         raise ModelError(
             f"{path} is a single file without a UNet (no weight begins with {UNET!r}{first}); give "
-            "a file that holds a whole Stable Diffusion model (a LoRA is loaded into a pipeline by "
-            "pipe.load_lora_weights)"
+            "a file that holds a whole Stable Diffusion model (a LoRA is loaded into a model: give "
+            "it as lora=, or to pipe.load_lora_weights)"
         )
     if config is not None:
         return locate_model(config)
-    if (path.parent / PIPELINE).exists():
-        return str(path.parent)
+    for folder in (path.parent, path.with_suffix("")):
+        if (folder / PIPELINE).exists():
+            return str(folder)
+    usual = _usual_pipeline(path)
+    index = try_to_load_from_cache(usual, PIPELINE) if usual else None
+    if isinstance(index, str):
+        return str(Path(index).parent)
+    like = f" like {usual}, if it is of that kind" if usual else ""
     raise ModelError(
         f"{path} is a single-file checkpoint, which does not describe its architecture; give "
-        "config=, a pipeline folder (or a hub id) of the same architecture"
+        f"config=, a pipeline folder (or a hub id) of the same architecture{like}"
     )
+
+
+def _usual_pipeline(path: Path) -> str | None:
+    """Return the hub id of the pipeline that diffusers takes a checkpoint for; None if unknown."""
+    try:
+        return str(fetch_diffusers_config(load_file(path))["pretrained_model_name_or_path"])
+    except (*FAILURES, AttributeError):
+        return None
 
 
 def load_single_file(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 WRITTEN = {"store", "exported"}
 # Besides those that results depend on: what else shows on a page; open_clip names prompts.
 SHOWN_BY = ("open_clip_torch", "pandas", "pillow", "plotly", "safetensors", "tokenizers", "zarr")
+SCALED = re.compile(r"(.+):[-+.\de]+")  # a LoRA and its scale
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -139,9 +140,11 @@ def _named(values: Mapping[str, Any], folder: Path) -> Iterator[tuple[str, str |
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Iterate over all texts in a value, also within lists and mappings."""
+    """Iterate over all texts in a value, also within lists and mappings, and before a scale."""
     if isinstance(value, str):
         yield value
+        if scaled := SCALED.fullmatch(value):
+            yield scaled[1]
     elif isinstance(value, Mapping):
         for part in value.values():
             yield from _texts(part)

@@ -32,7 +32,13 @@ SHOWN_SIDE = 288
 STRENGTHEN, ADJUST = "strengthen", "adjust"
 # Keywords of a pipeline's call that are parameters of the chapter, under their names there; and one
 # that changes no image.
-PARAMETERS = {"num_inference_steps": "steps", "batch_size": "batch_size"}
+PARAMETERS = {
+    "num_inference_steps": "steps",
+    "batch_size": "batch_size",
+    "guidance_scale": "guidance_scale",
+    "height": "height",
+    "width": "width",
+}
 NO_MATTER = {"progress"}
 FINISHED = "left: plain; right: steered"
 

@@ -20,6 +20,7 @@ GUESTS = {
         "watch",
         "words",
     },
+    "models": {"options"},
     "storage": {"errors", "paths", "progress", "typing"},
     "publish": {"widgets"},
 }

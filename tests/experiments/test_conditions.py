@@ -83,6 +83,14 @@ def test_several_evaluators_score_the_same_images(tiny_pipe, tmp_path):
     np.testing.assert_array_equal(shown.sel(evaluator="two").values.ravel(), expected)
 
 
+def test_images_may_have_another_size_and_be_decoded_in_tiles(tiny_pipe, tmp_path):
+    wide = run(tiny_pipe, store=tmp_path, height=16, width=24)
+    assert wide.images(wide.data["image"]).shape[1:] == (16, 24, 3)
+    plain = run(tiny_pipe, store=tmp_path)
+    tiny_pipe.vae.enable_tiling()
+    assert len({run(tiny_pipe, store=tmp_path).folder, plain.folder, wide.folder}) == 3
+
+
 class Measured(Prompt):
     """A prompt with a measure of its own."""
 

@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import hrvlab as hl
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.models.load import fingerprint, load
 from tests.pipelines import tiny_sd, tiny_unet
@@ -34,8 +36,32 @@ def test_a_single_file_within_a_pipeline_folder_needs_no_other(folder):
     assert pipe.unet.dtype == pipe.text_encoder.dtype == torch.float16
 
 
+def test_a_file_and_the_folder_it_was_made_from_are_the_same_model(tmp_path):
+    made = tiny_sd()
+    made.save_pretrained(tmp_path / "dream")
+    save_single_file(made, tmp_path / "dream.safetensors")
+    file, saved = (load(tmp_path / name, device="cpu") for name in ("dream.safetensors", "dream"))
+    assert fingerprint(file) == fingerprint(saved) == fingerprint(made)
+    call = {"num_inference_steps": 3, "seed": [0, 1], "progress": False}
+    images = [hl.generate(pipe, "a red car", **call) for pipe in (file, saved)]
+    assert np.array_equal(*images)
+
+
+def test_the_usual_pipeline_is_used_if_it_was_downloaded(folder, tmp_path, monkeypatch):
+    usual = "models--stable-diffusion-v1-5--stable-diffusion-v1-5"
+    snapshot = tmp_path / usual / "snapshots" / "0123"
+    tiny_sd(seed=1).save_pretrained(snapshot)
+    (tmp_path / usual / "refs").mkdir()
+    (tmp_path / usual / "refs" / "main").write_text("0123")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    pipe = load(folder / "dream.safetensors", device="cpu")
+    assert fingerprint(pipe) == fingerprint(tiny_sd())
+
+
 def test_without_a_configuration_the_refusal_says_how_to_go_on(folder):
-    with pytest.raises(ModelError, match="single-file checkpoint.*give config=, a pipeline folder"):
+    with pytest.raises(
+        ModelError, match="single-file checkpoint.*give config=, a pipeline folder.*-v1-5"
+    ):
         load(folder / "dream.safetensors")
 
 
@@ -73,7 +99,7 @@ def test_a_damaged_file_is_refused_with_the_reason(folder, tmp_path):
 
 def test_a_lora_is_no_single_file_checkpoint(tmp_path):
     save_file({"unet.to_q.lora_A.weight": torch.zeros(2, 2)}, tmp_path / "lora.safetensors")
-    with pytest.raises(ModelError, match="single file without a UNet.*pipe.load_lora_weights"):
+    with pytest.raises(ModelError, match="single file without a UNet.*as lora="):
         load(tmp_path / "lora.safetensors")
 
 

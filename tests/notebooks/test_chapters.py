@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hrvlab.options import HELP, GenerationOptions, LoadOptions
 from hrvlab.publish.chapters import Chapter, find_chapters
 from hrvlab.replication import arrays
 from hrvlab.replication.checks import check_facts
@@ -13,6 +14,7 @@ from tests.replication.published_arrays import write_arrays
 ROOT = Path(__file__).parents[2]
 CHAPTERS = find_chapters(ROOT)
 USERS = re.compile(r"hrvlab(\.(figures|results|widgets|experiments\.\w+))?")
+LOADING = ("dtype", "device", "variant", "config", "lora", "offload", "scheduler")
 # Two chapters are about vectors themselves, one about the shipped files.
 INSIDE = {
     "relevance": {"hrvlab.relevance.similarity", "hrvlab.relevance.uncertainty"},
@@ -40,6 +42,20 @@ def test_sources_carry_no_outputs(name):
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_every_parameter_is_typed_and_explained(name):
     assert all(parameter.help for parameter in Chapter.read(CHAPTERS[name]).parameters)
+
+
+@pytest.mark.parametrize("name", sorted({*CHAPTERS} - {"miniature"}))
+def test_a_chapter_takes_the_options_of_loading_and_generating(name):
+    chapter = Chapter.read(CHAPTERS[name])
+    taken = {one.name: one for one in chapter.parameters}
+    for option in (*LOADING, "guidance_scale", "height", "width"):
+        expected = vars(LoadOptions()) | vars(GenerationOptions())
+        default = [] if option == "lora" else expected[option]
+        assert (taken[option].default, taken[option].help) == (default, HELP[option])
+    assert ("column" in taken) == ("prompts" in taken)
+    code = "".join(cell["source"] for cell in chapter.cells if cell["cell_type"] == "code")
+    assert all(f"    {option}={option},\n" in code for option in LOADING)
+    assert "GenerationOptions(steps, guidance_scale, height, width" in code
 
 
 @pytest.mark.parametrize("name", CHAPTERS)

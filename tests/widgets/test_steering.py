@@ -132,10 +132,13 @@ def test_every_setting_that_is_saved_is_kept(panel, tmp_path):
 
 
 def test_what_the_chapter_cannot_draw_again_is_not_saved(tiny_pipe, tmp_path):
-    made = Panel(tiny_pipe, tmp_path, guidance_scale=3.0)
+    made = Panel(tiny_pipe, tmp_path, guidance_rescale=0.7)
     made.wait()
     made.save.click()
-    assert "not saved: the chapter on steering has no parameter for guidance_" in made.status.value
+    assert (
+        "not saved: the chapter on steering has no parameter for guidance_rescale"
+        in made.status.value
+    )
     assert not list(tmp_path.iterdir())
 
 
