@@ -1,3 +1,4 @@
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -89,6 +90,17 @@ def test_vectors_are_stored_beside_their_votes(hrvlab, model, tmp_path):
     (vectors,) = (tmp_path / "v").glob("*/relevance.zarr")
     hrv = hl.load_relevance(vectors)
     np.testing.assert_allclose(hrv.sum("head_position"), hrv.sizes["head_position"])
+
+
+@pytest.mark.parametrize("command", ["capture", "votes"])
+def test_a_dry_run_tells_time_memory_and_bytes_and_writes_nothing(hrvlab, model, tmp_path, command):
+    given = ["-m", model, "--prompt", "a red car", "--steps", 9, "--dry-run"]
+    code, out, _ = hrvlab(command, "-o", tmp_path / "out", *given)
+    assert code == 0
+    assert re.search(
+        r"^forecast: \d+ seconds \(10 denoiser calls of .* s\), .* on disk$", out, re.M
+    )
+    assert not list(tmp_path.iterdir())
 
 
 def test_commands_load_and_generate_as_their_options_say(hrvlab, model, tmp_path):

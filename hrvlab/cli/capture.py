@@ -9,6 +9,7 @@ from typing import Annotated
 
 from hrvlab.cli.options import (
     Column,
+    DryRun,
     Model,
     Prompt,
     Prompts,
@@ -37,6 +38,7 @@ def capture(
     column: Column = None,
     model: Model = MINIATURE,
     seed: Seed = 0,
+    dry_run: DryRun = False,
     *,
     loading: LoadOptions,
     generating: GenerationOptions,
@@ -44,6 +46,15 @@ def capture(
     """Generate images and record how every head attends to every token."""
     texts = prompts_from(prompt, prompts, column)
     locate_model(model)
+    if dry_run:
+        # Imported here so that help and errors of parameters need not wait for it.
+        from hrvlab.dry_run import rehearse_capture
+        from hrvlab.models.load import load
+
+        pipe = load(model, **vars(loading))
+        check_steps(pipe, generating.steps)
+        say(f"forecast: {rehearse_capture(pipe, texts, seed=seed, **generating.call)}")
+        return
     with _reserved(output):
         # Imported here so that help and errors of parameters need not wait for it.
         from hrvlab.capture import capture as capture_attention

@@ -46,6 +46,13 @@ Prompts = Annotated[
         help="File of prompts (lines, CSV, TSV, JSON, YAML, parquet), 'miniature' or 'imagenet'.",
     ),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Make a few denoiser calls, tell time, memory and bytes of the run, and exit.",
+    ),
+]
 Column = Annotated[
     str | None, typer.Option(help="Of the file of prompts, if it is not called 'prompt' or alike.")
 ]

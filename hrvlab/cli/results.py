@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from hrvlab.cli.options import LARGEST_SEED, Device, out, path_option, say
+from hrvlab.cli.options import LARGEST_SEED, Device, DryRun, out, path_option, say
 from hrvlab.paths import MINIATURE
 from hrvlab.results.registry import find_study, select_studies
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+
+    from hrvlab.experiments.study import Study
 
 Names = Annotated[list[str] | None, typer.Argument(help="Names of studies; default: all of them.")]
 
@@ -31,6 +37,7 @@ def results(
         ),
     ] = Path("runs/results"),
     device: Device = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Recompute the shipped results of the miniature: takes hours on two CPU cores."""
     names = select_studies(study or ())
@@ -40,6 +47,9 @@ def results(
     from hrvlab.storage.atomic import check_writable
 
     studies = [find_study(name) for name in names]
+    if dry_run:
+        _forecast(studies, load(MINIATURE, device=device), 1.0)
+        return
     check_writable(results_path())
     pipe = load(MINIATURE, device=device)
     for one in studies:
@@ -57,6 +67,7 @@ def check_results(
         int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the choice of units.")
     ] = 0,
     device: Device = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Recompute a random sample of the shipped results and compare it with what ships."""
     names = select_studies(study or ())
@@ -69,6 +80,9 @@ def check_results(
     for name in names:
         read_result(name)
     pipe = load(MINIATURE, device=device)
+    if dry_run:
+        _forecast(studies, pipe, share)
+        return
     table = Table("result", "units", "arrays", "largest difference", "", box=None)
     agree = True
     for one in studies:
@@ -82,3 +96,13 @@ def check_results(
     out.print(table)
     if not agree:
         raise typer.Exit(1)
+
+
+def _forecast(studies: Sequence[Study], pipe: DiffusionPipeline, share: float) -> None:
+    """Tell what each study takes, as soon as one of its units was computed."""
+    # Imported here so that help and errors of parameters need not wait for it.
+    from hrvlab.results.make import results_path
+    from hrvlab.results.rehearsal import rehearse_result
+
+    for one in studies:
+        say(f"{one.name}: {rehearse_result(one, pipe, results_path(), share=share)}")

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from hrvlab.cli.options import BatchSize, Column, Seed, out, path_option, prompts_from, say
+from hrvlab.cli.options import BatchSize, Column, DryRun, Seed, out, path_option, prompts_from, say
 from hrvlab.cli.takes import takes
 from hrvlab.inputs.concepts import ConceptSet
 from hrvlab.models.locate import locate_model
@@ -45,6 +45,7 @@ def verify(
     ] = Path("runs/verify"),
     seed: Seed = 0,
     batch_size: BatchSize = 1,
+    dry_run: DryRun = False,
     *,
     loading: LoadOptions,
 ) -> None:
@@ -55,12 +56,15 @@ def verify(
         find_head_index(published)
     locate_model(model)
     # Imported here so that help and errors of parameters need not wait for it.
+    from hrvlab.dry_run import rehearse_votes
     from hrvlab.models.load import load
     from hrvlab.replication.diagnosis import diagnose
     from hrvlab.replication.verify import (
         COLUMNS,
+        PUBLISHED_CALL,
         collect_as_published,
         find_published,
+        published_sampler,
         report,
         rows,
     )
@@ -68,6 +72,11 @@ def verify(
 
     concepts = ConceptSet.read("published")
     pipe = load(model, **vars(loading))
+    if dry_run:
+        with published_sampler(pipe):
+            given = {**PUBLISHED_CALL, "seed": seed, "batch_size": batch_size}
+            say(f"forecast: {rehearse_votes(pipe, concepts, texts, **given)}")
+        return
     vectors = find_published(pipe, concepts, published)
     run = collect_as_published(
         pipe, concepts, texts, store=output, seed=seed, batch_size=batch_size

@@ -12,6 +12,7 @@ import typer
 
 from hrvlab.cli.options import (
     Column,
+    DryRun,
     Model,
     Prompt,
     Prompts,
@@ -50,6 +51,7 @@ def votes(
     ] = MINIATURE,
     model: Model = MINIATURE,
     seed: Seed = 0,
+    dry_run: DryRun = False,
     cluster: Annotated[
         str | None,
         typer.Option(
@@ -68,6 +70,8 @@ def votes(
             "--scheduler is the model's own; give the address of dask's as --cluster "
             f"{loading.scheduler}"
         )
+    if cluster and dry_run:
+        raise ParameterError("--dry-run measures on this machine; leave out --cluster")
     if cluster and loading.device:
         raise ParameterError("workers choose their own device; leave out --device")
     if cluster and not ADDRESS.fullmatch(cluster):
@@ -77,6 +81,7 @@ def votes(
         )
     locate_model(model)
     # Imported here so that help and errors of parameters need not wait for it.
+    from hrvlab.dry_run import rehearse_votes
     from hrvlab.models.load import load
     from hrvlab.relevance.io import keep_relevance
     from hrvlab.relevance.vectors import relevance
@@ -86,6 +91,10 @@ def votes(
     with _connect(cluster) if cluster else nullcontext() as client:
         pipe = load(model, **vars(replace(loading, device="cpu") if client else loading))
         check_steps(pipe, generating.steps)
+        if dry_run:
+            forecast = rehearse_votes(pipe, concept_set, texts, seed=seed, **generating.call)
+            say(f"forecast: {forecast}")
+            return
         run = run_votes(
             pipe,
             concept_set,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 from diffusers import PNDMScheduler
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hrvlab.inputs.concepts import ConceptSet
     from hrvlab.replication.diagnosis import Verdict
     from hrvlab.storage.run import Run
+    from hrvlab.typing import Prompts
 
 # As published: 50 steps of PNDM without Runge-Kutta are 51 denoiser calls.
 STEPS = 50
@@ -38,6 +39,7 @@ SAMPLER = {
     "steps_offset": 1,
     "timestep_spacing": "leading",
 }
+PUBLISHED_CALL: dict[str, Any] = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE}
 COLUMNS = ("votes", "split_half", "expected", "lowest", "found", "outcome")
 
 
@@ -91,7 +93,7 @@ def find_published(
 def collect_as_published(
     pipe: DiffusionPipeline,
     concepts: ConceptSet,
-    prompts: Sequence[str],
+    prompts: Prompts,
     *,
     store: str | Path | None = None,
     seed: int = 0,
@@ -122,22 +124,21 @@ def collect_as_published(
     -----
     Section 3 of arXiv 2412.02237, where SDXL's scheduler was replaced too.
     """
-    with _published_sampler(pipe):
+    with published_sampler(pipe):
         return run_votes(
             pipe,
             concepts,
             prompts,
             seed=seed,
-            num_inference_steps=steps,
-            guidance_scale=GUIDANCE,
             batch_size=batch_size,
             store=store,
             progress=progress,
+            **{**PUBLISHED_CALL, "num_inference_steps": steps},
         )
 
 
 @contextmanager
-def _published_sampler(pipe: DiffusionPipeline) -> Iterator[None]:
+def published_sampler(pipe: DiffusionPipeline) -> Iterator[None]:
     """Replace a pipeline's scheduler within a block, and restore it after it."""
     own = pipe.scheduler
     pipe.scheduler = PNDMScheduler.from_config(own.config, **SAMPLER)

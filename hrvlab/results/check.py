@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hrvlab.experiments.study import Study
     from hrvlab.storage.archives import Units
+    from hrvlab.storage.run import Run
 
 # Another processor rounds differently, and one rounding may tip a vote.
 TOLERANCE = 0.05
@@ -84,25 +85,10 @@ def check_result(
     """
     for name in (*study.needs, study.name):
         read_result(name, results)
-    shipped = {path.stem: read_units(path) for path in _packed(study.name, results)}
-    chosen = _choose(shipped, share, seed)
+    shipped = shipped_units(study, results)
+    chosen = choose_units(shipped, share, seed)
     with TemporaryDirectory() as scratch:
-        store = Path(scratch)
-        for name in study.needs:
-            unpack_result(name, results, store)
-        folders = unpack_result(study.name, results, store)
-        for label, units in chosen.items():
-            for unit in units:
-                # Two parts with the same plan share a folder.
-                (folders[label] / UNITS / f"{unit:06d}.npz").unlink(missing_ok=True)
-        try:
-            with threads_of_results():
-                parts = study.run(pipe, store)
-        except StoreError as error:
-            raise StoreError(
-                f"the result {study.name!r} was made by another plan than today's ({error}); make "
-                f"it again with: hrvlab results {study.name}"
-            ) from error
+        parts = compute_again(study, pipe, results, chosen, Path(scratch))
         compared = []
         for label, part in parts.items():
             for unit in chosen[label]:
@@ -116,6 +102,58 @@ def check_result(
                         if values.dtype.kind != "U"  # names are not recomputed
                     ]
     return compared
+
+
+def shipped_units(study: Study, results: Path) -> dict[str, Units]:
+    """Read the units of a result that ships, by the label of their part."""
+    return {path.stem: read_units(path) for path in _packed(study.name, results)}
+
+
+def compute_again(
+    study: Study,
+    pipe: DiffusionPipeline,
+    results: Path,
+    chosen: Mapping[str, Collection[int]],
+    store: Path,
+) -> Mapping[str, Run]:
+    """Run a study in which all units but some are finished as they ship.
+
+    Parameters
+    ----------
+    study : Study
+    pipe : diffusers.DiffusionPipeline
+    results : Path
+        Folder of all results.
+    chosen : mapping of str to collection of int
+        For each part, the units that are computed.
+    store : Path
+        Gets all units and the images of those that are computed.
+
+    Returns
+    -------
+    mapping of str to Run
+        The parts, by label.
+
+    Raises
+    ------
+    StoreError
+        If the result was made by another plan.
+    """
+    for name in study.needs:
+        unpack_result(name, results, store)
+    folders = unpack_result(study.name, results, store)
+    for label, units in chosen.items():
+        for unit in units:
+            # Two parts with the same plan share a folder.
+            (folders[label] / UNITS / f"{unit:06d}.npz").unlink(missing_ok=True)
+    try:
+        with threads_of_results():
+            return study.run(pipe, store)
+    except StoreError as error:
+        raise StoreError(
+            f"the result {study.name!r} was made by another plan than today's ({error}); make "
+            f"it again with: hrvlab results {study.name}"
+        ) from error
 
 
 def unpack_result(name: str, results: Path, store: Path) -> dict[str, Path]:
@@ -153,8 +191,8 @@ def _packed(name: str, results: Path) -> list[Path]:
     return packed
 
 
-def _choose(shipped: Mapping[str, Units], share: float, seed: int) -> dict[str, set[int]]:
-    """Choose units among those of all parts, at least one."""
+def choose_units(shipped: Mapping[str, Units], share: float, seed: int) -> dict[str, set[int]]:
+    """Choose a random share of the units of all parts, at least one."""
     units = [(label, unit) for label, units in shipped.items() for unit in units]
     rng = np.random.Generator(np.random.Philox(key=seed))
     drawn = rng.choice(len(units), max(1, round(share * len(units))), replace=False)

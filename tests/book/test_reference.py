@@ -12,11 +12,13 @@ GUESTS = {
     "generation": {
         "capture",
         "cluster",
+        "dry_run",
         "forecast",
         "keywords",
         "libraries",
         "noise",
         "provenance",
+        "rehearsal",
         "watch",
         "words",
     },

@@ -28,7 +28,7 @@ def test_the_published_sampler_makes_51_denoiser_calls_and_the_own_one_is_restor
 
 def test_the_prediction_type_stays_the_model_s(tiny_pipe):
     tiny_pipe.scheduler = EulerDiscreteScheduler(prediction_type="v_prediction")
-    with verify._published_sampler(tiny_pipe):
+    with verify.published_sampler(tiny_pipe):
         assert tiny_pipe.scheduler.config.prediction_type == "v_prediction"
 
 

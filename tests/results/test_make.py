@@ -10,6 +10,7 @@ from hrvlab.errors import StoreError
 from hrvlab.experiments.study import Study
 from hrvlab.results.check import check_result
 from hrvlab.results.make import make_result, read_result
+from hrvlab.results.rehearsal import rehearse_result
 from hrvlab.storage.archives import read_units
 from tests.cli.disks import disk
 from tests.experiments.weakening.test_trial import PROMPTS, TEXTS, vectors
@@ -46,6 +47,20 @@ def test_a_result_holds_its_parts_side_by_side(made, tiny_pipe, tmp_path):
         np.testing.assert_array_equal(shown, expected)
         with pytest.raises(StoreError, match="cannot read an image"):
             result.images(of_concept["image"].isel(prompt=1, seed=0))
+
+
+def test_a_study_is_forecast_from_one_of_its_units(made, tiny_pipe, tmp_path):
+    before = sorted(made.rglob("*"))
+    whole = rehearse_result(STUDY, tiny_pipe, made)
+    part = rehearse_result(STUDY, tiny_pipe, made, share=0.5)
+    assert (part.written, 2 * part.calls) == (0, whole.calls)
+    calls = []
+    tiny_pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    make_result(STUDY, tiny_pipe, tmp_path / "work", tmp_path / "results")
+    found = sum(p.stat().st_size for p in tmp_path.rglob("*.*") if p.is_file())
+    assert len(calls) / 1.5 < whole.calls < len(calls) * 1.5
+    assert found / 1.5 < whole.written < found * 1.5
+    assert sorted(made.rglob("*")) == before
 
 
 def test_the_texts_of_every_part_are_kept_whole(tiny_pipe, tmp_path):

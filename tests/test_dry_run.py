@@ -1,0 +1,78 @@
+"""A forecast is within 1.5 times of the run."""
+
+import numpy as np
+import pytest
+from diffusers import DDIMScheduler
+
+import hrvlab as hl
+from hrvlab.dry_run import rehearse_capture, rehearse_votes
+from hrvlab.rehearsal import DryRun, Rehearsal
+from hrvlab.relevance.votes import run_votes
+from hrvlab.storage.datasets import write_dataset
+
+CLOSE = 1.5
+CALL = {"num_inference_steps": 9, "batch_size": 2}
+PROMPTS = hl.read_prompts("miniature")[:5]
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return hl.load("miniature", device="cpu")
+
+
+def size(folder):
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def near(forecast, found):
+    return found / CLOSE < forecast < found * CLOSE
+
+
+def test_the_bytes_and_calls_of_a_capture_are_forecast(pipe, tmp_path):
+    forecast = rehearse_capture(pipe, PROMPTS, **CALL)
+    captured = hl.capture(pipe, PROMPTS, progress=False, **CALL)
+    write_dataset(captured, tmp_path / "a.zarr")
+    assert near(forecast.written, size(tmp_path))
+    assert forecast.calls == 3 * captured.sizes["timestep"]
+    assert forecast.memory > captured.nbytes
+
+
+def test_the_bytes_and_calls_of_votes_are_forecast(pipe, tmp_path):
+    concepts = hl.ConceptSet.read("miniature")
+    forecast = rehearse_votes(pipe, concepts, PROMPTS, **CALL)
+    votes = run_votes(pipe, concepts, PROMPTS, store=tmp_path, progress=False, **CALL)
+    assert near(forecast.written, size(tmp_path))
+    assert forecast.calls == 3 * votes.data.sizes["timestep"]
+
+
+def test_a_run_of_few_calls_is_rehearsed_as_it_is(tiny_pipe):
+    tiny_pipe.scheduler = DDIMScheduler.from_config(tiny_pipe.scheduler.config)
+    for steps in (1, 2):
+        found = rehearse_capture(tiny_pipe, "a red car", num_inference_steps=steps)
+        assert found.calls == steps
+        assert found.seconds >= found.seconds_per_call > 0
+
+
+def test_a_rehearsal_leaves_no_trace_after_an_error_either(tiny_pipe):
+    with pytest.raises(ZeroDivisionError), Rehearsal(tiny_pipe) as rehearsal:
+        tiny_pipe("a red car", num_inference_steps=1, output_type="latent")
+        raise ZeroDivisionError
+    assert not tiny_pipe.unet._forward_pre_hooks
+    assert rehearsal.calls == 1
+    assert rehearsal.memory > 1e7
+    assert rehearsal.seconds_per_call == rehearsal.seconds > 0
+
+
+def test_time_is_of_every_batch_and_what_is_spent_once(tiny_pipe, monkeypatch):
+    """By a clock that ticks once at every look."""
+    ticks = iter(np.arange(1000.0))
+    monkeypatch.setattr("hrvlab.rehearsal.perf_counter", lambda: float(next(ticks)))
+    found = rehearse_capture(tiny_pipe, ["a cat"] * 5, num_inference_steps=10, batch_size=1)
+    # A second before the first of 3 calls, one between calls, one after the last.
+    assert found.seconds_per_call == 1
+    assert found.seconds == 1 + 5 * 11
+
+
+def test_a_forecast_is_one_line_in_units_that_people_use():
+    text = str(DryRun(9000.0, 3 * 10**9, 0, 4200, 12, 0.25))
+    assert text == "2.5 hours (12 denoiser calls of 0.25 s), 3.0 GB of memory, 4 kB on disk"
