@@ -9,6 +9,7 @@ from math import ceil
 
 import xarray as xr
 
+from hrvlab.models.columns import words_in
 from hrvlab.models.tokens import name_occurrence
 
 CONTENT = "content"
@@ -79,13 +80,15 @@ def number_words(
     >>> number_words(["content"] * 5, words, texts, "red, red, car")
     [0, 0, 1, 1, 2]
     """
-    said = iter([(word, len(list(same))) for word, same in groupby(prompt.split())])
+    said = [(word, len(list(same))) for word, same in groupby(word for word, _ in words_in(prompt))]
     numbers = [-1] * len(words)
     first = 0
     for run in _runs(list(zip(kinds, words, strict=True))):
         if kinds[run[0]] != CONTENT:
             continue
-        repeats = next((count for word, count in said if word == words[run[0]]), 1)
+        at = next((n for n, (word, _) in enumerate(said) if word == words[run[0]]), None)
+        repeats = 1 if at is None else said[at][1]
+        said = said if at is None else said[at + 1 :]
         length = _period([texts[column] for column in run], ceil(len(run) / repeats))
         for place, column in enumerate(run):
             numbers[column] = first + place // length

@@ -15,6 +15,7 @@ PROMPTS = {
     "!! !! !": ["!!", "!! (2)", "!"],
     "red (2) red": ["red", "(2)", "red (2)"],
     "⟨end⟩ car": ["⟨end⟩ (2)", "car"],
+    "猫猫犬 a a 猫": ["猫", "猫 (2)", "犬", "a", "a (2)", "猫 (3)"],
 }
 STEPS = {"num_inference_steps": 1, "progress": False}
 

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 TokenKind = Literal["start", "content", "end", "padding", "template", "unnamed"]
-Span = tuple[int, int]
+Span = tuple[int, int]  # first character, and the one after the last
+
+# Scripts that put no spaces between words: Thai, Lao, Tibetan, Burmese, Khmer and their relatives,
+# the kana, and Chinese characters.
+UNSPACED = (
+    "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u3005-\u3007\u3040-\u30ff"
+    "\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9ff\uaa60-\uaadf\uf900-\ufaff\uff66-\uff9f"
+    "\U0001b000-\U0001b16f\U00020000-\U0003ffff"
+)
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+_SPACED_LETTER = rf"[^\W{UNSPACED}]"
 
 
 @dataclass(frozen=True)
@@ -20,7 +32,8 @@ class Token:
     text : str
         The token as spelled in the vocabulary.
     word : str
-        The space-separated word of the prompt that it belongs to; empty outside the content.
+        The word of the prompt that it belongs to, see `hrvlab.prompt_words`; empty outside the
+        content.
     kind : {"start", "content", "end", "padding", "template", "unnamed"}
         ``"template"`` is a column of the instruction that a pipeline puts around every prompt,
         ``"unnamed"`` one of text states that were given in place of a prompt.
@@ -43,21 +56,109 @@ def unnamed_tokens(columns: int) -> list[Token]:
     return [Token(str(column), "", "unnamed", (0, 0), -1) for column in range(columns)]
 
 
-def words_in(read: str, learned: Mapping[str, int]) -> list[tuple[str, Span]]:
-    """List every space-separated word with its span; a learned token's parts are one word.
+def words_in(read: str, learned: Container[str] = ()) -> list[tuple[str, Span]]:
+    """Split a text at spaces, and at every character of scripts that put none between words.
 
     Parameters
     ----------
     read : str
-    learned : mapping of str to int
-        Tokens that were added to a vocabulary.
+    learned : container of str
+        Tokens that were added to a vocabulary, of which those of one concept, such as ``"<cat>"``
+        and ``"<cat>_1"``, are one word.
+
+    Returns
+    -------
+    list of tuple of str and span
+        Each word and where it stands.
+
+    Examples
+    --------
+    >>> from hrvlab.models.columns import words_in
+    >>> [word for word, _ in words_in("a red-blue car, 赤い車")]
+    ['a', 'red-blue', 'car,', '赤', 'い', '車']
     """
     words: list[tuple[str, Span]] = []
     for match in re.finditer(r"\S+", read):
         part = re.match(r"(.+)_\d+(\W*)$", match[0])
-        belongs = part and words and words[-1][0] == part[1] and match[0].rstrip(part[2]) in learned
-        words.append((words[-1][0] if belongs else match[0], match.span()))
+        if part and words and words[-1][0] == part[1] and match[0].rstrip(part[2]) in learned:
+            words[-1] = words[-1][0], (words[-1][1][0], match.end())
+            continue
+        cuts = [0, *_cuts(match[0]), len(match[0])]
+        words += [
+            (match[0][start:stop], (match.start() + start, match.start() + stop))
+            for start, stop in pairwise(cuts)
+        ]
     return words
+
+
+def _cuts(run: str) -> list[int]:
+    """Return where a run of characters without spaces is cut; marks stay with their letter."""
+    return [
+        at
+        for at in range(1, len(run))
+        if _UNSPACED.search(run[at - 1 : at + 1]) and unicodedata.category(run[at])[0] != "M"
+    ]
+
+
+def join_shared(
+    words: Sequence[tuple[str, Span]], tokens: Sequence[Span]
+) -> list[tuple[str, Span]]:
+    """Join neighboring words that share a token.
+
+    Parameters
+    ----------
+    words : sequence of tuple of str and span
+        From `split_words`.
+    tokens : sequence of span
+        What each token covers.
+
+    Returns
+    -------
+    list of tuple of str and span
+
+    Examples
+    --------
+    >>> from hrvlab.models.columns import join_shared
+    >>> join_shared([("猫", (0, 1)), ("と", (1, 2)), ("犬", (2, 3))], [(0, 2), (2, 3)])
+    [('猫と', (0, 2)), ('犬', (2, 3))]
+    """
+    joined: list[tuple[str, Span]] = []
+    for word, (start, stop) in words:
+        if joined and any(a < start < b for a, b in tokens):
+            joined[-1] = joined[-1][0] + word, (joined[-1][1][0], stop)
+        else:
+            joined.append((word, (start, stop)))
+    return joined
+
+
+def find_text(text: str, sought: str) -> list[Span]:
+    """Find a word or phrase in a text, every time it occurs.
+
+    Letter case is ignored. A match begins and ends at word boundaries; in scripts that put no
+    spaces between words, there is one at every character.
+
+    Parameters
+    ----------
+    text : str
+    sought : str
+        Its spaces match any.
+
+    Returns
+    -------
+    list of tuple of int
+        First character, and the one after the last.
+
+    Examples
+    --------
+    >>> from hrvlab.models.columns import find_text
+    >>> find_text("a Rose, a rosette", "rose"), find_text("黒猫と犬", "猫")
+    ([(2, 6)], [(1, 2)])
+    """
+    words = sought.split()
+    before = "" if _UNSPACED.match(words[0]) else rf"(?<!{_SPACED_LETTER})"
+    after = "" if _UNSPACED.match(words[-1][-1]) else rf"(?!{_SPACED_LETTER})"
+    pattern = before + r"\s+".join(map(re.escape, words)) + after
+    return [match.span() for match in re.finditer(pattern, text, flags=re.IGNORECASE)]
 
 
 def word_at(words: Sequence[tuple[str, Span]], place: int) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hrvlab.errors import TokenError
+from hrvlab.models.columns import find_text, join_shared, words_in
 from hrvlab.models.families import family_of
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
     from hrvlab.models.columns import Span, Token
+    from hrvlab.models.families import Family
 
 ENDS = ("⟨end⟩", "⟨padding⟩")  # parts of a prompt that are not words
 
@@ -33,6 +36,77 @@ def token_table(pipe: DiffusionPipeline, prompt: str, **how: Any) -> list[Token]
         As many as the denoiser is given.
     """
     return family_of(pipe).token_table(pipe, prompt, **how)
+
+
+@dataclass(frozen=True)
+class PromptWord:
+    """A word of a prompt, and the token columns that it has in its attention maps.
+
+    Parameters
+    ----------
+    text : str
+    columns : list of int
+        Ascending.
+    whole : bool
+        Whether the model takes all its tokens.
+    """
+
+    text: str
+    columns: list[int]
+    whole: bool
+
+
+def prompt_words(pipe: DiffusionPipeline, prompt: str, **how: Any) -> list[PromptWord]:
+    """List the words of a prompt, those included that the model does not take.
+
+    Words stand between spaces. In scripts without spaces every character is a word of its own,
+    unless it shares a token with its neighbor.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    prompt : str
+    **how
+        See `token_table`.
+
+    Returns
+    -------
+    list of PromptWord
+        In the order of the prompt.
+    """
+    family = family_of(pipe)
+    read = family.read(pipe, prompt, **how)
+    content, beyond = _content(family, pipe, prompt, how)
+    learned = getattr(pipe, family.encoders[0][0]).added_tokens_encoder
+    spans = [*content.values(), *beyond]
+    return [
+        PromptWord(text, _overlapping(content, [span]), _is_whole(span, content, beyond))
+        for text, span in join_shared(words_in(read, learned), spans)
+    ]
+
+
+def _content(
+    family: Family, pipe: DiffusionPipeline, prompt: str, how: Mapping[str, Any]
+) -> tuple[dict[int, Span], list[Span]]:
+    """Return what each content column covers, and each token that the model does not take."""
+    table = family.token_table(pipe, prompt, **how)
+    content = {n: token.span for n, token in enumerate(table) if token.kind == "content"}
+    return content, family.spans(pipe, family.read(pipe, prompt, **how))[len(content) :]
+
+
+def _overlapping(content: Mapping[int, Span], spans: Sequence[Span]) -> list[int]:
+    """Return the columns that overlap any of some spans."""
+    return [
+        column
+        for column, (a, b) in content.items()
+        if any(a < stop and b > start for start, stop in spans)
+    ]
+
+
+def _is_whole(span: Span, content: Mapping[int, Span], beyond: Sequence[Span]) -> bool:
+    """Whether a span has columns, and no token that the model does not take."""
+    cut = any(a < span[1] and b > span[0] for a, b in beyond)
+    return bool(_overlapping(content, [span])) and not cut
 
 
 def content_columns(pipe: DiffusionPipeline, prompt: str, **how: Any) -> list[int]:
@@ -61,8 +135,9 @@ def word_columns(pipe: DiffusionPipeline, prompt: str, word: str, **how: Any) ->
     """Return the columns of all occurrences of a word or phrase, or of one of them.
 
     Letter case is ignored, and a match begins and ends at word boundaries: "rose" is found in
-    "a rose-colored vase" and "a Rose.", but not in "a rosette". "rose (2)" is the second occurrence
-    of "rose", unless the prompt says just that.
+    "a rose-colored vase" and "a Rose.", but not in "a rosette". In scripts without spaces any part
+    of the prompt is found; where it begins or ends within a token, that token is among its columns.
+    "rose (2)" is the second occurrence of "rose", unless the prompt says just that.
 
     Parameters
     ----------
@@ -80,8 +155,8 @@ def word_columns(pipe: DiffusionPipeline, prompt: str, word: str, **how: Any) ->
     Raises
     ------
     TokenError
-        If the word is empty, does not occur in the prompt, or not as often as asked for, or is
-        wholly or partly truncated away.
+        If the word is empty, does not occur in the prompt, or not as often as asked for, or
+        wherever it occurs is wholly or partly truncated away.
     """
     if not word.strip():
         raise TokenError("the word is empty; give a word of the prompt")
@@ -96,20 +171,18 @@ def word_columns(pipe: DiffusionPipeline, prompt: str, word: str, **how: Any) ->
         return family.read(pipe, text, **how)
 
     read = as_read(prompt)
-    spans = _find(read, as_read(word)) or _find_one(as_read, read, word)
-    if not spans:
-        words = ", ".join(dict.fromkeys(prompt.split()))
+    found = find_text(read, as_read(word)) or _find_one(as_read, read, word)
+    if not found:
+        words = ", ".join(dict.fromkeys(one.text for one in prompt_words(pipe, prompt, **how)))
         raise TokenError(f"{word!r} is not a word of the prompt {prompt!r}; its words are: {words}")
-    content = [
-        (column, token.span) for column, token in enumerate(table) if token.kind == "content"
-    ]
-    last = content[-1][1][1] if content else 0
-    if any(end > last for _, end in spans):
+    content, beyond = _content(family, pipe, prompt, how)
+    whole = [span for span in found if _is_whole(span, content, beyond)]
+    if not whole:
         raise TokenError(
             f"{word!r} lies beyond the {len(table)} tokens that the model takes of {prompt!r}; "
             "shorten the prompt"
         )
-    return [c for c, (a, b) in content if any(a < end and b > start for start, end in spans)]
+    return _overlapping(content, whole)
 
 
 def name_occurrence(text: str, number: int) -> str:
@@ -151,16 +224,10 @@ def parse_occurrence(word: str) -> tuple[str, int | None]:
     return (found[1], int(found[2])) if found else (word, None)
 
 
-def _find(prompt: str, text: str) -> list[Span]:
-    """Return where a text begins and ends in a prompt, every time it occurs."""
-    pattern = r"(?<!\w)" + r"\s+".join(map(re.escape, text.split())) + r"(?!\w)"
-    return [match.span() for match in re.finditer(pattern, prompt, flags=re.IGNORECASE)]
-
-
 def _find_one(as_read: Callable[[str], str], prompt: str, word: str) -> list[Span]:
     """Return where the occurrence that a word names begins and ends; none if it names none."""
     text, number = parse_occurrence(word)
-    spans = [] if number is None else _find(prompt, as_read(text))
+    spans = [] if number is None else find_text(prompt, as_read(text))
     if number is None or not spans:
         return []
     if not 1 <= number <= len(spans):

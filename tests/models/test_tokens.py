@@ -1,10 +1,12 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import CLIPTokenizer
 
 from hrvlab.errors import HrvlabWarning, TokenError
-from hrvlab.models.tokens import content_columns, token_table, word_columns
-from tests.pipelines import WORDS, tiny_sd
+from hrvlab.models.tokens import content_columns, prompt_words, token_table, word_columns
+from tests.pipelines import WORDS, tiny_sd, tiny_sdxl, tiny_tokenizer
 
 PIPE = tiny_sd()
 
@@ -126,7 +128,8 @@ MARKED = "a cat!! on a car!"
     ids=["usual padding", "padding with marks"],
 )
 def test_marks_that_are_also_padding_belong_to_their_word(special, words):
-    pipe = SimpleNamespace(tokenizer=with_marks(**special))
+    pipe = tiny_sd()
+    pipe.tokenizer = with_marks(**special)
     table = token_table(pipe, MARKED)
     assert [token.word for token in table if token.kind == "content"] == words
     assert [token.kind for token in table][len(words) + 1 :][0] == "end"
@@ -134,7 +137,69 @@ def test_marks_that_are_also_padding_belong_to_their_word(special, words):
 
 
 def test_where_a_second_tokenizer_has_other_columns_a_warning_says_from_where_on():
-    pipe = SimpleNamespace(tokenizer=with_marks(), tokenizer_2=with_marks(pad_token="!"))
+    pipe = tiny_sdxl()
+    pipe.tokenizer, pipe.tokenizer_2 = with_marks(), with_marks(pad_token="!")
     with pytest.warns(HrvlabWarning, match="'a cat!! on a car!' differently, .* column 3 on"):
         token_table(pipe, MARKED)
     assert token_table(pipe, "a cat! on a car")[3].word == "cat!"
+
+
+def test_any_part_of_a_text_without_spaces_has_the_columns_that_overlap_it():
+    prompt = "黒猫 on 赤い車"  # every character is three tokens here
+    assert word_columns(PIPE, prompt, "猫") == [4, 5, 6]
+    assert word_columns(PIPE, prompt, "黒猫") == [1, 2, 3, 4, 5, 6]
+    assert word_columns(PIPE, prompt, "い車") == [11, 12, 13, 14, 15, 16]
+    words = [token.word for token in token_table(PIPE, prompt)][1:17]
+    assert words == [*"黒黒黒猫猫猫", "on", *"赤赤赤いいい車車車"]
+    with pytest.raises(TokenError, match="its words are: 黒, 猫, on, 赤, い, 車"):
+        word_columns(PIPE, prompt, "犬")
+
+
+def sharing():
+    """A pipeline in whose vocabulary the last byte of 猫 and the first of と are one token."""
+    alphabet = sorted(ByteLevel.alphabet())
+    written = ByteLevel(add_prefix_space=False).pre_tokenize_str("猫と")[0][0]
+    merge = (written[2], written[3])
+    special = ["<|startoftext|>", "<|endoftext|>"]
+    tokens = [*alphabet, *(f"{byte}</w>" for byte in alphabet), "".join(merge), *special]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    pipe = tiny_sd()
+    pipe.tokenizer = CLIPTokenizer(vocab=vocabulary, merges=[merge], model_max_length=20)
+    return pipe
+
+
+def test_characters_that_share_a_token_share_its_column_and_are_one_word():
+    pipe = sharing()
+    assert word_columns(pipe, "猫と犬", "猫") == [1, 2, 3]
+    assert word_columns(pipe, "猫と犬", "と") == [3, 4, 5]
+    assert [(word.text, word.columns) for word in prompt_words(pipe, "猫と犬")] == [
+        ("猫と", [1, 2, 3, 4, 5]),
+        ("犬", [6, 7, 8]),
+    ]
+    assert [token.word for token in token_table(pipe, "猫と犬")][1:9] == ["猫と"] * 5 + ["犬"] * 3
+
+
+def test_a_character_of_which_only_some_tokens_are_taken_is_truncated():
+    prompt = "a 黒猫犬車赤花"  # 19 tokens, of which the model takes 18
+    assert word_columns(PIPE, prompt, "赤") == [14, 15, 16]
+    with pytest.raises(TokenError, match="beyond the 20 tokens"):
+        word_columns(PIPE, prompt, "花")
+    words = prompt_words(PIPE, prompt)
+    assert [word.text for word in words if not word.whole] == ["花"]
+    assert words[-1].columns == [17, 18]
+
+
+def test_of_a_word_that_occurs_again_beyond_the_limit_the_columns_are_that_are_there():
+    prompt = "red " + "blue " * 17 + "red"
+    assert word_columns(PIPE, prompt, "red") == [1]
+    with pytest.raises(TokenError, match="beyond the 20 tokens"):
+        word_columns(PIPE, prompt, "red (2)")
+
+
+def test_words_beyond_the_limit_have_no_columns():
+    words = prompt_words(PIPE, " ".join(["red"] * 17 + ["zebra", "car"]))
+    assert [(word.text, word.columns, word.whole) for word in words[16:]] == [
+        ("red", [17], True),
+        ("zebra", [18], False),
+        ("car", [], False),
+    ]

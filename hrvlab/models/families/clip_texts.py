@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from hrvlab.errors import HrvlabWarning, ModelError
-from hrvlab.models.columns import Token, word_at, words_in
+from hrvlab.models.columns import Token, join_shared, word_at, words_in
 from hrvlab.models.families.family import Family, WordEncodings
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class ClipTexts(Family):
         read, encoded = _split(pipe, prompt, tokenizer)
         for other in others:
             _compare_columns(prompt, encoded, _split(pipe, prompt, other)[1])
-        words = words_in(read, tokenizer.added_tokens_encoder)
+        words = join_shared(words_in(read, tokenizer.added_tokens_encoder), self.spans(pipe, read))
         ids = encoded["input_ids"]
         texts = tokenizer.convert_ids_to_tokens(ids)
         length = sum(encoded["attention_mask"])

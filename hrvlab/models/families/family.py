@@ -13,12 +13,13 @@ from diffusers.utils.torch_utils import unwrap_module
 
 from hrvlab.errors import ModelError
 from hrvlab.models.adapters import adapters_kept
+from hrvlab.models.columns import without_blanks
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, ModelMixin
     from torch import Tensor, nn
 
-    from hrvlab.models.columns import Token
+    from hrvlab.models.columns import Span, Token
     from hrvlab.models.layers import Layer
 
 Method = Literal["attention injection", "attention excitation", "swapping text states"]
@@ -191,6 +192,21 @@ class Family(ABC):
     @abstractmethod
     def read(self, pipe: DiffusionPipeline, text: str, **how: Any) -> str:
         """Return a text as the pipeline gives it to its first tokenizer, without instructions."""
+
+    def spans(self, pipe: DiffusionPipeline, read: str) -> list[Span]:
+        """Return what each token of a text covers, also of those that the model does not take.
+
+        Parameters
+        ----------
+        pipe : diffusers.DiffusionPipeline
+        read : str
+            From `read`.
+        """
+        tokenizer = getattr(pipe, self.encoders[0][0])
+        encoded = tokenizer(
+            read, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        return [without_blanks(read, span) for span in encoded["offset_mapping"]]
 
     @abstractmethod
     def token_ids(
