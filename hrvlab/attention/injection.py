@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hrvlab.attention.calls import Call, Hook
+    from hrvlab.models.alignment import Aligned
     from hrvlab.models.layers import Layer
-    from hrvlab.typing import Alignment, HeadFactors
+    from hrvlab.typing import HeadFactors
 
 SELF_SIDE = 1 / 4
 
@@ -37,13 +38,11 @@ class Injection:
 
     Parameters
     ----------
-    mappers : sequence of ndarray of float64, shape (source token, target token)
+    aligned : sequence of Aligned
         One per pair, from `hrvlab.models.alignment.align`.
-    replaced : sequence of sequence of int
-        For each pair, the columns of the target's new words.
     factors : ndarray of float, shape (head_position,), optional
         The new words keep the target's own map, times these factors. None: the source's map is
-        injected for the new words too.
+        injected for the new words too; those that were added keep the target's own map as it is.
     cross_share, self_share : float
         Shares of the generation's denoiser calls and of its steps, from the first, in which cross-
         and self-attention are injected.
@@ -55,12 +54,10 @@ class Injection:
     Raises
     ------
     ParameterError
-        If there is not one list of columns per mapper, a factor is not finite, or a share is not
-        between 0 and 1.
+        If there is no pair, a factor is not finite, or a share is not between 0 and 1.
     """
 
-    mappers: Sequence[Alignment]
-    replaced: Sequence[Sequence[int]]
+    aligned: Sequence[Aligned]
     factors: HeadFactors | None = None
     cross_share: float = 0.0
     self_share: float = 0.0
@@ -68,11 +65,8 @@ class Injection:
     model: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.mappers or len(self.mappers) != len(self.replaced):
-            raise ParameterError(
-                f"{len(self.mappers)} mappers need as many lists of columns, and at least one; got "
-                f"{len(self.replaced)}"
-            )
+        if not self.aligned:
+            raise ParameterError("there is no pair of prompts; give at least one")
         if self.factors is not None and not np.isfinite(self.factors).all():
             raise ParameterError("every factor must be a finite number; some are NaN or infinite")
         for name in ("cross_share", "self_share"):
@@ -81,10 +75,7 @@ class Injection:
 
     def for_pairs(self, indices: Sequence[int]) -> Injection:
         """Return the edit for some of the pairs only."""
-        mappers, replaced = zip(
-            *((self.mappers[i], self.replaced[i]) for i in indices), strict=True
-        )
-        return replace(self, mappers=mappers, replaced=replaced)
+        return replace(self, aligned=[self.aligned[index] for index in indices])
 
     def injected_calls(self, calls: int, steps: int) -> tuple[int, int]:
         """Count the calls, from the first, in which cross- and self-attention are injected.
@@ -126,9 +117,9 @@ class BoundInjection:
     """
 
     def __init__(self, edit: Injection, prompts: int, layers: Sequence[Layer]) -> None:
-        if prompts != 2 * len(edit.mappers):
+        if prompts != 2 * len(edit.aligned):
             raise ParameterError(
-                f"{prompts} prompts are not the {len(edit.mappers)} pairs of source and target "
+                f"{prompts} prompts are not the {len(edit.aligned)} pairs of source and target "
                 "that the edit was made for"
             )
         positions = sum(layer.heads for layer in layers)
@@ -138,12 +129,13 @@ class BoundInjection:
                 f"{positions}; use an HRV built on this model"
             )
         self.edit = edit
-        own = np.zeros((len(edit.mappers), edit.mappers[0].shape[1]), bool)
-        if edit.factors is not None:
-            for row, columns in zip(own, edit.replaced, strict=True):
-                row[list(columns)] = True
-        injected = np.where(own[:, None], 0.0, np.stack(edit.mappers))
+        mappers = np.stack([one.mapper for one in edit.aligned])
+        own = np.zeros((len(mappers), mappers.shape[2]), bool)
+        for row, one in zip(own, edit.aligned, strict=True):
+            row[one.added if edit.factors is None else one.new] = True
+        injected = np.where(own[:, None], 0.0, mappers)
         self.own, self.injected = torch.from_numpy(own), torch.from_numpy(injected)
+        self._factors = np.ones(positions) if edit.factors is None else edit.factors
         self._target: dict[str, Tensor] = {}
         self._cross_calls = self._self_calls = 0
 
@@ -214,13 +206,13 @@ class BoundInjection:
 
     def _add_own(self, layer: Layer, call: Call, mixed: Tensor) -> Tensor:
         """Add the targets' own attention to their new words, rescaled by head."""
-        if call.index >= self._cross_calls or self.edit.factors is None:
+        if call.index >= self._cross_calls or not self.own.any():
             return mixed
         query, key, value = (
             self._target.pop(name).unflatten(-1, (layer.heads, -1)).transpose(1, 2)
             for name in ("query", "key", "value")
         )
-        factors = torch.from_numpy(self.edit.factors[layer.head_positions]).to(value)
+        factors = torch.from_numpy(self._factors[layer.head_positions]).to(value)
         value = value * factors[:, None, None] * self.own[:, None, :, None].to(value)
         own = scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(-2)
         edited = mixed.clone()

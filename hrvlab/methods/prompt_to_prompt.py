@@ -50,7 +50,7 @@ def edit(
     progress: bool = True,
     **call: Any,
 ) -> Images:
-    """Generate images of a prompt, and the same images with some of its words replaced.
+    """Generate images of a prompt, and the same images with some of its words changed.
 
     The attention of the source image is injected into the edited one.
 
@@ -59,7 +59,8 @@ def edit(
     pipe : diffusers.DiffusionPipeline
         Of a supported family.
     source, target : str or sequence of str
-        Pairs of prompts with the same number of words; words that differ are replaced.
+        Pairs of prompts. Words may be replaced, added and dropped, several in one prompt: see
+        `hrvlab.models.alignment.align`.
     hrv : xarray.DataArray, dims (concept, head_position), optional
         The new words keep their own attention, rescaled by a concept's vector; default: plain
         Prompt-to-Prompt, which injects the source's attention there too.
@@ -138,8 +139,7 @@ def edit(
         model = None if allow_other_model else hrv.attrs.get("model_fingerprint")
     aligned = [align(pipe, *pair, alignment) for pair in zip(sources, targets, strict=True)]
     warn_of_unknown_words(pipe, [*sources, *targets])
-    mappers, replaced = zip(*aligned, strict=True)
-    injection = Injection(mappers, replaced, factors, cross_share, self_share, model=model)
+    injection = Injection(aligned, factors, cross_share, self_share, model=model)
     calls = forecast_calls(pipe, call)
     injection.injected_calls(calls, min(calls, call.get("num_inference_steps", calls)))
     images = []

@@ -5,6 +5,7 @@ import torch
 import hrvlab as hl
 from hrvlab.attention import ConceptVotes, Injection, Rescale, SpatialMaps, TokenMeans, attach
 from hrvlab.errors import CoverageError, ModelError, ParameterError, TokenError
+from hrvlab.models.alignment import Aligned
 from hrvlab.models.heads import cross_attention_layers
 from tests.pipelines import TINY
 
@@ -47,7 +48,10 @@ def test_everything_is_restored_after_an_exception(name, concepts):
     before = {key: value.clone() for key, value in pipe.unet.state_dict().items()}
     hooks = hook_count(pipe)
     heads = hl.head_table(pipe.unet).sizes["head_position"]
-    edits = Rescale(np.full(heads, -2.0)), Injection([np.eye(20)], [[2]], np.ones(heads), 1.0, 1.0)
+    edits = (
+        Rescale(np.full(heads, -2.0)),
+        Injection([Aligned(np.eye(20), [2], [])], np.ones(heads), 1.0, 1.0),
+    )
 
     def fail(*_):
         raise RuntimeError("in the middle")

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from hrvlab.attention import Injection, attach
 from hrvlab.errors import ParameterError
-from hrvlab.models.alignment import align
+from hrvlab.models.alignment import Aligned, align
 from hrvlab.models.heads import cross_attention_layers
 from tests.attention.oracle import ExplicitMaps
 from tests.pipelines import ARCHITECTURES, TINY, tiny_sd
@@ -29,9 +31,8 @@ def run(pipe, pairs, width=16, **call):
 
 def injection(pipe, pairs, **settings):
     aligned = [align(pipe, *pair) for pair in pairs]
-    mappers, replaced = zip(*aligned, strict=True)
     settings = {"cross_share": 0.6, "self_share": 0.5, "self_side": 0.5} | settings
-    return Injection(mappers, replaced, **settings)
+    return Injection(aligned, **settings)
 
 
 def some_factors(pipe):
@@ -52,14 +53,14 @@ def oracle(pipe, edit, pairs, guided=True, **call):
                 return maps
             maps = maps.clone()
             first = len(maps) // 2 if guided else 0
-            for pair, mapper in enumerate(edit.mappers):
+            for pair, aligned in enumerate(edit.aligned):
                 source, target = maps[first + 2 * pair], maps[first + 2 * pair + 1]
-                replaced = source @ torch.from_numpy(mapper).to(maps)
-                if edit.factors is not None:
-                    for head in range(layer.heads):
-                        for column in edit.replaced[pair]:
-                            own = target[head, :, column] * edit.factors[layer.start + head]
-                            replaced[head, :, column] = own
+                replaced = source @ torch.from_numpy(aligned.mapper).to(maps)
+                plain = edit.factors is None
+                for head in range(layer.heads):
+                    for column in aligned.added if plain else aligned.new:
+                        factor = 1 if plain else edit.factors[layer.start + head]
+                        replaced[head, :, column] = target[head, :, column] * factor
                 maps[first + 2 * pair + 1] = replaced
             return maps
 
@@ -73,7 +74,7 @@ def oracle(pipe, edit, pairs, guided=True, **call):
                 return maps
             maps = maps.clone()
             first = len(maps) // 2 if guided else 0
-            for pair in range(len(edit.mappers)):
+            for pair in range(len(edit.aligned)):
                 maps[first + 2 * pair + 1] = maps[first + 2 * pair]
             return maps
 
@@ -101,6 +102,48 @@ def test_injection_equals_prompt_to_prompt_with_explicit_maps(name, count, guide
     theirs = oracle(pipe, edit, pairs, guided=guided, **scale)
     torch.testing.assert_close(ours, theirs, rtol=2e-4, atol=2e-4)
     assert (ours - plain)[1::2].abs().max() > 0.01
+
+
+def by_hand(columns, new, added):
+    """An alignment whose target columns each list the source columns that they sum."""
+    mapper = np.zeros((20, 20))
+    for target, sources in enumerate(columns):
+        mapper[sources, target] = 1
+    return Aligned(mapper, new, added)
+
+
+def zebra():
+    columns = [[0], [1], [2], [2], [2], [2], [2], [3], [], [4], *[[n] for n in range(5, 14)]]
+    aligned = by_hand([*columns, list(range(14, 20))], [2, 3, 4, 5, 6, 8], [8])
+    aligned.mapper[2] /= 5
+    return aligned
+
+
+# Words added, dropped, replaced by two, and several changes at once; "zebra" is five tokens.
+REFINED = {
+    ("a car", "a red car"): by_hand(
+        [[0], [1], [], *[[n] for n in range(2, 18)], [18, 19]], [2], [2]
+    ),
+    ("a red car", "a car"): by_hand([[0], [1], *[[n] for n in range(3, 20)], []], [], []),
+    ("a red car and a dog", "a rose vase car and dog"): by_hand(
+        [[0], [1], [], [], [3], [4], [6], *[[n] for n in range(7, 20)]], [2, 3], [2, 3]
+    ),
+    ("a cat on tree", "a zebra on red tree"): zebra(),
+}
+
+
+@pytest.mark.parametrize("rescaled", [True, False])
+@pytest.mark.parametrize("name", ["sd1", pytest.param("sdxl", marks=pytest.mark.full)])
+def test_added_and_dropped_words_equal_prompt_refinement_with_explicit_maps(name, rescaled):
+    pipe, pairs = TINY[name].build().to(torch.float64), list(map(list, REFINED))
+    factors = some_factors(pipe) if rescaled else None
+    edit = injection(pipe, pairs, factors=factors)
+    with attach(pipe, edit, prompts=flat(pairs)):
+        ours = run(pipe, pairs)
+    unaligned = run(pipe, pairs)
+    theirs = oracle(pipe, replace(edit, aligned=list(REFINED.values())), pairs)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+    assert ((ours - unaligned)[1::2].abs().amax(dim=(1, 2, 3)) > 0.01).all()
 
 
 @pytest.mark.parametrize("name", ["sd1", "sdxl"])
@@ -133,7 +176,8 @@ def test_the_sources_are_generated_as_without_injection():
 
 def test_injecting_everything_from_the_same_prompt_generates_the_source_twice():
     pipe, pairs = tiny_sd(), [["a red car", "a red car"]]
-    edit = Injection([np.eye(20)], [[]], cross_share=1.0, self_share=1.0, self_side=1.0)
+    same = Aligned(np.eye(20), [], [])
+    edit = Injection([same], cross_share=1.0, self_share=1.0, self_side=1.0)
     with attach(pipe, edit, prompts=flat(pairs)):
         source, target = run(pipe, pairs)
     torch.testing.assert_close(source, target)

@@ -11,6 +11,7 @@ from diffusers.models.attention_processor import (
 
 from hrvlab.attention import ConceptVotes, Injection, Rescale, TokenMeans, attach
 from hrvlab.errors import CoverageError, ModelError
+from hrvlab.models.alignment import Aligned
 from hrvlab.models.heads import cross_attention_layers, head_table
 from hrvlab.models.load import fingerprint
 from tests.pipelines import TINY, add_ip_adapter, tiny_lora, tiny_sd, tiny_sdxl
@@ -192,7 +193,7 @@ def test_an_image_prompt_is_neither_read_nor_edited(concepts):
 
 def test_injection_with_an_image_prompt_is_refused_with_the_remedy():
     pipe, _ = with_ip_adapter(scale=1.0)
-    edit = Injection([np.eye(20)], [[]], cross_share=1.0)
+    edit = Injection([Aligned(np.eye(20), [], [])], cross_share=1.0)
     with (
         pytest.raises(ModelError, match="call pipe.unload_ip_adapter"),
         attach(pipe, edit, prompts=["a red car", "a blue car"]),

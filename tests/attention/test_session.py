@@ -17,6 +17,7 @@ from diffusers import (
 import hrvlab as hl
 from hrvlab.attention import Injection, Rescale, TokenMeans, attach
 from hrvlab.errors import ParameterError, TokenError
+from hrvlab.models.alignment import Aligned
 from hrvlab.models.families import family_of
 from tests.attention.loops import denoise, encode, noise, one_batch, two_calls, unguided
 from tests.pipelines import BETAS, tiny_lora, tiny_sd, tiny_sdxl
@@ -239,7 +240,7 @@ def test_shares_of_another_pipelines_steps_are_not_taken_from_a_scheduler_that_d
     )
     other.set_progress_bar_config(disable=True)
     pair = [RED, "a blue car"]
-    edit = Injection([np.eye(20)], [[2]], cross_share=0.8)
+    edit = Injection([Aligned(np.eye(20), [2], [])], cross_share=0.8)
     with (
         pytest.raises(ParameterError, match="does not show of how many steps the shares are"),
         attach(pipe, edit, prompts=pair),
@@ -254,7 +255,7 @@ def test_shares_of_another_pipelines_steps_are_not_taken_from_a_scheduler_that_d
 
 def test_pairs_in_another_order_are_refused_by_an_injection(pipe):
     states = texts(pipe, ["a blue car", RED])["prompt"]
-    edit = Injection([np.eye(20)], [[2]], cross_share=0.8)
+    edit = Injection([Aligned(np.eye(20), [2], [])], cross_share=0.8)
     with pytest.raises(ParameterError, match="in the order source, target"):
         read(pipe, lambda: unguided(pipe, states, noise(0, 0)), edit, prompts=[RED, "a blue car"])
 
@@ -327,7 +328,7 @@ def test_text_states_are_let_go_when_the_block_ends(pipe):
 
 def test_nested_taps_see_outer_edits_and_outer_taps_refuse_inner_injections(pipe):
     pair = [RED, "a blue car"]
-    edit = Injection([np.eye(20)], [[2]], cross_share=1.0)
+    edit = Injection([Aligned(np.eye(20), [2], [])], cross_share=1.0)
 
     def run():
         return pipe(pair, latents=noise(0, 0), num_inference_steps=2, output_type="latent").images

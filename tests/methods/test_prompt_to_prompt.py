@@ -35,10 +35,8 @@ def test_attention_is_injected_as_published(tiny_pipe, given, self_share):
     hrv = vectors(tiny_pipe)
     with_vectors = {"hrv": hrv, "concept": "Color"} if given else {}
     _, edited = edit(tiny_pipe, "a red car", "a blue car", **with_vectors, **STEPS)
-    mapper, replaced = align(tiny_pipe, "a red car", "a blue car")
     injection = Injection(
-        [mapper],
-        [replaced],
+        [align(tiny_pipe, "a red car", "a blue car")],
         hrv.sel(concept="Color").values if given else None,
         cross_share=0.8,
         self_share=self_share,
@@ -67,7 +65,13 @@ def test_without_strength_the_new_word_keeps_its_own_attention(tiny_pipe):
     ("pair", "settings", "error", "message"),
     [
         ((SOURCES, TARGETS[:1]), {}, ParameterError, "2 sources need as many targets, got 1"),
-        (("a red car", "a car"), {}, TokenError, "3 words and the target 2"),
+        (("a red car", "a red car"), {}, TokenError, "replace, add or drop a word"),
+        (
+            ("a red car", "a car"),
+            {"alignment": "published"},
+            TokenError,
+            "3 words and the target 2",
+        ),
         (("a red car", "a blue car"), {"concept": "Color"}, ParameterError, "both hrv and concept"),
         (("a red car", "a blue car"), {"self_share": 2}, ParameterError, "self_share is 2"),
     ],
@@ -78,6 +82,17 @@ def test_bad_input_is_refused_before_generating(tiny_pipe, pair, settings, error
     with pytest.raises(error, match=message):
         edit(tiny_pipe, *pair, **settings, **STEPS)
     assert not calls
+
+
+def test_words_are_added_and_dropped_and_each_pair_is_the_same_in_any_batch(tiny_pipe):
+    sources = ["a red car", "a cat", "a photo of a cat"]
+    targets = ["a car", "a red cat", "a painting of a blue dog on a tree"]
+    pairs = edit(tiny_pipe, sources, targets, batch_size=6, **STEPS)
+    plain = hl.generate(tiny_pipe, sources, **STEPS)
+    np.testing.assert_allclose(pairs[::2].astype(float), plain, atol=1)
+    assert all((pairs[1::2] != pairs[::2]).any(axis=(1, 2, 3)))
+    one_by_one = edit(tiny_pipe, sources, targets, batch_size=2, **STEPS)
+    np.testing.assert_allclose(pairs.astype(float), one_by_one, atol=1)
 
 
 def test_unknown_concepts_and_other_models_are_refused(tiny_pipe):
