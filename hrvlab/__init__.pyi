@@ -12,6 +12,7 @@ from .methods.steering import adjust as adjust
 from .methods.steering import strengthen as strengthen
 from .models.heads import head_table as head_table
 from .models.load import load as load
+from .models.tokens import prompt_words as prompt_words
 from .options import GenerationOptions as GenerationOptions
 from .relevance.io import load_relevance as load_relevance
 from .relevance.io import save_relevance as save_relevance

@@ -73,6 +73,14 @@ def prompt_words(pipe: DiffusionPipeline, prompt: str, **how: Any) -> list[Promp
     -------
     list of PromptWord
         In the order of the prompt.
+
+    Examples
+    --------
+    >>> [(word.text, word.columns) for word in hl.prompt_words(pipe, "a red car, 赤い車")]
+    [('a', [1]), ('red', [2]), ('car,', [3, 4]), ('赤', [5, 6, 7]), ('い', [8, 9, 10]),
+     ('車', [11, 12, 13])]
+    >>> [word.text for word in hl.prompt_words(pipe, "very " * 40 + "tall") if not word.whole][-1]
+    'tall'
     """
     family = family_of(pipe)
     read = family.read(pipe, prompt, **how)

@@ -9,6 +9,7 @@ from hrvlab.publish.chapters import Chapter, find_chapters
 from hrvlab.replication import arrays
 from hrvlab.replication.checks import check_facts
 from tests.notebooks.smallest import FIGURES
+from tests.pipelines import tiny_sd
 from tests.replication.published_arrays import write_arrays
 
 ROOT = Path(__file__).parents[2]
@@ -92,3 +93,19 @@ def test_the_published_arrays_are_read_where_they_are(tmp_path, monkeypatch):
     assert list(shown["models"]) == ["Stable Diffusion 1.4", "SDXL"]
     assert shown["about"].startswith("Shown are the published arrays")
     assert all(fact.agrees is not None for fact in check_facts(shown["found"]))
+
+
+def test_the_capture_of_a_long_prompt_maps_the_words_that_fit_and_names_the_others(
+    tmp_path, capsys
+):
+    tiny_sd().save_pretrained(tmp_path)
+    prompt = "a cat and " + 13 * "red " + "zebra and 猫"  # 16 of 18 tokens before the zebra
+    source = f"model, prompt, words, seed, steps = {str(tmp_path)!r}, {prompt!r}, None, 0, 1"
+    cells = Chapter.read(CHAPTERS["capture"]).cells
+    code = [cell["source"] for cell in cells if cell["cell_type"] == "code"]
+    shown = {}
+    exec(source, shown)
+    exec(code[1], shown)
+    assert shown["tree"]["grid_8"]["map_word"].values.tolist() == ["a", "cat", "and", "red"]
+    assert shown["cut"] == ["zebra", "and", "猫"]
+    assert "Markdown object" in capsys.readouterr().out
