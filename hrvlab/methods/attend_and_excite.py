@@ -18,7 +18,7 @@ from hrvlab.attention.session import attached_to
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.generation import ONE_AT_A_TIME, as_uint8, plan_batches, run_pipeline
 from hrvlab.keywords import check_call, for_batch, refuse
-from hrvlab.methods.excitation import attended_layers, find_excitation
+from hrvlab.methods.excitation import MASK, attended_layers, find_excitation, full_strength
 from hrvlab.methods.latent_updates import LatentUpdater
 from hrvlab.models.families import denoiser_of, family_of
 from hrvlab.models.heads import cross_attention_layers
@@ -80,7 +80,8 @@ def excite(
     Parameters
     ----------
     pipe : diffusers.DiffusionPipeline
-        Of a supported family, and starting from noise.
+        Of a supported family, and starting from noise; also one for inpainting, whose keywords
+        ``image`` and ``mask_image`` are required.
     prompt : str
     words : str or sequence of str
         The words of the prompt that should not be neglected.
@@ -133,7 +134,7 @@ def excite(
     excitation = find_excitation(preset, with_vectors=hrv is not None)
     check_pipeline(pipe)
     refuse(call, OWN, "excite sets these keywords itself")
-    keywords = check_call(pipe, call, prompts=1, images=len(seeds))
+    keywords = {**check_call(pipe, call, prompts=1, images=len(seeds)), **full_strength(pipe, call)}
     warn_of_unknown_words(pipe, [prompt])
     columns = mark_words(pipe, prompt, named)
     factors = weigh_heads(pipe, len(named), hrv, concept, allow_other_model=allow_other_model)
@@ -163,7 +164,8 @@ def check_pipeline(pipe: DiffusionPipeline) -> None:
     Raises
     ------
     ModelError
-        If the pipeline is not supported or starts from an image, or its heads cannot be read.
+        If the pipeline is not supported, starts from an image or is steered by one, or its heads
+        cannot be read.
     ParameterError
         If taps or edits are attached to it.
     """
@@ -174,9 +176,11 @@ def check_pipeline(pipe: DiffusionPipeline) -> None:
             "excite runs the denoiser more often than a generation does, which attach would "
             "misread; call it outside the block"
         )
-    if "image" in inspect.signature(pipe.__call__).parameters:
+    takes = inspect.signature(pipe.__call__).parameters
+    if "control_image" in takes or ("image" in takes and MASK not in takes):
         raise ModelError(
-            f"{type(pipe).__name__} starts from an image; give a pipeline that starts from noise"
+            f"{type(pipe).__name__} starts from an image, or is steered by one; give a pipeline "
+            "that starts from noise, or one for inpainting"
         )
     for layer in cross_attention_layers(denoiser_of(pipe)):
         attention_module(denoiser_of(pipe), layer)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
     from hrvlab.models.layers import Layer
+
+MASK = "mask_image"  # a keyword of pipelines for inpainting
 
 
 @dataclass(frozen=True)
@@ -148,3 +151,32 @@ def attended_layers(pipe: DiffusionPipeline, excitation: Excitation) -> list[Lay
             f"no layer's grid has {excitation.side:g} of the latents' side; choose one of: {shares}"
         )
     return chosen
+
+
+def full_strength(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> dict[str, float]:
+    """Return the keyword by which a pipeline for inpainting starts from noise alone.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    call : mapping of str to object
+        Keywords of its own call.
+
+    Returns
+    -------
+    dict of str to float
+        Empty for other pipelines.
+
+    Raises
+    ------
+    ParameterError
+        If it should start from the image.
+    """
+    if MASK not in inspect.signature(pipe.__call__).parameters:
+        return {}
+    if call.get("strength", 1.0) != 1.0:
+        raise ParameterError(
+            f"strength is {call['strength']}; excite updates noise alone: leave out strength, or "
+            "give 1.0"
+        )
+    return {"strength": 1.0}

@@ -67,7 +67,10 @@ class LatentUpdater:
         self._pipe, self._excitation = pipe, excitation
         self._words, self._factors = words, factors
         inputs, first = _first_inputs(pipe, batch, **call)
-        sample = inputs.pop("sample")
+        # Beside the latents, UNets for inpainting are given the mask and the masked image.
+        channels = pipe.vae.config.latent_channels
+        sample, self._beside = inputs.pop("sample").tensor_split([channels], dim=1)
+        self._beside = self._beside[first.conditional]
         given = call.get("latents")
         self._noise = (_noise(sample, batch) if given is None else given).to(sample)
         self._conditional = _rows({**inputs, "return_dict": False}, first.conditional, len(sample))
@@ -174,7 +177,8 @@ class LatentUpdater:
         inputs["timestep"] = pipe.scheduler.timesteps[call]
         with torch.enable_grad():
             latents = latents.detach().requires_grad_()
-            sample = pipe.scheduler.scale_model_input(latents, inputs["timestep"])
+            scaled = pipe.scheduler.scale_model_input(latents, inputs["timestep"])
+            sample = torch.cat([scaled, self._beside[images]], dim=1)
             with queries_and_keys(pipe.unet, self._layers) as found:
                 pipe.unet(sample, **inputs)
             # Mixed precision around the call must not reach the float32 of the maps.

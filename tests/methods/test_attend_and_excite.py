@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -8,15 +9,19 @@ from diffusers import (
     EulerDiscreteScheduler,
     HeunDiscreteScheduler,
     StableDiffusionImg2ImgPipeline,
+    StableDiffusionInpaintPipeline,
+    StableDiffusionXLInpaintPipeline,
 )
+from PIL import Image
 
 import hrvlab as hl
 from hrvlab.errors import ConceptError, CoverageError, ModelError, ParameterError, TokenError
 from hrvlab.methods.attend_and_excite import weigh_heads
 from hrvlab.methods.excitation import PRESETS, Excitation
 from hrvlab.models.heads import cross_attention_layers
+from hrvlab.noise import initial_noise
 from tests.methods.test_steering import vectors
-from tests.pipelines import add_ip_adapter, tiny_sd
+from tests.pipelines import add_ip_adapter, tiny_sd, tiny_sdxl, tiny_unet
 
 PROMPT, WORDS = "a car and a cat", ["car", "cat"]
 CALL = {"num_inference_steps": 4, "progress": False}
@@ -281,3 +286,52 @@ def test_latents_are_updated_in_the_share_of_the_steps_whatever_the_scheduler(
     how = Excitation(side=1, step_size=1.0, thresholds={}, until=0.5)
     excited = hl.excite(pipe, PROMPT, WORDS, preset=how, progress=False, **call)
     assert excited.passes.tolist() == [moves]
+
+
+def inpainting(kind):
+    """A pipeline for inpainting, whose UNet may be given the mask and the masked image too."""
+    if kind == "sdxl":
+        return StableDiffusionXLInpaintPipeline.from_pipe(tiny_sdxl())
+    pipe = tiny_sd()
+    if kind == "9 channels":
+        pipe.register_modules(unet=tiny_unet(in_channels=9, attention_head_dim=2))
+    return StableDiffusionInpaintPipeline.from_pipe(pipe)
+
+
+MASKED = {
+    "image": Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)),
+    "mask_image": Image.fromarray(np.pad(np.full((8, 16), 255, np.uint8), ((8, 0), (0, 0)))),
+    "height": 16,
+    "width": 16,
+    "num_inference_steps": 4,
+}
+
+
+@pytest.mark.parametrize(
+    "kind", ["4 channels", "9 channels", pytest.param("sdxl", marks=pytest.mark.full)]
+)
+def test_every_word_is_excited_in_the_hole_of_an_image(kind):
+    pipe, samples = inpainting(kind), []
+    pipe.unet.register_forward_pre_hook(
+        lambda _, args, given: samples.append(args[0] if args else given["sample"]),
+        with_kwargs=True,
+    )
+    excite = {"seed": [3, 4], "batch_size": 2, "progress": False, **MASKED}
+    settings = Excitation(**QUIET, until=1.0, step_size=0.0)
+    still = hl.excite(pipe, PROMPT, WORDS, preset=settings, **excite)
+    # Each pass with gradients is given what the pipeline's next call gives the conditional rows.
+    passes = [(one, rest) for one, rest in itertools.pairwise(samples) if len(one) < len(rest)]
+    assert len(passes) == still.passes[0] >= 4
+    assert all(torch.equal(one, rest[2:]) for one, rest in passes)
+    noise = initial_noise(pipe, [3, 4], 0)
+    plain = {**MASKED, "seed": [3, 4], "strength": 1.0}
+    np.testing.assert_array_equal(still.images, hl.generate(pipe, PROMPT, latents=noise, **plain))
+    if kind == "9 channels":
+        np.testing.assert_array_equal(still.images, hl.generate(pipe, PROMPT, **plain))
+    excited = hl.excite(pipe, PROMPT, WORDS, preset=Excitation(**QUIET), **excite)
+    assert (excited.images != still.images).any(axis=(1, 2, 3)).all()
+
+
+def test_a_hole_that_starts_from_the_image_is_refused():
+    with pytest.raises(ParameterError, match="strength is 0.5; excite updates noise alone"):
+        hl.excite(inpainting("4 channels"), PROMPT, WORDS, strength=0.5, **MASKED)
