@@ -1,5 +1,6 @@
 """Observers (taps) of and interventions (edits) on cross-attention within the forward pass."""
 
+from hrvlab.attention.calls import Unedited
 from hrvlab.attention.edits import Rescale
 from hrvlab.attention.injection import Injection
 from hrvlab.attention.session import Part, Session, attach
@@ -15,6 +16,7 @@ __all__ = [
     "Session",
     "SpatialMaps",
     "TokenMeans",
+    "Unedited",
     "VotingRule",
     "attach",
 ]

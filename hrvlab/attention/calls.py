@@ -113,3 +113,15 @@ class Tap(Protocol):
         scale : float
             Of the attention scores, before the softmax.
         """
+
+
+@dataclass(frozen=True)
+class Unedited:
+    """A tap that observes queries and keys as they are before the edits of its attach.
+
+    Parameters
+    ----------
+    tap : Tap
+    """
+
+    tap: Tap

@@ -43,18 +43,27 @@ class ProjectionHooks:
         self.modules = [attention_module(denoiser, layer) for layer in layers]
         self._hooked: set[str] = set()
         self._fired: set[str] = set()
-        self._query: Tensor | None = None
 
-    def install(self, edits: Sequence[BoundEdit], taps: Sequence[Tap], hooks: ExitStack) -> None:
-        """Register all hooks: edits in the order given, then taps, which see the edited states."""
-        self._taps = taps
+    def install(
+        self,
+        edits: Sequence[BoundEdit],
+        taps: Sequence[Tap],
+        hooks: ExitStack,
+        *,
+        unedited: Sequence[Tap] = (),
+    ) -> None:
+        """Register all hooks: edits in the order given, then taps, which see the edited states.
+
+        Those of ``unedited`` come before the edits.
+        """
         self._placed = Projections.of(self._denoiser)
-        hooks.callback(self._forget)
+        before, after = _Observers(unedited), _Observers(taps)
+        hooks.callback(before.forget)
+        hooks.callback(after.forget)
         for layer, module in zip(self._layers, self.modules, strict=True):
-            own = [hook for edit in edits for hook in edit.hooks(layer).items()]
-            if taps:
-                own.append((f"attn2.{layer.query}", self._keep_query))
-                own.append((f"attn2.{layer.key}", partial(self._observe, layer, module)))
+            own = before.hooks(layer, module)
+            own += [hook for edit in edits for hook in edit.hooks(layer).items()]
+            own += after.hooks(layer, module)
             for projection, hook in own:
                 name = f"{layer.module.removesuffix('attn2')}{projection}"
                 handle = self._register(name, hook)
@@ -115,6 +124,23 @@ class ProjectionHooks:
             f"denoiser call {number}, first {missing[0]}: {why}"
         )
 
+
+class _Observers:
+    """Taps that see the same states of every layer."""
+
+    def __init__(self, taps: Sequence[Tap]) -> None:
+        self._taps = taps
+        self._query: Tensor | None = None
+
+    def hooks(self, layer: Layer, module: Attention) -> list[tuple[str, Hook]]:
+        """Return the hooks of a layer's queries and keys, if there are taps."""
+        if not self._taps:
+            return []
+        return [
+            (f"attn2.{layer.query}", self._keep_query),
+            (f"attn2.{layer.key}", partial(self._observe, layer, module)),
+        ]
+
     def _keep_query(self, call: Call, output: Tensor) -> Tensor:
         self._query = output
         return output
@@ -129,7 +155,8 @@ class ProjectionHooks:
                 tap.observe(call, layer, self._query, output, module.scale)
         return output
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Let go of the states."""
         self._query = None
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from hrvlab.attention.calls import Call, Tap
+from hrvlab.attention.calls import Call, Tap, Unedited
 from hrvlab.attention.clock import Clock
 from hrvlab.attention.edits import NO_WORDS, BoundRescale, Rescale
 from hrvlab.attention.hooks import ProjectionHooks
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from hrvlab.typing import Prompts
 
 Edit = Rescale | Injection
-Part = Tap | Edit
+Part = Tap | Unedited | Edit
 
 
 class Session:
@@ -93,7 +93,8 @@ class Session:
             raise ModelError(cache)
         self._projections = ProjectionHooks(self.denoiser, self.layers, lambda: self._current)
         edits = [part for part in parts if isinstance(part, Edit)]
-        self._taps = [part for part in parts if not isinstance(part, Edit)]
+        self._unedited = [part.tap for part in parts if isinstance(part, Unedited)]
+        self._taps = [part for part in parts if not isinstance(part, Edit | Unedited)]
         if edits and not prompts:
             raise ParameterError(
                 "an edit needs the prompts it acts on: attach(pipe, edit, prompts=['a red car'])"
@@ -128,7 +129,7 @@ class Session:
                     "taps see the injections of their own attach alone; give both to one attach"
                 )
         hooks.callback(self._let_go)
-        for tap in self._taps:
+        for tap in [*self._unedited, *self._taps]:
             tap.begin(self.layers, self._projections.modules)
         hooks.callback(self._clock.stop)
         self._clock.start()
@@ -138,7 +139,7 @@ class Session:
             self.denoiser.register_forward_hook(self._end_call),
         ):
             hooks.callback(handle.remove)
-        self._projections.install(self._edits, self._taps, hooks)
+        self._projections.install(self._edits, self._taps, hooks, unedited=self._unedited)
 
     def _begin_call(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         sample, timestep, states, bias = self._family.inputs(self.denoiser, args, kwargs)
@@ -242,8 +243,9 @@ def attach(
     ----------
     pipe : diffusers.DiffusionPipeline
         Of a supported family.
-    *parts : Tap, Rescale or Injection
-        Any number of observers and edits; edits act in the order given.
+    *parts : Tap, Unedited, Rescale or Injection
+        Any number of observers and edits; edits act in the order given. Taps see what the edits
+        made of queries and keys, and those in `hrvlab.attention.Unedited` what these were before.
     prompts : str, Path, or iterable of str, optional
         The prompts of the generation, one for each row of the batch before
         ``num_images_per_prompt``; required by edits, and by loops of one's own with several texts,

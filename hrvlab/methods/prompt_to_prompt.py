@@ -9,12 +9,13 @@ import numpy as np
 import xarray as xr
 from torch import Generator
 
-from hrvlab.attention import Injection
+from hrvlab.attention import Injection, Unedited
 from hrvlab.errors import ParameterError
 from hrvlab.forecast import forecast_calls
 from hrvlab.generation import Batch, as_uint8, plan_batches, run_batch
 from hrvlab.inputs.prompts import as_prompts
 from hrvlab.keywords import PerImage, check_call, refuse
+from hrvlab.methods.local_blend import THRESHOLD, LocalBlend, blended_columns
 from hrvlab.methods.steering import strengthening_factors
 from hrvlab.models.alignment import align
 from hrvlab.models.known_words import warn_of_unknown_words
@@ -25,12 +26,15 @@ from hrvlab.relevance.vectors import concept_vector
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
+    from hrvlab.attention import Part
+    from hrvlab.methods.local_blend import Blend
     from hrvlab.models.alignment import Method
     from hrvlab.typing import Images, Prompts
 
 # Shares of the calls in which attention is injected, as published.
 CROSS_SHARE = 0.8
 SELF_SHARE, SELF_SHARE_WITH_VECTORS = 0.4, 0.9
+CALLBACK = {"callback_on_step_end", "callback_on_step_end_tensor_inputs"}
 
 
 def edit(
@@ -44,6 +48,8 @@ def edit(
     cross_share: float = CROSS_SHARE,
     self_share: float | None = None,
     alignment: Method = "words",
+    blend: Blend | Sequence[Blend] | None = None,
+    blend_threshold: float = THRESHOLD,
     seed: int | Sequence[int] = 0,
     batch_size: int = 8,
     allow_other_model: bool = False,
@@ -74,6 +80,12 @@ def edit(
         without vectors, and 0.9 with vectors.
     alignment : {"words", "published"}
         How to align words with different numbers of tokens: see `hrvlab.models.alignment.align`.
+    blend : tuple of words, or sequence of those, optional
+        A word or several of the source, and of the target, such as ``("cat", "dog")``; or a list
+        with such a tuple for each pair. After every step, the latents of the edited image become
+        the source's wherever neither image attends to its words. Default: no blending.
+    blend_threshold : float
+        Share of a word's highest attention above which a position belongs to it.
     seed : int or sequence of int
         One pair of images is generated for each.
     batch_size : int
@@ -99,7 +111,8 @@ def edit(
 
     Notes
     -----
-    Prompt-to-Prompt: arXiv 2208.01626. With vectors: Section 6 of arXiv 2412.02237.
+    Prompt-to-Prompt, with its local blending: arXiv 2208.01626. With vectors: Section 6 of arXiv
+    2412.02237.
 
     Examples
     --------
@@ -114,6 +127,13 @@ def edit(
     ... )
     >>> source.shape == edited.shape
     True
+
+    A word is added, and the background stays the source's:
+
+    >>> blend = ("car", ["snowy", "car"])
+    >>> source, edited = hl.edit(
+    ...     pipe, "a red car", "a snowy red car", blend=blend, num_inference_steps=2, progress=False
+    ... )
     """
     sources, targets = as_prompts(source), as_prompts(target)
     seeds = as_seeds(seed)
@@ -121,6 +141,8 @@ def edit(
         raise ParameterError(f"{len(sources)} sources need as many targets, got {len(targets)}")
     own = {"num_images_per_prompt", "prompt_embeds"}
     refuse(call, own, "the two images of a pair have one prompt each")
+    if blend is not None:
+        refuse(call, CALLBACK, "blending is a callback of its own")
     keywords = check_call(pipe, call, prompts=len(sources), images=len(sources) * len(seeds))
     if isinstance(keywords.get("generator"), Generator):
         raise ParameterError("give generator a list with one generator for each pair × seed")
@@ -137,7 +159,9 @@ def edit(
         row = concept_vector(hrv, concept)
         factors = strengthening_factors(row.values, hrv_strength)
         model = None if allow_other_model else hrv.attrs.get("model_fingerprint")
-    aligned = [align(pipe, *pair, alignment) for pair in zip(sources, targets, strict=True)]
+    both = list(zip(sources, targets, strict=True))
+    aligned = [align(pipe, *pair, alignment) for pair in both]
+    columns = None if blend is None else blended_columns(pipe, both, blend, blend_threshold)
     warn_of_unknown_words(pipe, [*sources, *targets])
     injection = Injection(aligned, factors, cross_share, self_share, model=model)
     calls = forecast_calls(pipe, call)
@@ -146,12 +170,17 @@ def edit(
     batches = plan_batches(sources, seeds, max(batch_size // 2, 1))
     for batch in track(batches, "edit", disable=not progress or len(batches) == 1):
         pairs = Batch(
-            tuple(prompt for i in batch.indices for prompt in (sources[i], targets[i])),
+            tuple(prompt for i in batch.indices for prompt in both[i]),
             tuple(np.repeat(batch.indices, 2).tolist()),
             tuple(np.repeat(batch.seeds, 2).tolist()),
             2 * batch.first,
         )
-        injected = injection.for_pairs(batch.indices)
-        made = run_batch(pipe, pairs, injected, output_type="np", **keywords)
+        parts: list[Part] = [injection.for_pairs(batch.indices)]
+        own_call = dict(keywords)
+        if columns is not None:
+            local = LocalBlend([own for i in batch.indices for own in columns[i]], blend_threshold)
+            parts.append(Unedited(local))
+            own_call["callback_on_step_end"] = local.after_step
+        made = run_batch(pipe, pairs, *parts, output_type="np", **own_call)
         images.append(as_uint8(made.images))
     return np.concatenate(images)
