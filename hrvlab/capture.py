@@ -248,5 +248,6 @@ def _map_nodes(
                 "map_layer": [layer.index for layer in chosen],
                 "map_word": words,
             },
+            attrs={"schema": "maps"},
         )
     return nodes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import xarray as xr
@@ -38,8 +39,36 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, kept: str = KEPT) -> No
     StoreError
         If the folder cannot be written.
     """
-    validate(dataset)
-    path = user_path(path)
+    _write({".": dataset}, user_path(path), kept)
+
+
+def write_tree(tree: xr.DataTree, path: str | Path, kept: str = KEPT) -> None:
+    """Write a tree of valid datasets as a zarr v3 group with a group for each node.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        A root, whose dataset `read_dataset` reads, and nodes below it.
+    path : str or Path
+        The folder of the root's group.
+    kept : str
+        See `write_dataset`.
+
+    Raises
+    ------
+    SchemaError
+        If a dataset does not match its schema.
+    StoreError
+        If the folder cannot be written.
+    """
+    nodes = {node.path.strip("/") or ".": node.to_dataset(inherit=False) for node in tree.subtree}
+    _write(nodes, user_path(path), kept)
+
+
+def _write(datasets: Mapping[str, xr.Dataset], path: Path, kept: str) -> None:
+    """Write datasets as zarr groups, by their paths within the folder of the first."""
+    for dataset in datasets.values():
+        validate(dataset)
     with storing(path, kept):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=path.parent) as scratch:
@@ -47,11 +76,13 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, kept: str = KEPT) -> No
             with warnings.catch_warnings():
                 # Fixed-width strings work; zarr only warns that other readers may not support them.
                 warnings.simplefilter("ignore", zarr.errors.UnstableSpecificationWarning)
-                unsealed(dataset).assign_attrs({ATTRIBUTE: VERSION}).to_zarr(
-                    partial, mode="w", zarr_format=3, consolidated=False
-                )
-                _check_names(dataset, partial)
-                zarr.open_group(partial, mode="r+").attrs.update(seal(_open(partial)))
+                for name, dataset in datasets.items():
+                    own = partial / name
+                    unsealed(dataset).assign_attrs({ATTRIBUTE: VERSION}).to_zarr(
+                        own, mode="w", zarr_format=3, consolidated=False
+                    )
+                    _check_names(dataset, own)
+                    zarr.open_group(own, mode="r+").attrs.update(seal(_open(own)))
             replace_folder(path, partial)
 
 
@@ -136,6 +167,29 @@ def read_dataset(path: str | Path) -> xr.Dataset:
     if fault:
         raise StoreError(f"{path} {fault}")
     return validate(upgrade(dataset))
+
+
+def read_tree(path: str | Path) -> xr.DataTree:
+    """Open a tree of datasets and check each; their variables are loaded lazily.
+
+    Parameters
+    ----------
+    path : str or Path
+        Written by `write_tree`.
+
+    Returns
+    -------
+    xarray.DataTree
+
+    Raises
+    ------
+    StoreError, SchemaError
+        See `read_dataset`.
+    """
+    root = read_dataset(path)
+    names = sorted(name for name, _ in zarr.open_group(user_path(path), mode="r").groups())
+    nodes = {f"/{name}": read_dataset(user_path(path) / name) for name in names}
+    return xr.DataTree.from_dict({"/": root, **nodes})
 
 
 def _open(path: Path) -> xr.Dataset:

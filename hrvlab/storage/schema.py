@@ -40,6 +40,12 @@ CAPTURE = Schema(
     ("scheduler_timestep", "block", "block_layer", "module", "grid", "heads", "token_text", "word"),
 )
 
+MAPS = Schema(
+    "maps",
+    {"maps": ("prompt", "timestep", "map_layer", "head", "map_word", "map_y", "map_x")},
+    coords=("map_layer", "map_word"),
+)
+
 VOTES = Schema(
     "votes",
     {
@@ -99,6 +105,7 @@ SCHEMAS = {
     schema.name: schema
     for schema in (
         CAPTURE,
+        MAPS,
         VOTES,
         RELEVANCE,
         WEAKENING,

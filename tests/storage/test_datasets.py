@@ -58,7 +58,7 @@ def test_a_missing_coordinate_is_named():
 
 
 def test_an_unknown_schema_lists_the_known_ones():
-    with pytest.raises(SchemaError, match="capture, votes, relevance, weakening"):
+    with pytest.raises(SchemaError, match="capture, maps, votes, relevance, weakening"):
         validate(votes_dataset().assign_attrs(schema="vote"))
 
 
