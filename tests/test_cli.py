@@ -15,7 +15,8 @@ from hrvlab.cli.model import StageName
 from hrvlab.miniature.recipe import STAGES
 from hrvlab.relevance.io import write_published
 from hrvlab.replication.verify import collect_as_published
-from hrvlab.storage.datasets import read_dataset
+from hrvlab.storage.datasets import read_dataset, read_tree
+from tests.cli.commands import commands
 from tests.pipelines import tiny_sd
 from tests.publish.chapters import checkout
 
@@ -52,13 +53,13 @@ def rendered(*_, **__):
     return SimpleNamespace(returncode=0)
 
 
-@pytest.mark.parametrize(
-    "command", ["run", "book", "capture", "votes", "verify", "results", "check-results", "model"]
-)
+@pytest.mark.parametrize("command", sorted({command for command, _ in commands()}))
 def test_every_command_has_a_help_text(hrvlab, command):
-    code, out, _ = hrvlab(command, "--help")
+    code, out, _ = hrvlab(*command.split(), "--help")
     assert code == 0
-    assert "Usage: hrvlab" in out
+    assert f"Usage: hrvlab {command} " in out
+    if command.startswith(("generate", "edit", "capture")):
+        assert f"Example: hrvlab {command} -o " in out
 
 
 def test_the_help_on_training_lists_every_stage_in_order():
@@ -79,6 +80,28 @@ def test_a_capture_is_written_as_a_dataset(hrvlab, model, tmp_path):
     assert "captured prompt 1" in out
     expected = hl.capture(hl.load(model), "a red car", num_inference_steps=2)
     np.testing.assert_array_equal(read_dataset(tmp_path / "c")["image"], expected["image"])
+
+
+def test_maps_of_words_are_captured_beside_the_means(hrvlab, model, tmp_path):
+    prompts = ["--prompt", "a red car", "--prompt", "a car"]
+    maps = ["--maps", "car", "--maps", "a", "--grids", 4]
+    code, out, _ = hrvlab(
+        "capture", "-o", tmp_path / "c", *prompts, *maps, "-m", model, "--steps", 2
+    )
+    assert code == 0
+    assert "maps of car, a of grids 4: " in out
+    found = read_tree(tmp_path / "c")
+    expected = hl.capture(
+        hl.load(model), ["a red car", "a car"], maps=["car", "a"], grids=4, num_inference_steps=2
+    )
+    assert list(found.children) == ["grid_4"]
+    np.testing.assert_array_equal(found["grid_4"]["maps"], expected["grid_4"]["maps"])
+    np.testing.assert_array_equal(read_dataset(tmp_path / "c")["image"], expected["image"])
+
+
+def test_grids_without_words_are_refused(hrvlab, tmp_path):
+    code, _, err = hrvlab("capture", "-o", tmp_path / "c", "--prompt", "a car", "--grids", 4)
+    assert (code, "name words with --maps too" in err) == (1, True)
 
 
 def test_vectors_are_stored_beside_their_votes(hrvlab, model, tmp_path):

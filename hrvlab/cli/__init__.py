@@ -13,7 +13,9 @@ from rich.text import Text
 
 from hrvlab.cli.book import book
 from hrvlab.cli.capture import capture
+from hrvlab.cli.edit import app as edit_app
 from hrvlab.cli.ends import Ending, end
+from hrvlab.cli.generate import generate
 from hrvlab.cli.model import train
 from hrvlab.cli.options import err, out
 from hrvlab.cli.results import check_results, results
@@ -27,13 +29,14 @@ DEBUG = "--debug"
 PYTHONS_OWN = warnings.showwarning
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (run, book, capture, votes, verify, results, check_results):
+for command in (run, book, generate, capture, votes, verify, results, check_results):
     app.command()(command)
 model_app = typer.Typer(
     help="Retrain the miniature, or list the words that it knows.", no_args_is_help=True
 )
 model_app.command()(train)
 model_app.command()(words)
+app.add_typer(edit_app, name="edit")
 app.add_typer(model_app, name="model")
 
 

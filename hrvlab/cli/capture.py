@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from hrvlab.cli.options import (
     Column,
@@ -19,11 +19,15 @@ from hrvlab.cli.options import (
     prompts_from,
     say,
 )
+from hrvlab.cli.outputs import reserved
 from hrvlab.cli.takes import takes
 from hrvlab.errors import ParameterError
 from hrvlab.models.locate import locate_model
 from hrvlab.options import GenerationOptions, LoadOptions
 from hrvlab.paths import MINIATURE
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 LOST = "the capture is lost, for it was in memory only"
 
@@ -36,6 +40,14 @@ def capture(
     prompt: Prompt = None,
     prompts: Prompts = None,
     column: Column = None,
+    maps: Annotated[
+        list[str] | None,
+        typer.Option(help="A word of every prompt whose maps to keep; may be given several times."),
+    ] = None,
+    grids: Annotated[
+        list[int] | None,
+        typer.Option(help="Keep the maps of layers with this grid size only; or several."),
+    ] = None,
     model: Model = MINIATURE,
     seed: Seed = 0,
     dry_run: DryRun = False,
@@ -43,8 +55,13 @@ def capture(
     loading: LoadOptions,
     generating: GenerationOptions,
 ) -> None:
-    """Generate images and record how every head attends to every token."""
+    """Generate images and record how every head attends to every token.
+
+    Example: hrvlab capture -o cars.zarr --prompt "a red car" --maps red --maps car --grids 8
+    """
     texts = prompts_from(prompt, prompts, column)
+    if grids and not maps:
+        raise ParameterError("--grids are those of maps; name words with --maps too")
     locate_model(model)
     if dry_run:
         # Imported here so that help and errors of parameters need not wait for it.
@@ -55,37 +72,29 @@ def capture(
         check_steps(pipe, generating.steps)
         say(f"forecast: {rehearse_capture(pipe, texts, seed=seed, **generating.call)}")
         return
-    with _reserved(output):
+    with reserved(output):
         # Imported here so that help and errors of parameters need not wait for it.
+        import xarray as xr
+
         from hrvlab.capture import capture as capture_attention
         from hrvlab.models.load import load
-        from hrvlab.storage.datasets import write_dataset
+        from hrvlab.storage.datasets import write_tree
 
         pipe = load(model, **vars(loading))
         check_steps(pipe, generating.steps)
-        dataset = capture_attention(pipe, texts, seed=seed, **generating.call)
-        write_dataset(dataset, output, LOST)
-    sizes = ", ".join(f"{name} {size}" for name, size in dataset["attention"].sizes.items())
-    say(f"captured {sizes}: {output}")
+        captured = capture_attention(
+            pipe, texts, maps=maps or None, grids=grids or None, seed=seed, **generating.call
+        )
+        tree = captured if maps else xr.DataTree(captured)
+        write_tree(tree, output, LOST)
+    sizes = ", ".join(f"{name} {size}" for name, size in tree["attention"].sizes.items())
+    say(f"captured {sizes}{_about_maps(tree)}: {output}")
 
 
-@contextmanager
-def _reserved(output: Path) -> Iterator[None]:
-    """Make a folder that no other process makes meanwhile; remove it if it stays empty."""
-    # Imported here because filesystems are tried only once everything else is right.
-    from hrvlab.storage.atomic import check_writable, storing
-
-    check_writable(output.parent)
-    with storing(output, "nothing was computed yet"):
-        try:
-            output.mkdir()
-        except FileExistsError as error:
-            raise ParameterError(
-                f"{output} already exists; remove it, or choose another --output"
-            ) from error
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):
-            output.rmdir()
-        raise
+def _about_maps(tree: xr.DataTree) -> str:
+    """Say which maps a capture has."""
+    sides = [name.removeprefix("grid_") for name in tree.children]
+    if not sides:
+        return ""
+    words = next(iter(tree.children.values()))["map_word"].values
+    return f", maps of {', '.join(words)} of grids {', '.join(sides)}"

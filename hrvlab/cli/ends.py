@@ -22,7 +22,10 @@ SECONDS_TO_END = 1  # a terminal and a wrapper may both pass on the same Ctrl-C
 
 # What goes on after a command was stopped; by default everything that was finished is kept.
 GO_ON = "finished work is kept, and the same command goes on from there"
+IMAGES = "finished images are kept; remove their folder, or choose another --output, to begin anew"
 AFTER = {
+    "generate": IMAGES,
+    "edit": IMAGES,
     "capture": "nothing was written; the same command begins anew",
     "check-results": "nothing was written; the same command begins anew",
     "run": "the page is as it was; units in the store are kept, and the same command goes on",

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from hrvlab.errors import TokenError
+
 TokenKind = Literal["start", "content", "end", "padding", "template", "unnamed"]
 Span = tuple[int, int]  # first character, and the one after the last
 
@@ -159,6 +161,39 @@ def find_text(text: str, sought: str) -> list[Span]:
     after = "" if _UNSPACED.match(words[-1][-1]) else rf"(?!{_SPACED_LETTER})"
     pattern = before + r"\s+".join(map(re.escape, words)) + after
     return [match.span() for match in re.finditer(pattern, text, flags=re.IGNORECASE)]
+
+
+def replace_text(text: str, sought: str, by: str) -> str:
+    """Replace a word or phrase of a text, every time it occurs.
+
+    Parameters
+    ----------
+    text, sought : str
+        See `find_text`.
+    by : str
+        One word or several; none to drop it.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    TokenError
+        If it does not occur.
+
+    Examples
+    --------
+    >>> from hrvlab.models.columns import replace_text
+    >>> replace_text("a red car", "red", "dark blue"), replace_text("a red car", "red", "")
+    ('a dark blue car', 'a car')
+    """
+    found = find_text(text, sought) if sought.strip() else []
+    if not found:
+        raise TokenError(f"{sought!r} is not a word of the prompt {text!r}")
+    for start, stop in reversed(found):
+        text = text[:start] + by + text[stop:]
+    return re.sub(r"  +", " ", text).strip()
 
 
 def word_at(words: Sequence[tuple[str, Span]], place: int) -> str:

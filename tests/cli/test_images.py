@@ -1,0 +1,187 @@
+"""Commands that write images: they are those of the functions, with their settings beside them."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import hrvlab as hl
+from hrvlab.attention import Rescale
+from hrvlab.errors import ModelError
+from hrvlab.forecast import forecast_calls
+from hrvlab.relevance.vectors import rank
+from hrvlab.results import read_result
+from tests.methods.test_steering import vectors
+from tests.pipelines import tiny_sd
+from tests.test_cli import run
+
+PROMPTS = ["a red car", "a red cat in the forest"]
+GIVEN = [text for prompt in PROMPTS for text in ("--prompt", prompt)]
+CALL = {"num_inference_steps": 2, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return hl.load("miniature")
+
+
+@pytest.fixture(scope="module")
+def hrv():
+    return read_result("votes").data.hrv.relevance()
+
+
+@pytest.fixture
+def hrvlab(monkeypatch, capsys, tmp_path):
+    return lambda *arguments: run(
+        monkeypatch, capsys, *arguments, "-o", tmp_path / "out", "--steps", 2, "--device", "cpu"
+    )
+
+
+def written(folder):
+    """The settings, and the images in the order in which they list them."""
+    settings = json.loads((folder / "settings.json").read_text())
+    names = [name for one in settings["images"] for name in one["files"]]
+    assert {path.name for path in folder.iterdir()} == {
+        "settings.json",
+        "contact-sheet.png",
+        *names,
+    }
+    return settings, np.stack([np.asarray(Image.open(folder / name)) for name in names])
+
+
+def test_generated_images_are_those_of_generate_in_any_batches(hrvlab, tmp_path, pipe):
+    given = [*GIVEN, "--seed", 5, "--images", 2, "--batch-size", 2]
+    code, out, _ = hrvlab("generate", *given)
+    assert code == 0
+    assert out.startswith("4 images, their settings and a contact sheet: ")
+    settings, images = written(tmp_path / "out")
+    expected = hl.generate(pipe, PROMPTS, seed=[5, 6], batch_size=2, **CALL)
+    np.testing.assert_array_equal(images, expected)
+    assert settings["images"][1] == {
+        "prompt": PROMPTS[1],
+        "files": ["001-seed-5.png", "001-seed-6.png"],
+    }
+    assert settings["model"] == "miniature"
+    assert settings["seed"] == [5, 6]
+    used = settings["parameters"]
+    assert used["batch_size"] == used["num_inference_steps"] == 2
+
+
+def half_way(hrv):
+    order = rank(hrv.sel(concept="Color")).values[:16]
+    factors = np.ones(hrv.sizes["head_position"])
+    factors[order] = -1.0
+    return Rescale(factors, "red")
+
+
+STEERED = {
+    "strengthen": (
+        ["--concept", "Color", "--word", "red", "--strength", 3],
+        lambda hrv: hl.strengthen(hrv, "Color", "red", strength=3.0),
+    ),
+    "adjust": (
+        ["--toward", "Animals", "--away", "Color", "--word", "a", "--word", "red", "--clamp", 3],
+        lambda hrv: hl.adjust(hrv, toward="Animals", away="Color", word=["a", "red"], clamp=3.0),
+    ),
+    "weaken": (
+        ["--concept", "Color", "--top", 16, "--factor", -1, "--word", "red"],
+        half_way,
+    ),
+}
+
+
+@pytest.mark.parametrize("command", STEERED)
+def test_steered_images_stand_beside_plain_ones(hrvlab, tmp_path, pipe, hrv, command):
+    options, build = STEERED[command]
+    code, _, err = hrvlab("edit", command, *GIVEN, *options)
+    assert code == 0, err
+    settings, images = written(tmp_path / "out")
+    np.testing.assert_array_equal(images[::2], hl.generate(pipe, PROMPTS, **CALL))
+    edited = hl.generate(pipe, PROMPTS, edit=build(hrv), **CALL)
+    np.testing.assert_array_equal(images[1::2], edited)
+    assert (images[1::2] != images[::2]).any()
+    assert settings["parameters"]["edit"] == command
+    assert settings["parameters"]["vectors"] == "miniature"
+
+
+def test_a_word_is_replaced_by_several_in_every_prompt(hrvlab, tmp_path, pipe, hrv):
+    by = ["--word", "red", "--by", "small blue", "--concept", "Color", "--blend"]
+    assert hrvlab("edit", "replace", *GIVEN, *by)[0] == 0
+    settings, images = written(tmp_path / "out")
+    targets = ["a small blue car", "a small blue cat in the forest"]
+    blend = {"hrv": hrv, "concept": "Color", "blend": ("red", "small blue")}
+    np.testing.assert_array_equal(images, hl.edit(pipe, PROMPTS, targets, **blend, **CALL))
+    assert settings["parameters"]["targets"] == targets
+
+
+def test_prompts_are_edited_by_prompt_to_prompt(hrvlab, tmp_path, pipe):
+    options = ["--source", "a red car", "--target", "a car in the forest"]
+    options += ["--blend-target", "forest"]
+    assert hrvlab("edit", "p2p", *options, "--images", 2)[0] == 0
+    _, images = written(tmp_path / "out")
+    expected = hl.edit(
+        pipe, "a red car", "a car in the forest", blend=((), "forest"), seed=[0, 1], **CALL
+    )
+    np.testing.assert_array_equal(images, expected)
+
+
+CONCEPT = ["--concept", "Color"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["strengthen", *GIVEN, *CONCEPT, "--word", "cat"], "'cat' is not a word of the prompt"),
+        (["strengthen", *GIVEN, "--concept", "Hue", "--word", "red"], "no concept 'Hue'"),
+        (["strengthen", *GIVEN, *CONCEPT, "--word", "red", "--strength", "nan"], "finite number"),
+        (["weaken", *GIVEN, *CONCEPT, "--top", "999"], "not between 0 and"),
+        (["replace", *GIVEN, "--word", "blue", "--by", "red"], "'blue' is not a word of"),
+        (["replace", *GIVEN, "--word", "red", "--by", "red"], "replace, add or drop a word"),
+        (["p2p", "--source", "a", "--target", "a b", "--vectors", "v"], "give --concept too"),
+        (["p2p", "--source", "a", "--target", "a b", "--blend-source", "b"], "'b' is not a word"),
+    ],
+)
+def test_bad_input_is_one_line_before_anything_is_generated(
+    hrvlab, tmp_path, monkeypatch, pipe, arguments, message
+):
+    calls = []
+    monkeypatch.setattr("hrvlab.models.load.load", lambda *_, **__: pipe)
+    handle = pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    code, out, err = hrvlab("edit", *arguments)
+    handle.remove()
+    assert (code, out, calls) == (1, "", [])
+    *_, line = err.strip().splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_vectors_of_another_model_and_a_folder_that_exists_are_refused(
+    hrvlab, tmp_path, monkeypatch
+):
+    hl.save_relevance(vectors(tiny_sd(seed=1)), tmp_path / "hrv.zarr")
+    monkeypatch.setattr("hrvlab.models.load.load", lambda *_, **__: tiny_sd())
+    given = ["edit", "strengthen", *GIVEN[:2], *CONCEPT, "--word", "red"]
+    code, _, err = hrvlab(*given, "--vectors", tmp_path / "hrv.zarr")
+    assert (code, "were built from model" in err) == (1, True)
+    (tmp_path / "out").mkdir()
+    code, _, err = hrvlab(*given, "--vectors", tmp_path / "hrv.zarr")
+    assert (code, "already exists; remove it" in err) == (1, True)
+
+
+def test_images_that_were_finished_are_kept(hrvlab, tmp_path, monkeypatch, pipe):
+    calls = []
+
+    def fail(*_):
+        calls.append(1)
+        if len(calls) > forecast_calls(pipe, CALL):
+            raise ModelError("the model failed")
+
+    monkeypatch.setattr("hrvlab.models.load.load", lambda *_, **__: pipe)
+    handle = pipe.unet.register_forward_pre_hook(fail)
+    code, _, err = hrvlab("generate", *GIVEN, "--batch-size", 1)
+    handle.remove()
+    assert (code, "error: the model failed" in err) == (1, True)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"settings.json", "000-seed-0.png"}
