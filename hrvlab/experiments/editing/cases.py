@@ -1,4 +1,4 @@
-"""The cases of editing: pairs of prompts of which the second replaces words of the first."""
+"""The cases of editing: pairs of prompts of which the second changes words of the first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hrvlab.inputs.cases import Split, read_cases, select_split
 
 
 class EditingCase(BaseModel):
-    """A prompt, and the same prompt with some words replaced.
+    """A prompt, and the same prompt with words replaced, added or dropped.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class EditingCases(BaseModel):
 
 
 def read_editing(source: str | Path, split: Split | None = None) -> EditingCases:
-    """Read pairs of prompts of which the second replaces words of the first.
+    """Read pairs of prompts of which the second changes words of the first.
 
     Parameters
     ----------

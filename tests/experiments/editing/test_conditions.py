@@ -54,3 +54,16 @@ def test_candidates_restrict_the_vector_to_a_block_or_to_the_top_heads(hrv):
     assert (down.where(hrv["block"] != "down", 1.0) == 1).all()
     assert candidates["cross 0.2"].cross_share == 0.2
     assert candidates["× 4"].strength == 4
+
+
+def test_a_case_may_add_and_drop_words(hrv):
+    pipe, case = tiny_sd(), CASE.model_copy(update={"target": "a photo of a blue and red vase"})
+    for condition in make_conditions(hrv, case).values():
+        condition.check(pipe)
+    plain, _, early, *_, rescaled, shuffled, _ = make_conditions(hrv, case).values()
+    images = [
+        condition.generate(pipe, [0], batch_size=2, num_inference_steps=3).images
+        for condition in (plain, early, rescaled, shuffled)
+    ]
+    assert all(image.shape == (1, 16, 16, 3) for image in images)
+    assert all((image != images[0]).any() for image in images[1:])

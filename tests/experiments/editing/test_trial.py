@@ -95,7 +95,7 @@ def test_background_change_is_the_distance_to_the_source_outside_the_object(run)
     ("cases", "error", "message"),
     [
         ([], ParameterError, "list of cases is empty"),
-        ([CASE.model_copy(update={"target": "a car"})], TokenError, "3 words and the target 2"),
+        ([CASE.model_copy(update={"target": CASE.source})], TokenError, "add or drop a word"),
         ([CASE.model_copy(update={"noun": "zebra"})], TokenError, "'zebra' is not a word"),
         ([CASE.model_copy(update={"concept": "Hue"})], ConceptError, "no concept 'Hue'"),
     ],
