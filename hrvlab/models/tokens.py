@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
     from hrvlab.models.columns import Span, Token
-    from hrvlab.models.families import Family
 
 ENDS = ("⟨end⟩", "⟨padding⟩")  # parts of a prompt that are not words
 
@@ -84,7 +83,8 @@ def prompt_words(pipe: DiffusionPipeline, prompt: str, **how: Any) -> list[Promp
     """
     family = family_of(pipe)
     read = family.read(pipe, prompt, **how)
-    content, beyond = _content(family, pipe, prompt, how)
+    content = _content(family.token_table(pipe, prompt, **how))
+    beyond = family.spans(pipe, read)[len(content) :]
     learned = getattr(pipe, family.encoders[0][0]).added_tokens_encoder
     spans = [*content.values(), *beyond]
     return [
@@ -93,13 +93,9 @@ def prompt_words(pipe: DiffusionPipeline, prompt: str, **how: Any) -> list[Promp
     ]
 
 
-def _content(
-    family: Family, pipe: DiffusionPipeline, prompt: str, how: Mapping[str, Any]
-) -> tuple[dict[int, Span], list[Span]]:
-    """Return what each content column covers, and each token that the model does not take."""
-    table = family.token_table(pipe, prompt, **how)
-    content = {n: token.span for n, token in enumerate(table) if token.kind == "content"}
-    return content, family.spans(pipe, family.read(pipe, prompt, **how))[len(content) :]
+def _content(table: Sequence[Token]) -> dict[int, Span]:
+    """Return what each content column covers."""
+    return {column: token.span for column, token in enumerate(table) if token.kind == "content"}
 
 
 def _overlapping(content: Mapping[int, Span], spans: Sequence[Span]) -> list[int]:
@@ -112,7 +108,7 @@ def _overlapping(content: Mapping[int, Span], spans: Sequence[Span]) -> list[int
 
 
 def _is_whole(span: Span, content: Mapping[int, Span], beyond: Sequence[Span]) -> bool:
-    """Whether a span has columns, and no token that the model does not take."""
+    """Whether a span has columns, and no token beyond those that the model takes."""
     cut = any(a < span[1] and b > span[0] for a, b in beyond)
     return bool(_overlapping(content, [span])) and not cut
 
@@ -183,7 +179,8 @@ def word_columns(pipe: DiffusionPipeline, prompt: str, word: str, **how: Any) ->
     if not found:
         words = ", ".join(dict.fromkeys(one.text for one in prompt_words(pipe, prompt, **how)))
         raise TokenError(f"{word!r} is not a word of the prompt {prompt!r}; its words are: {words}")
-    content, beyond = _content(family, pipe, prompt, how)
+    content = _content(table)
+    beyond = family.spans(pipe, read)[len(content) :]
     whole = [span for span in found if _is_whole(span, content, beyond)]
     if not whole:
         raise TokenError(
