@@ -12,12 +12,15 @@ from hrvlab.cli.options import path_option, say
 from hrvlab.miniature.report import read_report
 from hrvlab.storage.atomic import check_writable
 
-StageName = Literal["clip", "autoencoder", "denoiser", "decoder", "judge", "assemble", "measure"]
+StageName = Literal[
+    "clip", "autoencoder", "denoiser", "decoder", "judge", "assemble", "measure", "joint"
+]
 
 
 def train(
     stage: Annotated[
-        StageName | None, typer.Argument(help="A single stage; default: all, in this order.")
+        StageName | None,
+        typer.Argument(help="A single stage; default: all but 'joint', in this order."),
     ] = None,
     folder: Annotated[
         Path,
@@ -40,28 +43,33 @@ def train(
     ] = "64",
     hours: Annotated[
         float | None,
-        typer.Option(min=0.01, help="Wall time for the UNet, instead of a number of steps."),
+        typer.Option(min=0.01, help="Wall time for the UNet, or for 'joint', instead of steps."),
     ] = None,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Train every stage for a few steps only, as a test.")
     ] = False,
 ) -> None:
-    """Train the miniature from scratch: takes hours on two CPU cores, and can be resumed."""
+    """Train the miniature from scratch: takes hours on two CPU cores, and can be resumed.
+
+    The stage 'joint' trains a joint-attention model, of Stable Diffusion 3's shape, on the
+    miniature's CLIP and autoencoder.
+    """
     if start:
         read_report(start)
     target = target or folder / "pipeline"
     for written in (folder, target.parent):
         check_writable(written)
     # Imported here so that help and errors of parameters need not wait for it.
-    from hrvlab.miniature.recipe import SHIPPED, SMOKE, STAGES, run_stages, start_from
+    from hrvlab.miniature.recipe import MINIATURE, SHIPPED, SMOKE, run_stages, start_from
     from hrvlab.miniature.training import Budget
 
     if start:
         start_from(start, folder)
     recipe = replace(SMOKE if smoke else SHIPPED, side=int(side))
     if hours:
-        recipe = replace(recipe, denoiser=Budget(seconds=hours * 3600))
-    names = [stage] if stage else list(STAGES)
+        budget = Budget(seconds=hours * 3600)
+        recipe = replace(recipe, denoiser=budget, joint=budget)
+    names = [stage] if stage else list(MINIATURE)
     there = target.exists()
     run_stages(names, folder, target, recipe)
     if "assemble" in names:

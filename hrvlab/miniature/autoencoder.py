@@ -234,7 +234,8 @@ def encode_images(folder: Path, *, side: int, images: int) -> NDArray[np.float16
     """
     path = folder / f"latents-{side}-{images}.npy"
     shape = (images, LATENT_CHANNELS[side], LATENT_SIDE, LATENT_SIDE)
-    render_images(folder, images, side)  # here, because a pool's process can have no pool
+    if not path.exists():
+        render_images(folder, images, side)  # here, because a pool's process can have no pool
     compute = partial(spread, partial(_encode_chunk, folder, side, images))
     return kept_array(path, shape, np.float16, compute, chunk=CHUNK)
 

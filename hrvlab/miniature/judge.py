@@ -153,7 +153,8 @@ def decode_images(folder: Path, *, side: int, images: int) -> NDArray[np.uint8]:
     """
     count = min(DECODED, images)
     path = folder / f"decoded-{side}-{count}.npy"
-    encode_images(folder, side=side, images=images)
+    if not path.exists():
+        encode_images(folder, side=side, images=images)
     compute = partial(spread, partial(_decode_chunk, folder, side, images))
     return kept_array(path, (count, side, side, 3), np.uint8, compute, chunk=CHUNK)
 

@@ -19,8 +19,12 @@ BETAS = (0.9, 0.98)
 EPSILON = 1e-8
 WEIGHT_DECAY = 0.01  # of AdamW's weights
 LARGEST_NORM = 1.0  # of the gradient, which is scaled down to it
-# Input, output and embeddings are no matrices that map features to features.
-NOT_MATRICES = ("embed", "conv_in", "conv_out", "projection", "quant", "heads")
+# Input, output and embeddings are no matrices that map features to features; nor are what a
+# transformer's norms are modulated by.
+NOT_MATRICES = (
+    *("embed", "conv_in", "conv_out", "projection", "quant", "heads"),
+    *("transformer.proj_out", "norm1.linear", "norm1_context.linear", "norm_out.linear"),
+)
 STATE = ("weights", "average", "first", "second")
 
 

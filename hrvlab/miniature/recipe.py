@@ -26,6 +26,7 @@ from hrvlab.miniature.autoencoder import (
 )
 from hrvlab.miniature.clip import clip_stage, trained_clip
 from hrvlab.miniature.denoising import denoiser_stage
+from hrvlab.miniature.flow import joint_stage
 from hrvlab.miniature.judge import judge_stage, save_judge
 from hrvlab.miniature.pairs import measure_pairs
 from hrvlab.miniature.quality import measure_quality
@@ -35,6 +36,8 @@ from hrvlab.miniature.training import Budget, train
 
 if TYPE_CHECKING:
     from hrvlab.miniature.training import Stage
+
+BuildStage = Callable[..., "Stage"]
 
 CPU_PROCESSES = 2
 AUTOGROUP = Path("/proc/self/autogroup")
@@ -50,10 +53,10 @@ class Recipe:
         Of the images: 64, which suits CPU cores, or 128, which suits a GPU.
     images : int
         Training images, shared by all stages.
-    clip, autoencoder, decoder, judge, denoiser : Budget
+    clip, autoencoder, decoder, judge, denoiser, joint : Budget
         How long each stage trains.
     batch : int
-        Images in a step of the UNet, over all processes.
+        Images in a step of a denoiser, over all processes.
     measured_images : int
         Images generated for each question of the quality report.
     measured_scenes : int
@@ -72,6 +75,7 @@ class Recipe:
     decoder: Budget = field(default_factory=lambda: Budget(3000))
     judge: Budget = field(default_factory=lambda: Budget(4800))
     denoiser: Budget = field(default_factory=lambda: Budget(10_000))
+    joint: Budget = field(default_factory=lambda: Budget(10_000))
     batch: int = 64
     measured_images: int = 512
     measured_scenes: int = 2000
@@ -87,6 +91,7 @@ SMOKE = Recipe(
     decoder=Budget(2),
     judge=Budget(2),
     denoiser=Budget(2),
+    joint=Budget(2),
     batch=4,
     measured_images=1,
     measured_scenes=30,
@@ -150,45 +155,58 @@ def train_judge(folder: Path, target: Path, recipe: Recipe) -> None:
 
 def train_denoiser(folder: Path, target: Path, recipe: Recipe) -> None:
     """Train the UNet: on the GPU if there is one, else in two processes."""
+    _train_on_latents(denoiser_stage, folder, recipe, recipe.denoiser)
+
+
+def train_joint(folder: Path, target: Path, recipe: Recipe) -> None:
+    """Train the joint-attention model: on the GPU if there is one, else in two processes."""
+    _train_on_latents(joint_stage, folder, recipe, recipe.joint)
+
+
+def _train_on_latents(build: BuildStage, folder: Path, recipe: Recipe, budget: Budget) -> None:
     # Encoding takes minutes: fail before it if an earlier stage is missing.
     trained_clip(folder, recipe.side)
     trained_autoencoder(folder, recipe.side)
     encode_images(folder, side=recipe.side, images=recipe.images)
     encode_captions(folder, recipe.images)
     if torch.cuda.is_available():
-        train(_denoiser(folder, recipe, 1), folder)
+        train(_built(build, folder, recipe, budget, 1), folder)
     else:
-        _in_processes(folder, recipe)
+        _in_processes(build, folder, recipe, budget)
 
 
-def _denoiser(folder: Path, recipe: Recipe, processes: int) -> Stage:
+def _built(
+    build: BuildStage, folder: Path, recipe: Recipe, budget: Budget, processes: int
+) -> Stage:
     # Seeded before the model is built, because building it draws random numbers too.
     torch.manual_seed(0)
-    return denoiser_stage(
+    return build(
         folder,
         side=recipe.side,
         images=recipe.images,
-        budget=recipe.denoiser,
+        budget=budget,
         batch=recipe.batch // processes,
         steps=recipe.sampling_steps,
     )
 
 
-def _in_processes(folder: Path, recipe: Recipe) -> None:
+def _in_processes(build: BuildStage, folder: Path, recipe: Recipe, budget: Budget) -> None:
     """Train in two single-threaded processes, the fastest way to use two cores."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     # Spawned processes inherit the environment, but not the logging set up by the command line.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
-        spawn(_process, (port, folder, recipe), CPU_PROCESSES)
+        spawn(_process, (port, build, folder, recipe, budget), CPU_PROCESSES)
     except ProcessExitedException as error:
         raise StoreError(
             f"a training process died ({error}); train again to resume from the last checkpoint"
         ) from error
 
 
-def _process(rank: int, port: int, folder: Path, recipe: Recipe) -> None:
+def _process(
+    rank: int, port: int, build: BuildStage, folder: Path, recipe: Recipe, budget: Budget
+) -> None:
     """Train as one of several processes."""
     _own_session()
     # The parent sends this signal when it dies; background jobs of a shell ignore it by default.
@@ -196,7 +214,7 @@ def _process(rank: int, port: int, folder: Path, recipe: Recipe) -> None:
     torch.set_num_threads(1)
     address = f"tcp://127.0.0.1:{port}"
     dist.init_process_group("gloo", address, rank=rank, world_size=CPU_PROCESSES)
-    train(_denoiser(folder, recipe, CPU_PROCESSES), folder)
+    train(_built(build, folder, recipe, budget, CPU_PROCESSES), folder)
     dist.destroy_process_group()
 
 
@@ -237,7 +255,10 @@ STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {
     "judge": train_judge,
     "assemble": assemble_pipeline,
     "measure": measure,
+    "joint": train_joint,
 }
+# What the miniature itself is made of.
+MINIATURE = tuple(name for name in STAGES if name != "joint")
 
 
 def run_stages(names: Sequence[str], folder: Path, target: Path, recipe: Recipe) -> None:

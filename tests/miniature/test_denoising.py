@@ -2,39 +2,25 @@ import numpy as np
 import pytest
 import torch
 
-from hrvlab.miniature.autoencoder import ReconstructionLoss, build_autoencoder
-from hrvlab.miniature.checkpoints import checkpoint_path, save_checkpoint
-from hrvlab.miniature.clip import ContrastiveLoss, build_clip
 from hrvlab.miniature.dataset import TRAINING_WORLD
-from hrvlab.miniature.denoising import (
+from hrvlab.miniature.denoising import denoiser_stage
+from hrvlab.miniature.examples import (
     EMPTY_CAPTIONS,
     LEARNED_LAST,
     MORE_OFTEN,
     WORDS_ALONE,
     WORDS_ALONE_FROM,
-    denoiser_stage,
     scene_probabilities,
 )
-from hrvlab.miniature.optimizer import Optimizer
 from hrvlab.miniature.scenes import sample_scene
-from hrvlab.miniature.tokens import kept_tokenizer
 from hrvlab.miniature.training import Budget
-
-
-def untrained(folder, name, model):
-    settings = {"rate": 1e-3, "muon_rate": 1e-2, "ema_decay": 0.9, "device": torch.device("cpu")}
-    save_checkpoint(checkpoint_path(folder, name), Optimizer(model, **settings), step=0, seconds=0)
+from tests.miniature.untrained import fill
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory):
     folder = tmp_path_factory.mktemp("work")
-    torch.manual_seed(0)
-    untrained(folder, "clip", ContrastiveLoss(build_clip(kept_tokenizer(folder), 64)))
-    untrained(folder, "autoencoder", ReconstructionLoss(build_autoencoder(64)))
-    np.save(folder / "latent-channels.npy", np.ones((2, 6), np.float32))
-    latents = np.random.default_rng(0).normal(0, 2, (250, 6, 16, 16)).astype(np.float16)
-    np.save(folder / "latents-64-250.npy", latents)
+    fill(folder)
     return denoiser_stage(folder, side=64, images=250, budget=Budget(10), batch=400)
 
 

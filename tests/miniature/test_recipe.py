@@ -20,6 +20,7 @@ from hrvlab.miniature.tokens import kept_tokenizer
 from hrvlab.miniature.training import Budget
 from hrvlab.models.known_words import read_known_words
 from hrvlab.paths import data_path
+from tests.miniature.untrained import fill
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,6 +61,16 @@ def check_resuming(folder):
     assert checkpoint_path(folder, "autoencoder").read_bytes() == done
     again = averaged_weights(folder, "denoiser")
     assert all(torch.equal(again[name], weight) for name, weight in lost.items())
+
+
+@pytest.mark.full
+@pytest.mark.font
+def test_the_joint_model_is_trained_by_a_stage_of_its_own(tmp_path):
+    fill(tmp_path)
+    command = [sys.executable, "-m", "hrvlab", "model", "train", "joint", "--smoke", "--folder"]
+    subprocess.run([*command, str(tmp_path)], check=True, capture_output=True)
+    assert "transformer.proj_out.weight" in averaged_weights(tmp_path, "joint")
+    assert not (tmp_path / "pipeline").exists()
 
 
 def test_without_the_font_no_stage_starts(tmp_path, monkeypatch):
