@@ -13,14 +13,22 @@ from hrvlab.miniature.report import read_report
 from hrvlab.storage.atomic import check_writable
 
 StageName = Literal[
-    "clip", "autoencoder", "denoiser", "decoder", "judge", "assemble", "measure", "joint"
+    "clip",
+    "autoencoder",
+    "denoiser",
+    "decoder",
+    "judge",
+    "assemble",
+    "measure",
+    "joint",
+    "assemble-joint",
 ]
 
 
 def train(
     stage: Annotated[
         StageName | None,
-        typer.Argument(help="A single stage; default: all but 'joint', in this order."),
+        typer.Argument(help="A single stage; default: all, in this order, before 'joint'."),
     ] = None,
     folder: Annotated[
         Path,
@@ -52,7 +60,8 @@ def train(
     """Train the miniature from scratch: takes hours on two CPU cores, and can be resumed.
 
     The stage 'joint' trains a joint-attention model, of Stable Diffusion 3's shape, on the
-    miniature's CLIP and autoencoder.
+    miniature's CLIP and autoencoder; 'assemble-joint' saves what it has of its own,
+    beside the assembled miniature.
     """
     if start:
         read_report(start)

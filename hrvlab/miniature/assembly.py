@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import CLIPImageProcessor, CLIPProcessor
+from diffusers import AutoencoderKL, SD3Transformer2DModel
+from transformers import (
+    CLIPImageProcessor,
+    CLIPProcessor,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
 
 from hrvlab.miniature.autoencoder import encode_images, scaling_factor, trained_autoencoder
 from hrvlab.miniature.clip import trained_clip
 from hrvlab.miniature.denoiser import build_pipeline, trained_unet
+from hrvlab.miniature.flow import scaled_encoders
+from hrvlab.miniature.joint import NAME as JOINT
+from hrvlab.miniature.joint import TEXT_LAYERS, build_joint_pipeline, trained_transformer
 from hrvlab.miniature.report import TRAINING
+from hrvlab.miniature.tokens import kept_tokenizer
 from hrvlab.miniature.vocabulary import caption_words
 from hrvlab.models.known_words import WORDS
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusion3Pipeline
 
 TRAINED = ("clip", "autoencoder", "denoiser", "decoder", "judge")
 
@@ -57,8 +72,78 @@ def assemble(folder: Path, target: Path, *, side: int, images: int) -> None:
     for config in (target / "text_encoder" / "config.json", target / "clip" / "config.json"):
         _load_as_float32(config)
     (target / WORDS).write_text("\n".join(caption_words()) + "\n")
-    curves = {stage: loss_curve(folder, stage) for stage in TRAINED}
-    hours = {stage: training_hours(folder, stage) for stage in TRAINED}
+    save_report(folder, target, TRAINED, images)
+
+
+def assemble_joint(folder: Path, target: Path, *, side: int, images: int) -> None:
+    """Save what the joint-attention model has of its own; `load_joint` adds what it shares.
+
+    Parameters
+    ----------
+    folder : Path
+        Working folder of the training.
+    target : Path
+        Folder to write: transformer and scheduler, float16 on disk, and the training's report.
+    side : int
+        Of the images.
+    images : int
+        Training images.
+
+    Raises
+    ------
+    StoreError
+        If a stage has not been trained.
+    """
+    encoders, scale = scaled_encoders(folder, side, images)
+    tokenizer, transformer = kept_tokenizer(folder), trained_transformer(folder, side, scale)
+    autoencoder = trained_autoencoder(folder, side)
+    pipe = build_joint_pipeline(autoencoder, encoders, tokenizer, transformer)
+    pipe.save_config(target)
+    pipe.scheduler.save_pretrained(target / "scheduler")
+    transformer.to(torch.float16).save_pretrained(target / "transformer", safe_serialization=True)
+    save_report(folder, target, (JOINT,), images)
+
+
+def load_joint(folder: Path, miniature: Path) -> StableDiffusion3Pipeline:
+    """Load the joint-attention model.
+
+    Parameters
+    ----------
+    folder : Path
+        From `assemble_joint`.
+    miniature : Path
+        From `assemble`, of the same training: it holds CLIP, the tokenizer and the autoencoder.
+    """
+    clip = miniature / "clip"
+    encoders = [
+        CLIPTextModelWithProjection.from_pretrained(
+            clip, num_hidden_layers=layers, dtype=torch.float32
+        )
+        for layers in TEXT_LAYERS
+    ]
+    transformer = SD3Transformer2DModel.from_pretrained(
+        folder / "transformer", torch_dtype=torch.float32
+    )
+    autoencoder = AutoencoderKL.from_pretrained(miniature / "vae", torch_dtype=torch.float32)
+    tokenizer = CLIPTokenizer.from_pretrained(miniature / "tokenizer")
+    return build_joint_pipeline(autoencoder, encoders, tokenizer, transformer)
+
+
+def save_report(folder: Path, target: Path, stages: Sequence[str], images: int) -> None:
+    """Write ``training.json``: the commit, and the hours and losses of stages.
+
+    Parameters
+    ----------
+    folder : Path
+        Working folder of the training.
+    target : Path
+        Folder to write to.
+    stages : sequence of str
+    images : int
+        Training images.
+    """
+    curves = {stage: loss_curve(folder, stage) for stage in stages}
+    hours = {stage: training_hours(folder, stage) for stage in stages}
     report = {"commit": _commit(), "images": images, "hours": hours, "losses": curves}
     (target / TRAINING).write_text(json.dumps(report) + "\n")
 

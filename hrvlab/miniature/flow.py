@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 POOLED_OF_ANOTHER, POOLED_OF_NONE = 0.6, 0.2
 UNIFORM = 0.35  # share of uniform noise levels; the others are logit-normal …
 MIDDLE = 0.4  # … around this logit, toward noise
-GUIDANCE = 5.0  # of the samples
+# How it is sampled; without a T5 there are no columns of text to append.
+CALL = {"guidance_scale": 5.0, "max_sequence_length": 0}
 SCALED_ON = 250  # images whose captions the text encoders' scale is measured on
 
 
@@ -99,8 +100,7 @@ def joint_stage(
         tokenizer = trained_clip(folder, side)[1]
         transformer = with_scale(weights, side, scale)
         pipe = build_joint_pipeline(autoencoder, encoders, tokenizer, transformer)
-        call = {"num_inference_steps": steps, "guidance_scale": GUIDANCE, "max_sequence_length": 0}
-        save_samples(pipe, path, **call)
+        save_samples(pipe, path, num_inference_steps=steps, **CALL)
 
     model = FlowLoss(build_transformer(side), encoders, scale)
     return Stage(NAME, model, sample, budget, 2e-3, 0.02, 0.999, preview)

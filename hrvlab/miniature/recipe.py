@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-import torch.distributed as dist
-from torch.multiprocessing.spawn import ProcessExitedException, spawn
 
-from hrvlab.errors import StoreError
-from hrvlab.miniature.assembly import assemble
+from hrvlab.miniature.assembly import assemble, assemble_joint
 from hrvlab.miniature.autoencoder import (
     autoencoder_stage,
     decoder_stage,
@@ -29,6 +24,7 @@ from hrvlab.miniature.denoising import denoiser_stage
 from hrvlab.miniature.flow import joint_stage
 from hrvlab.miniature.judge import judge_stage, save_judge
 from hrvlab.miniature.pairs import measure_pairs
+from hrvlab.miniature.processes import train_in_processes
 from hrvlab.miniature.quality import measure_quality
 from hrvlab.miniature.rendering import check_font
 from hrvlab.miniature.tokens import START_FOLDER, encode_captions
@@ -38,9 +34,6 @@ if TYPE_CHECKING:
     from hrvlab.miniature.training import Stage
 
 BuildStage = Callable[..., "Stage"]
-
-CPU_PROCESSES = 2
-AUTOGROUP = Path("/proc/self/autogroup")
 
 
 @dataclass(frozen=True)
@@ -169,10 +162,11 @@ def _train_on_latents(build: BuildStage, folder: Path, recipe: Recipe, budget: B
     trained_autoencoder(folder, recipe.side)
     encode_images(folder, side=recipe.side, images=recipe.images)
     encode_captions(folder, recipe.images)
+    stage = partial(_built, build, folder, recipe, budget)
     if torch.cuda.is_available():
-        train(_built(build, folder, recipe, budget, 1), folder)
+        train(stage(1), folder)
     else:
-        _in_processes(build, folder, recipe, budget)
+        train_in_processes(stage, folder)
 
 
 def _built(
@@ -188,45 +182,6 @@ def _built(
         batch=recipe.batch // processes,
         steps=recipe.sampling_steps,
     )
-
-
-def _in_processes(build: BuildStage, folder: Path, recipe: Recipe, budget: Budget) -> None:
-    """Train in two single-threaded processes, the fastest way to use two cores."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    # Spawned processes inherit the environment, but not the logging set up by the command line.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    try:
-        spawn(_process, (port, build, folder, recipe, budget), CPU_PROCESSES)
-    except ProcessExitedException as error:
-        raise StoreError(
-            f"a training process died ({error}); train again to resume from the last checkpoint"
-        ) from error
-
-
-def _process(
-    rank: int, port: int, build: BuildStage, folder: Path, recipe: Recipe, budget: Budget
-) -> None:
-    """Train as one of several processes."""
-    _own_session()
-    # The parent sends this signal when it dies; background jobs of a shell ignore it by default.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    torch.set_num_threads(1)
-    address = f"tcp://127.0.0.1:{port}"
-    dist.init_process_group("gloo", address, rank=rank, world_size=CPU_PROCESSES)
-    train(_built(build, folder, recipe, budget, CPU_PROCESSES), folder)
-    dist.destroy_process_group()
-
-
-def _own_session() -> None:
-    """Begin a session of this process's own, as nice as the process is.
-
-    Linux shares a busy machine out by sessions: two processes of one would get one share, and
-    their niceness would count within it only.
-    """
-    os.setsid()
-    if AUTOGROUP.exists():
-        AUTOGROUP.write_text(str(os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def assemble_pipeline(folder: Path, target: Path, recipe: Recipe) -> None:
@@ -247,6 +202,12 @@ def measure(folder: Path, target: Path, recipe: Recipe) -> None:
     measure_pairs(target, scenes=recipe.measured_pairs)
 
 
+def assemble_joint_model(folder: Path, target: Path, recipe: Recipe) -> None:
+    """Save what the joint-attention model has of its own, beside the assembled miniature."""
+    own = target.with_name(f"{target.name}-joint")
+    assemble_joint(folder, own, side=recipe.side, images=recipe.images)
+
+
 STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {
     "clip": train_clip,
     "autoencoder": train_autoencoder,
@@ -256,9 +217,10 @@ STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {
     "assemble": assemble_pipeline,
     "measure": measure,
     "joint": train_joint,
+    "assemble-joint": assemble_joint_model,
 }
-# What the miniature itself is made of.
-MINIATURE = tuple(name for name in STAGES if name != "joint")
+# What makes the miniature itself.
+MINIATURE = tuple(name for name in STAGES if "joint" not in name)
 
 
 def run_stages(names: Sequence[str], folder: Path, target: Path, recipe: Recipe) -> None:

@@ -2,15 +2,21 @@ import numpy as np
 import pytest
 import torch
 
+from hrvlab.miniature.assembly import assemble_joint, load_joint
+from hrvlab.miniature.autoencoder import trained_autoencoder
 from hrvlab.miniature.checkpoints import averaged_weights
+from hrvlab.miniature.clip import trained_clip
 from hrvlab.miniature.examples import EMPTY_CAPTIONS
 from hrvlab.miniature.flow import (
+    CALL,
     POOLED_OF_ANOTHER,
     POOLED_OF_NONE,
     UNIFORM,
     joint_stage,
     noise_shares,
+    scaled_encoders,
 )
+from hrvlab.miniature.joint import trained_transformer
 from hrvlab.miniature.training import Budget, train
 from tests.miniature.untrained import fill
 
@@ -71,3 +77,28 @@ def test_a_training_killed_and_resumed_ends_in_the_same_weights_and_saves_sample
     assert whole.keys() == killed.keys()
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
     assert (tmp_path / "killed" / "joint-samples" / "000003.png").exists()
+
+
+def test_what_both_models_share_is_stored_once(folder, tmp_path):
+    train(joint_stage(folder, side=64, images=250, budget=Budget(1), batch=2, steps=1), folder)
+    clip, tokenizer = trained_clip(folder, 64)
+    clip.save_pretrained(tmp_path / "miniature" / "clip")
+    tokenizer.save_pretrained(tmp_path / "miniature" / "tokenizer")
+    trained_autoencoder(folder, 64).save_pretrained(tmp_path / "miniature" / "vae")
+    assemble_joint(folder, tmp_path / "joint", side=64, images=250)
+    assert [path.parent.name for path in tmp_path.glob("joint/*/*.safetensors")] == ["transformer"]
+    pipe = load_joint(tmp_path / "joint", tmp_path / "miniature")
+    encoders, scale = scaled_encoders(folder, 64, 250)
+    transformer = trained_transformer(folder, 64, scale)
+    for own, trained in [
+        (pipe.text_encoder, encoders[0]),
+        (pipe.text_encoder_2, encoders[1]),
+        (pipe.transformer, transformer),
+    ]:
+        theirs = trained.state_dict()
+        assert own.state_dict().keys() == theirs.keys()
+        for name, weight in own.state_dict().items():
+            torch.testing.assert_close(weight, theirs[name], rtol=1e-3, atol=1e-4)
+    images = pipe("a cat", num_inference_steps=2, output_type="np", **CALL).images
+    assert images.shape == (1, 64, 64, 3)
+    assert pipe.encode_prompt("a cat", None, None, max_sequence_length=0)[0].shape == (1, 32, 256)

@@ -20,7 +20,6 @@ from hrvlab.miniature.tokens import kept_tokenizer
 from hrvlab.miniature.training import Budget
 from hrvlab.models.known_words import read_known_words
 from hrvlab.paths import data_path
-from tests.miniature.untrained import fill
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,12 +64,15 @@ def check_resuming(folder):
 
 @pytest.mark.full
 @pytest.mark.font
-def test_the_joint_model_is_trained_by_a_stage_of_its_own(tmp_path):
-    fill(tmp_path)
-    command = [sys.executable, "-m", "hrvlab", "model", "train", "joint", "--smoke", "--folder"]
-    subprocess.run([*command, str(tmp_path)], check=True, capture_output=True)
-    assert "transformer.proj_out.weight" in averaged_weights(tmp_path, "joint")
-    assert not (tmp_path / "pipeline").exists()
+def test_the_joint_model_is_trained_and_saved_after_the_miniature(tmp_path):
+    for stages in ([], ["joint"], ["assemble-joint"]):
+        command = [sys.executable, "-m", "hrvlab", "model", "train", *stages, "--smoke"]
+        subprocess.run([*command, "--folder", str(tmp_path)], check=True, capture_output=True)
+    joint = tmp_path / "pipeline-joint"
+    assert json.loads((joint / "training.json").read_text())["losses"]["joint"]["step"] == [2]
+    models = [tmp_path / "pipeline", joint]
+    sizes = [path.stat().st_size for model in models for path in model.rglob("*.safetensors")]
+    assert sum(sizes) < 45e6
 
 
 def test_without_the_font_no_stage_starts(tmp_path, monkeypatch):
