@@ -11,7 +11,7 @@ import torch
 from diffusers.utils import is_bs4_available, is_ftfy_available
 
 from hrvlab.errors import ModelError
-from hrvlab.models.columns import Token, without_blanks, word_at, words_in
+from hrvlab.models.columns import Token, join_shared, without_blanks, word_at, words_in
 from hrvlab.models.families.family import Family, WordEncodings
 from hrvlab.models.layers import Layer, default_size
 
@@ -109,7 +109,7 @@ class MaskedTexts(Family):
         ids = encoded["input_ids"]
         texts = pipe.tokenizer.convert_ids_to_tokens(ids)
         begin = len(self.instruction(how))
-        words = words_in(read, {})
+        words = join_shared(words_in(read), self.spans(pipe, read))
         every = torch.arange(len(ids))[None, :, None]
         table = []
         for column in self.arriving(every, how["max_sequence_length"]).flatten().tolist():
