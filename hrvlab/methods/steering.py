@@ -59,7 +59,14 @@ def adjusting_factors(
     -------
     ndarray of float64, shape (head_position,)
         Some factors are usually negative.
+
+    Raises
+    ------
+    ParameterError
+        If the gain or the loss is not finite.
     """
+    if not np.isfinite([gain, loss]).all():
+        raise ParameterError(f"gain is {gain} and loss is {loss}; give finite numbers")
     limit = np.inf if clamp is None else clamp
     return gain * np.minimum(toward, limit) - loss * np.minimum(away, limit)
 

@@ -123,3 +123,10 @@ def test_vectors_of_another_model_are_refused_unless_allowed(tiny_pipe):
         hl.generate(tiny_pipe, "a red car", edit=strengthen(hrv, "Color", "red"), **STEPS)
     allowed = strengthen(hrv, "Color", "red", allow_other_model=True)
     hl.generate(tiny_pipe, "a red car", edit=allowed, **STEPS)
+
+
+@pytest.mark.parametrize("share", ["gain", "loss"])
+def test_adjusting_without_bounds_is_refused(tiny_pipe, share):
+    with pytest.raises(ParameterError, match=f"{share} is inf"):
+        given = {"toward": "Color", "away": "Plants", "word": "red", share: float("inf")}
+        hl.adjust(vectors(tiny_pipe), **given)
