@@ -17,7 +17,7 @@ from hrvlab.generation import plan_batches
 from hrvlab.inputs.prompts import as_prompts
 from hrvlab.rehearsal import Rehearsal, extrapolate, few_steps
 from hrvlab.relevance.votes import run_votes
-from hrvlab.storage.datasets import write_dataset
+from hrvlab.storage.datasets import write_dataset, write_tree
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -53,13 +53,19 @@ def rehearse_capture(pipe: DiffusionPipeline, prompts: Prompts, **call: Any) -> 
     with tempfile.TemporaryDirectory() as scratch:
         with Rehearsal(pipe) as rehearsal:
             captured = capture(pipe, first, **{**call, **short, "progress": False})
-            write_dataset(captured, Path(scratch) / "capture.zarr")
+            tree = captured if isinstance(captured, xr.DataTree) else xr.DataTree(captured)
+            write_tree(tree, Path(scratch) / "capture.zarr")
         calls = forecast_calls(pipe, call)
         ratios = {"prompt": len(texts) / len(first), "timestep": calls / rehearsal.calls}
-        written = scaled_bytes(Path(scratch) / "capture.zarr", captured, ratios)
+        nodes = {node.path[1:]: node.to_dataset(inherit=False) for node in tree.subtree}
+        written = sum(
+            scaled_bytes(Path(scratch) / "capture.zarr" / name, node, ratios)
+            for name, node in nodes.items()
+        )
     grown = sum(
         variable.nbytes * (_ratio(variable.dims, ratios) - 1)
-        for variable in captured.variables.values()
+        for node in nodes.values()
+        for variable in node.variables.values()
     )
     batches = len(plan_batches(texts, [0], len(first)))
     # The batches' parts are there until the whole has been put together from them.
@@ -152,6 +158,8 @@ def votes_alike(votes: xr.Dataset, calls: int, prompts: int) -> xr.Dataset:
 def scaled_bytes(folder: Path, dataset: xr.Dataset, ratios: Mapping[str, float]) -> int:
     """Compute the bytes that a stored dataset would take if some of its dims were longer.
 
+    Groups below it do not count.
+
     Parameters
     ----------
     folder : Path
@@ -168,6 +176,8 @@ def scaled_bytes(folder: Path, dataset: xr.Dataset, ratios: Mapping[str, float])
     for path in folder.rglob("*"):
         if path.is_file():
             name = path.relative_to(folder).parts[0]
+            if path.parent != folder and name not in dataset.variables:
+                continue  # of a group below this one
             described = path.name == "zarr.json" or name not in dataset.variables
             ratio = 1.0 if described else _ratio(dataset.variables[name].dims, ratios)
             total += path.stat().st_size * ratio

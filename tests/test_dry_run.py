@@ -8,7 +8,7 @@ import hrvlab as hl
 from hrvlab.dry_run import rehearse_capture, rehearse_votes
 from hrvlab.rehearsal import DryRun, Rehearsal
 from hrvlab.relevance.votes import run_votes
-from hrvlab.storage.datasets import write_dataset
+from hrvlab.storage.datasets import write_dataset, write_tree
 
 CLOSE = 1.5
 CALL = {"num_inference_steps": 9, "batch_size": 2}
@@ -35,6 +35,14 @@ def test_the_bytes_and_calls_of_a_capture_are_forecast(pipe, tmp_path):
     assert near(forecast.written, size(tmp_path))
     assert forecast.calls == 3 * captured.sizes["timestep"]
     assert forecast.memory > captured.nbytes
+
+
+def test_the_bytes_of_maps_are_forecast(pipe, tmp_path):
+    prompts, call = [f"a {color} car" for color in ("red", "blue", "pink")], {**CALL, "maps": "car"}
+    forecast = rehearse_capture(pipe, prompts, **call)
+    tree = hl.capture(pipe, prompts, progress=False, **call)
+    write_tree(tree, tmp_path / "a.zarr")
+    assert near(forecast.written, size(tmp_path))
 
 
 def test_the_bytes_and_calls_of_votes_are_forecast(pipe, tmp_path):

@@ -63,6 +63,7 @@ def capture(
     if grids and not maps:
         raise ParameterError("--grids are those of maps; name words with --maps too")
     locate_model(model)
+    call = {"seed": seed, "maps": maps or None, "grids": grids or None, **generating.call}
     if dry_run:
         # Imported here so that help and errors of parameters need not wait for it.
         from hrvlab.dry_run import rehearse_capture
@@ -70,7 +71,7 @@ def capture(
 
         pipe = load(model, **vars(loading))
         check_steps(pipe, generating.steps)
-        say(f"forecast: {rehearse_capture(pipe, texts, seed=seed, **generating.call)}")
+        say(f"forecast: {rehearse_capture(pipe, texts, **call)}")
         return
     with reserved(output):
         # Imported here so that help and errors of parameters need not wait for it.
@@ -82,9 +83,7 @@ def capture(
 
         pipe = load(model, **vars(loading))
         check_steps(pipe, generating.steps)
-        captured = capture_attention(
-            pipe, texts, maps=maps or None, grids=grids or None, seed=seed, **generating.call
-        )
+        captured = capture_attention(pipe, texts, **call)
         tree = captured if maps else xr.DataTree(captured)
         write_tree(tree, output, LOST)
     sizes = ", ".join(f"{name} {size}" for name, size in tree["attention"].sizes.items())
