@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hrvlab.cli.images import Draw, ImagesEach, Output, Request, write_images
-from hrvlab.cli.options import BatchSize, Device, Model, Prompt, Prompts, Seed, Steps, prompts_from
+from hrvlab.cli.options import Column, Model, Prompt, Prompts, Seed, prompts_from
 from hrvlab.cli.replace import p2p, replace
+from hrvlab.cli.takes import takes
 from hrvlab.cli.vectors import Strength, Vectors, read_vectors
+from hrvlab.options import GenerationOptions, LoadOptions
 from hrvlab.paths import MINIATURE
 
 if TYPE_CHECKING:
@@ -26,36 +28,39 @@ Concept = Annotated[str, typer.Option(help="Whose vector is used.")]
 app = typer.Typer(help="Write images of prompts, plain and edited.", no_args_is_help=True)
 
 
+@takes(loading=LoadOptions, generating=GenerationOptions)
 def strengthen(
     output: Output,
     concept: Concept,
     word: Word,
     prompt: Prompt = None,
     prompts: Prompts = None,
+    column: Column = None,
     vectors: Vectors = MINIATURE,
     strength: Strength = 1.0,
     top: Top = None,
     model: Model = MINIATURE,
     images: ImagesEach = 1,
     seed: Seed = 0,
-    steps: Steps = 50,
-    batch_size: BatchSize = 8,
-    device: Device = None,
+    *,
+    loading: LoadOptions,
+    generating: GenerationOptions,
 ) -> None:
     """Strengthen a concept in a word.
 
     Example: hrvlab edit strengthen -o out --prompt "a red car" --word red --concept Color
     """
-    texts = prompts_from(prompt, prompts)
+    texts = prompts_from(prompt, prompts, column)
     hrv = read_vectors(vectors)
     from hrvlab.methods.steering import strengthen as build
 
     edit = build(hrv, concept, word, strength=strength, top=top)
-    request = Request(output, texts, model, seed, images, steps, batch_size, device)
+    request = Request(output, texts, model, seed, images, loading, generating)
     used = {"concept": concept, "word": word, "strength": strength, "top": top}
     _write_steered(request, hrv, edit, {"edit": "strengthen", "vectors": vectors, **used})
 
 
+@takes(loading=LoadOptions, generating=GenerationOptions)
 def adjust(
     output: Output,
     toward: Annotated[str, typer.Option(help="The wanted concept.")],
@@ -63,6 +68,7 @@ def adjust(
     word: Word,
     prompt: Prompt = None,
     prompts: Prompts = None,
+    column: Column = None,
     vectors: Vectors = MINIATURE,
     gain: Annotated[float, typer.Option(help="Of the wanted concept.")] = 2.0,
     loss: Annotated[float, typer.Option(help="Of the unwanted concept.")] = 1.0,
@@ -71,32 +77,34 @@ def adjust(
     images: ImagesEach = 1,
     model: Model = MINIATURE,
     seed: Seed = 0,
-    steps: Steps = 50,
-    batch_size: BatchSize = 8,
-    device: Device = None,
+    *,
+    loading: LoadOptions,
+    generating: GenerationOptions,
 ) -> None:
     """Adjust a word from an unwanted concept toward a wanted one.
 
     Example: hrvlab edit adjust -o out --prompt "a rose vase" --word rose --toward Color
     --away Plants
     """
-    texts = prompts_from(prompt, prompts)
+    texts = prompts_from(prompt, prompts, column)
     hrv = read_vectors(vectors)
     from hrvlab.methods.steering import adjust as build
 
     used: dict[str, Any] = {"toward": toward, "away": away, "word": word, "top": top}
     used |= {"gain": gain, "loss": loss, "clamp": clamp}
     edit = build(hrv, **used)
-    request = Request(output, texts, model, seed, images, steps, batch_size, device)
+    request = Request(output, texts, model, seed, images, loading, generating)
     _write_steered(request, hrv, edit, {"edit": "adjust", "vectors": vectors, **used})
 
 
+@takes(loading=LoadOptions, generating=GenerationOptions)
 def weaken(
     output: Output,
     concept: Concept,
     top: Annotated[int, typer.Option(min=1, help="Heads to weaken, the most relevant first.")],
     prompt: Prompt = None,
     prompts: Prompts = None,
+    column: Column = None,
     word: Annotated[
         list[str] | None, typer.Option(help="Of every prompt; default: all its words.")
     ] = None,
@@ -105,15 +113,15 @@ def weaken(
     seed: Seed = 0,
     images: ImagesEach = 1,
     model: Model = MINIATURE,
-    steps: Steps = 50,
-    batch_size: BatchSize = 8,
-    device: Device = None,
+    *,
+    loading: LoadOptions,
+    generating: GenerationOptions,
 ) -> None:
     """Weaken the heads that are most relevant to a concept.
 
     Example: hrvlab edit weaken -o out --prompt "a red car" --concept Color --top 16
     """
-    texts = prompts_from(prompt, prompts)
+    texts = prompts_from(prompt, prompts, column)
     hrv = read_vectors(vectors)
     from hrvlab.attention import Rescale
     from hrvlab.attention.edits import CONTENT
@@ -130,7 +138,7 @@ def weaken(
     orders = make_orders(row, [MOST_FIRST], draws=0, seed=0)
     (factors,), _ = weakened_factors(list(orders.values()), [top], factor)
     edit = Rescale(factors, word or CONTENT)
-    request = Request(output, texts, model, seed, images, steps, batch_size, device)
+    request = Request(output, texts, model, seed, images, loading, generating)
     used = {"concept": concept, "top": top, "factor": factor, "word": word}
     _write_steered(request, hrv, edit, {"edit": "weaken", "vectors": vectors, **used})
 
@@ -149,7 +157,7 @@ def _write_steered(
         from hrvlab.relevance.model import check_model
 
         check_model(hrv, pipe)
-        check_edits(pipe, [edit], request.prompts, {"num_inference_steps": request.steps})
+        check_edits(pipe, [edit], request.prompts, request.generating.call)
 
         def draw(indices: Sequence[int]) -> Images:
             texts = [request.prompts[index] for index in indices]

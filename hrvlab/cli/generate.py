@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hrvlab.cli.images import Draw, ImagesEach, Output, Request, write_images
-from hrvlab.cli.options import BatchSize, Device, Model, Prompt, Prompts, Seed, Steps, prompts_from
+from hrvlab.cli.options import Column, Model, Prompt, Prompts, Seed, prompts_from
+from hrvlab.cli.takes import takes
+from hrvlab.options import GenerationOptions, LoadOptions
 from hrvlab.paths import MINIATURE
 
 if TYPE_CHECKING:
@@ -15,23 +17,25 @@ if TYPE_CHECKING:
     from hrvlab.typing import Images
 
 
+@takes(loading=LoadOptions, generating=GenerationOptions)
 def generate(
     output: Output,
     prompt: Prompt = None,
     prompts: Prompts = None,
+    column: Column = None,
     model: Model = MINIATURE,
     images: ImagesEach = 1,
     seed: Seed = 0,
-    steps: Steps = 50,
-    batch_size: BatchSize = 8,
-    device: Device = None,
+    *,
+    loading: LoadOptions,
+    generating: GenerationOptions,
 ) -> None:
     """Generate images of prompts, with their settings and a contact sheet.
 
     Example: hrvlab generate -o cars --prompt "a red car" --images 4
     """
-    texts = prompts_from(prompt, prompts)
-    request = Request(output, texts, model, seed, images, steps, batch_size, device)
+    texts = prompts_from(prompt, prompts, column)
+    request = Request(output, texts, model, seed, images, loading, generating)
 
     def prepare(pipe: DiffusionPipeline) -> Draw:
         from hrvlab.generation import generate as generate_images

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from torch import Generator
 
+    from hrvlab.options import GenerationOptions, LoadOptions
     from hrvlab.typing import Images
 
 MOST_IMAGES = 10_000
@@ -47,8 +48,8 @@ class Request:
     model : str
     seed, images : int
         The first seed, and how many images each prompt has.
-    steps, batch_size : int
-    device : str or None
+    loading : LoadOptions
+    generating : GenerationOptions
     """
 
     output: Path
@@ -56,9 +57,8 @@ class Request:
     model: str
     seed: int
     images: int
-    steps: int
-    batch_size: int
-    device: str | None
+    loading: LoadOptions
+    generating: GenerationOptions
 
     @property
     def seeds(self) -> list[int]:
@@ -73,13 +73,8 @@ class Request:
         from hrvlab.noise import image_generator
 
         noise: list[Generator] = [image_generator(s, i) for i in indices for s in self.seeds]
-        return {
-            "seed": self.seeds,
-            "generator": noise,
-            "num_inference_steps": self.steps,
-            "batch_size": self.batch_size,
-            "progress": False,
-        }
+        mine = {"seed": self.seeds, "generator": noise, "progress": False}
+        return {**mine, **self.generating.call}
 
 
 Draw = Callable[[Sequence[int]], "Images"]  # the images of some prompts, by their numbers
@@ -111,8 +106,8 @@ def write_images(
         from hrvlab.progress import track
         from hrvlab.storage.galleries import SHEET, Gallery
 
-        pipe = load(request.model, device=request.device)
-        check_steps(pipe, request.steps)
+        pipe = load(request.model, **vars(request.loading))
+        check_steps(pipe, request.generating.steps)
         draw = prepare(pipe)
         count, each = len(request.prompts), len(request.seeds) * len(kinds)
         names = [
@@ -121,7 +116,7 @@ def write_images(
         ]
         columns = each if each > 1 else LONGEST_ROW
         gallery = Gallery(request.output, columns, _settings(pipe, request, names, parameters))
-        together = max(request.batch_size // each, 1)
+        together = max(request.generating.batch_size // each, 1)
         parts = [range(at, min(at + together, count)) for at in range(0, count, together)]
         for part in track(parts, "images", disable=len(parts) == 1):
             gallery.add([name for index in part for name in names[index]], draw(part))
@@ -143,11 +138,7 @@ def _settings(
     from hrvlab.provenance import provenance
 
     seeds = request.seeds
-    all_parameters = {
-        **parameters,
-        "num_inference_steps": request.steps,
-        "batch_size": request.batch_size,
-    }
+    all_parameters = {**parameters, **request.generating.call, "loading": vars(request.loading)}
     found = provenance(
         pipe, "images", seed=seeds if len(seeds) > 1 else seeds[0], parameters=all_parameters
     )

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hrvlab.cli.images import Draw, ImagesEach, Output, Request, write_images
-from hrvlab.cli.options import BatchSize, Device, Model, Prompt, Prompts, Seed, Steps, prompts_from
+from hrvlab.cli.options import Column, Model, Prompt, Prompts, Seed, prompts_from
+from hrvlab.cli.takes import takes
 from hrvlab.cli.vectors import HELP, Strength, read_vectors
 from hrvlab.errors import ParameterError
 from hrvlab.models.columns import replace_text
+from hrvlab.options import GenerationOptions, LoadOptions
 from hrvlab.paths import MINIATURE
 
 if TYPE_CHECKING:
@@ -28,12 +30,14 @@ Threshold = Annotated[
 ]
 
 
+@takes(loading=LoadOptions, generating=GenerationOptions)
 def replace(
     output: Output,
     word: Annotated[str, typer.Option(help="Of every prompt, to be replaced.")],
     by: Annotated[str, typer.Option(help="One word or several; empty to drop the word.")],
     prompt: Prompt = None,
     prompts: Prompts = None,
+    column: Column = None,
     concept: OwnConcept = None,
     vectors: OwnVectors = None,
     strength: Strength = 1.0,
@@ -43,23 +47,24 @@ def replace(
     blend_threshold: Threshold = 0.3,
     seed: Seed = 0,
     images: ImagesEach = 1,
-    steps: Steps = 50,
     model: Model = MINIATURE,
-    batch_size: BatchSize = 8,
-    device: Device = None,
+    *,
+    loading: LoadOptions,
+    generating: GenerationOptions,
 ) -> None:
     """Replace a word of prompts by Prompt-to-Prompt, and keep the rest of the image.
 
     Example: hrvlab edit replace -o out --prompt "a red car" --word red --by "small blue"
     """
-    sources = prompts_from(prompt, prompts)
+    sources = prompts_from(prompt, prompts, column)
     targets = [replace_text(text, word, by) for text in sources]
-    request = Request(output, sources, model, seed, images, steps, batch_size, device)
+    request = Request(output, sources, model, seed, images, loading, generating)
     used = {"concept": concept, "hrv_strength": strength, "blend_threshold": blend_threshold}
     words = ([word], [by] if by.strip() else []) if blend else None
     _write_pairs(request, targets, vectors, {**used, "blend": words})
 
 
+@takes(loading=LoadOptions, generating=GenerationOptions)
 def p2p(
     output: Output,
     source: Annotated[str, typer.Option(help="A prompt.")],
@@ -79,16 +84,16 @@ def p2p(
     model: Model = MINIATURE,
     seed: Seed = 0,
     images: ImagesEach = 1,
-    steps: Steps = 50,
-    batch_size: BatchSize = 8,
-    device: Device = None,
+    *,
+    loading: LoadOptions,
+    generating: GenerationOptions,
 ) -> None:
     """Edit an image by changing its prompt: replace, add and drop words (Prompt-to-Prompt).
 
     Example: hrvlab edit p2p -o out --source "a red car" --target "a small blue car"
     """
     sources, targets = prompts_from([source], None), prompts_from([target], None)
-    request = Request(output, sources, model, seed, images, steps, batch_size, device)
+    request = Request(output, sources, model, seed, images, loading, generating)
     used = {"concept": concept, "hrv_strength": strength, "blend_threshold": blend_threshold}
     words = (blend_source or [], blend_target or []) if blend_source or blend_target else None
     _write_pairs(request, targets, vectors, {**used, "blend": words})
@@ -101,7 +106,7 @@ def _write_pairs(
     named = settings["concept"] is not None
     if vectors is not None and not named:
         raise ParameterError("--vectors are of concepts; give --concept too, or leave them out")
-    hrv = read_vectors(vectors or MINIATURE) if named else None
+    hrv = read_vectors(MINIATURE if vectors is None else vectors) if named else None
 
     def prepare(pipe: DiffusionPipeline) -> Draw:
         from hrvlab.methods.local_blend import blended_columns
