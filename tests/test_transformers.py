@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from accelerate import cpu_offload
 from diffusers import PixArtTransformer2DModel, SanaTransformer2DModel
 
 import hrvlab as hl
@@ -19,9 +20,12 @@ from hrvlab.models.families import (
     register_family,
 )
 from hrvlab.models.heads import cross_attention_layers
+from hrvlab.models.load import fingerprint
 from hrvlab.models.tokens import content_columns, token_table, word_columns
 from tests.attention.oracle import explicit
+from tests.methods.test_steering import vectors
 from tests.pipelines import tiny_sd
+from tests.scores import Brightness
 from tests.tiny_transformers import INSTRUCTION, TRANSFORMERS, tiny_pixart, tiny_sana
 
 PROMPTS = ["a red car", "a photo of a strange tree"]
@@ -204,6 +208,53 @@ def test_an_exception_leaves_no_trace(tiny):
         assert not module._forward_pre_hooks
 
 
+def test_a_saved_pipeline_is_loaded_as_the_same_model(tiny, tmp_path):
+    pipe, call = tiny
+    pipe.save_pretrained(tmp_path)
+    loaded = hl.load(tmp_path, device="cpu")
+    assert fingerprint(loaded) == fingerprint(pipe)
+    assert torch.equal(run(loaded, PROMPTS, call), run(pipe, PROMPTS, call))
+
+
+def test_an_offloaded_model_is_the_same_and_votes(tiny, fresh, concepts):
+    pipe, call = fresh
+    cpu_offload(pipe.transformer, torch.device("cpu"))
+    assert fingerprint(pipe) == fingerprint(tiny[0])
+    call = call | {"progress": False}
+    votes = [hl.collect_votes(one, concepts, PROMPTS, **call) for one in (pipe, tiny[0])]
+    assert votes[0].drop_attrs().identical(votes[1].drop_attrs())
+
+
+def test_weakening_has_equal_ends_in_every_order():
+    pipe, call = tiny_pixart(), TRANSFORMERS["pixart-alpha"].call
+    call = call | {"num_inference_steps": 2, "progress": False}
+    given = {"texts": ["red"], "score": Brightness(), "cuts": [HEADS // 2], "draws": 1}
+    curves = hl.weaken(pipe, vectors(pipe), "Color", PROMPTS[:1], **given, **call).data
+    ends = curves["score"].isel(weakened=[0, -1]).squeeze()
+    np.testing.assert_allclose(ends, ends.isel(order=0).broadcast_like(ends), atol=1e-3)
+
+
+def test_a_loop_of_ones_own_is_read_by_its_text_states():
+    pipe, call = tiny_sana(), TRANSFORMERS["sana"].call
+    own = encoding_of(pipe, call)
+    latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    tap = TokenMeans()
+    with torch.no_grad(), attach(pipe, tap, prompts=PROMPTS[0], encoding=own) as session:
+        states, mask, *_ = pipe.encode_prompt(PROMPTS[0], negative_prompt="a tree", **own)
+        empty = torch.zeros_like(states)
+        for timestep in (900.0, 400.0):
+            for text in (empty, states):
+                pipe.transformer(
+                    latents,
+                    encoder_hidden_states=text,
+                    encoder_attention_mask=mask,
+                    timestep=torch.tensor([timestep]),
+                )
+    assert session.scheduler_timesteps == [900.0, 400.0]
+    assert [token.word for token in session.tokens[0]][1] == "a"
+    assert tap.result().shape[:3] == (1, 2, 2)
+
+
 def test_methods_that_are_not_defined_are_refused_with_the_reason(tiny):
     pipe, _ = tiny
     with pytest.raises(ModelError, match="does not support attention injection: a source's keys"):
@@ -301,8 +352,8 @@ def test_gemma_keeps_the_start_token_and_the_end_of_its_instruction():
 
 
 def test_a_truncated_word_is_refused():
-    with pytest.raises(TokenError, match="beyond the 6 tokens"):
-        word_columns(tiny_pixart(), "a red blue green tree", "tree", max_sequence_length=6)
+    with pytest.raises(TokenError, match="beyond the 4 tokens"):
+        word_columns(tiny_pixart(), "a red blue green tree", "tree", max_sequence_length=4)
 
 
 def test_a_family_without_end_tokens_has_no_end_column():

@@ -98,7 +98,8 @@ class Clock:
         if self.calls is not None:
             steps = math.ceil(self.calls / scheduler.order)
             # Some schedulers make one call more than steps.
-            self.steps = min(steps, scheduler.num_inference_steps or steps)
+            own = getattr(scheduler, "num_inference_steps", None)  # some have none until it is set
+            self.steps = min(steps, own or steps)
 
     def _remaining(self, scheduler_timestep: float) -> list[float]:
         """Return the scheduler's timesteps from the first one that is called, if it has that."""

@@ -200,7 +200,7 @@ def weights_digest(*parts: nn.Module) -> str:
         digest.update(type(part).__name__.encode())
         state = part.state_dict()
         if any(tensor.is_meta for tensor in state.values()):  # offloaded by accelerate
-            state = get_state_dict_offloaded_model(part)
+            state = _offloaded_state(part)
         counted = names_that_count(part, state.keys())
         for name, tensor in sorted((counted[name], state[name]) for name in counted):
             # A strided sample identifies a tensor without copying a gigabyte from the device.
@@ -218,6 +218,18 @@ def _plain(tensor: Tensor) -> Tensor:
     """Return a tensor without its gradient; of quantized weights, the values they stand for."""
     plain = tensor.detach()
     return plain.dequantize() if hasattr(plain, "__tensor_flatten__") else plain
+
+
+def _offloaded_state(part: nn.Module) -> dict[str, Any]:
+    """Return the weights of a module that accelerate has offloaded."""
+    state: dict[str, Any] = get_state_dict_offloaded_model(part)
+    # Accelerate's function leaves out the weights that are not within a part of the module.
+    own: Any = getattr(part, "_hf_hook", None)
+    stores = [getattr(hook, "weights_map", None) for hook in getattr(own, "hooks", [own])]
+    for name, weight in part.named_parameters(recurse=False):
+        if weight.is_meta:
+            state[name] = next(store[name] for store in stores if store is not None)
+    return state
 
 
 def scheduler_settings(pipe: DiffusionPipeline) -> dict[str, Any]:

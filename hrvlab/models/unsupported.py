@@ -1,14 +1,139 @@
-"""The properties of an unsupported architecture that keep its heads from being read."""
+"""Why the heads of a pipeline are not read: of those in diffusers, and of any other."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from torch import nn
 
+
+class Refused(NamedTuple):
+    """Pipelines of diffusers that hrvlab does not support, for one reason.
+
+    Parameters
+    ----------
+    verdict : {"not yet", "never"}
+    reason : str
+    pipelines : tuple of str
+        Names of their classes.
+    """
+
+    verdict: Literal["not yet", "never"]
+    reason: str
+    pipelines: tuple[str, ...]
+
+
+REFUSED = (
+    Refused(
+        "not yet",
+        "words and image share one softmax (joint attention), and the keys of words change with "
+        "the image, so that a word alone has no key",
+        (
+            "StableDiffusion3Pipeline",
+            "StableDiffusion3PAGPipeline",
+            "StableDiffusion3ControlNetPipeline",
+            "FluxPipeline",
+            "FluxControlPipeline",
+            "FluxControlNetPipeline",
+            "Flux2Pipeline",
+            "Flux2KleinPipeline",
+            "ChromaPipeline",
+            "BriaPipeline",
+            "LongCatImagePipeline",
+            "OvisImagePipeline",
+            "AuraFlowPipeline",
+            "HunyuanImagePipeline",
+            "HiDreamImagePipeline",
+            "QwenImagePipeline",
+            "QwenImageControlNetPipeline",
+            "ZImagePipeline",
+            "ZImageControlNetPipeline",
+            "ZImageControlNetInpaintPipeline",
+            "Lumina2Pipeline",
+            "CogView3PlusPipeline",
+            "CogView4Pipeline",
+            "CogView4ControlPipeline",
+            "ErnieImagePipeline",
+            "Krea2Pipeline",
+            "Ideogram4Pipeline",
+        ),
+    ),
+    Refused(
+        "not yet",
+        "words and image share one softmax (joint attention), though the keys of words are the "
+        "same in all calls",
+        ("PRXPipeline", "NucleusMoEImagePipeline", "OmniGenPipeline", "QwenImage21Pipeline"),
+    ),
+    Refused(
+        "not yet",
+        "its cross-attention rotates, gates or groups queries and keys in a way that no family "
+        "describes",
+        (
+            "HunyuanDiTPipeline",
+            "HunyuanDiTPAGPipeline",
+            "LuminaPipeline",
+            "Kandinsky5T2IPipeline",
+            "Cosmos2TextToImagePipeline",
+        ),
+    ),
+    Refused(
+        "not yet",
+        "it is unknown which samples of its batch are conditioned on the prompt",
+        (
+            "LatentConsistencyModelPipeline",
+            "PixArtSigmaPAGPipeline",
+            "SanaPAGPipeline",
+            "SanaControlNetPipeline",
+            "SanaSprintImg2ImgPipeline",
+            "StableDiffusionControlNetPAGPipeline",
+            "StableDiffusionControlNetPipeline",
+            "StableDiffusionPAGPipeline",
+            "StableDiffusionXLControlNetPAGPipeline",
+            "StableDiffusionXLControlNetPipeline",
+            "StableDiffusionXLControlNetUnionPipeline",
+            "StableDiffusionXLPAGPipeline",
+        ),
+    ),
+    Refused(
+        "not yet",
+        "its UNet is read, but its text encoder is ChatGLM, for which no family says how a word is "
+        "encoded",
+        ("KolorsPipeline", "KolorsPAGPipeline"),
+    ),
+    Refused(
+        "never",
+        "words and image share one softmax in a UNet of several stages, for which no relevance "
+        "vectors are defined",
+        (
+            "IFPipeline",
+            "KandinskyCombinedPipeline",
+            "KandinskyV22CombinedPipeline",
+            "Kandinsky3Pipeline",
+            "StableCascadeCombinedPipeline",
+            "WuerstchenCombinedPipeline",
+        ),
+    ),
+    Refused(
+        "never",
+        "its words act through an autoregressive prior; text columns are quoted letters only",
+        ("GlmImagePipeline",),
+    ),
+    Refused(
+        "never",
+        "images to edit or refer to stand among its keys, so that no head has a map of words alone",
+        ("FluxKontextPipeline", "ZImageOmniPipeline"),
+    ),
+    Refused("never", "it makes videos", ("HeliosPipeline", "HeliosPyramidPipeline")),
+)
+
 CLIP = ("CLIPTextModel", "CLIPTextModelWithProjection")
+
+
+def find_refused(pipeline: str) -> Refused | None:
+    """Return why a pipeline of diffusers is not supported, by its class's name, if it is listed."""
+    return next((refused for refused in REFUSED if pipeline in refused.pipelines), None)
 
 
 def obstacles(

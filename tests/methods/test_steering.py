@@ -5,6 +5,7 @@ import torch
 import hrvlab as hl
 from hrvlab.errors import ConceptError, ModelError, ParameterError, TokenError
 from hrvlab.methods.steering import adjust, adjusting_factors, strengthen, strengthening_factors
+from hrvlab.models.families import denoiser_of
 from tests.pipelines import tiny_sd
 
 NAMES = ["Color", "Plants"]
@@ -13,7 +14,7 @@ STEPS = {"num_inference_steps": 3, "progress": False}
 
 def vectors(pipe, seed=0):
     rows = np.random.default_rng(seed).gamma(
-        0.7, size=(2, hl.head_table(pipe.unet).sizes["head_position"])
+        0.7, size=(2, hl.head_table(denoiser_of(pipe)).sizes["head_position"])
     )
     rows *= rows.shape[1] / rows.sum(1, keepdims=True)
     return hl.relevance_from_array(rows, concepts=NAMES, pipe=pipe)

@@ -91,6 +91,9 @@ class Family(ABC):
         Whether an end token follows every prompt.
     refused : mapping of Method to str
         Methods that are not defined for the family, each with the reason.
+    words, sink_name, tested : str
+        For the book: how words become columns, what takes part in votes beside them, and how the
+        family was tested.
     """
 
     name: str
@@ -101,6 +104,9 @@ class Family(ABC):
     sample: str = "sample"
     marks_end: bool = True
     refused: Mapping[Method, str] = field(default_factory=dict)
+    words: str = ""
+    sink_name: str = ""
+    tested: str = ""
 
     def denoiser(self, pipe: DiffusionPipeline) -> ModelMixin:
         """Return a pipeline's denoiser."""

@@ -9,7 +9,7 @@ from hrvlab.errors import ModelError, ParameterError
 from hrvlab.models.families.pixart import PIXART
 from hrvlab.models.families.sana import SANA, SANA_SPRINT
 from hrvlab.models.families.stable_diffusion import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
-from hrvlab.models.unsupported import obstacles
+from hrvlab.models.unsupported import find_refused, obstacles
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, ModelMixin
@@ -103,10 +103,14 @@ def find_family_of_denoiser(classes: Sequence[str]) -> Family | None:
 
 def refusal(pipeline: str, denoiser: nn.Module | None, text_encoders: Sequence[str]) -> str:
     """Build the message on why a pipeline is not supported; see `hrvlab.models.unsupported`."""
-    classes = [cls.__name__ for cls in type(denoiser).__mro__]
-    described = find_family_of_denoiser(classes) is not None
-    reasons = obstacles(denoiser, text_encoders, described=described) or [
-        "it is unknown which samples of its batch are conditioned on the prompt"
-    ]
     supported = "; ".join(f"{family.name} ({', '.join(family.pipelines)})" for family in FAMILIES)
-    return f"{pipeline} is not supported: {'; '.join(reasons)}. hrvlab supports {supported}"
+    refused, yet = find_refused(pipeline), ""
+    if refused is not None:
+        reasons, yet = [refused.reason], " yet" if refused.verdict == "not yet" else ""
+    else:
+        classes = [cls.__name__ for cls in type(denoiser).__mro__]
+        described = find_family_of_denoiser(classes) is not None
+        reasons = obstacles(denoiser, text_encoders, described=described) or [
+            "it is unknown which samples of its batch are conditioned on the prompt"
+        ]
+    return f"{pipeline} is not supported{yet}: {'; '.join(reasons)}. hrvlab supports {supported}"

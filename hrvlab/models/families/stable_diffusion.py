@@ -88,6 +88,9 @@ STABLE_DIFFUSION = StableDiffusion(
     ),
     encoders=(("tokenizer", "text_encoder"),),
     denoisers=("UNet2DConditionModel",),
+    words="CLIP's tokens, 77; learned tokens too",
+    sink_name="the start token",
+    tested="the published head tables; random pipelines; the trained miniature",
 )
 STABLE_DIFFUSION_XL = StableDiffusion(
     "Stable Diffusion XL",
@@ -98,4 +101,7 @@ STABLE_DIFFUSION_XL = StableDiffusion(
     ),
     encoders=(("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2")),
     denoisers=("UNet2DConditionModel",),
+    words="the first CLIP's tokens, 77; both encoders' states are joined",
+    sink_name="the start token",
+    tested="the published head table; random pipelines",
 )

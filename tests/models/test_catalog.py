@@ -1,0 +1,39 @@
+from pathlib import Path
+
+from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING
+
+from hrvlab.models.catalog import TABLES, write_tables
+from hrvlab.models.families import FAMILIES
+from hrvlab.models.unsupported import REFUSED, find_refused
+
+BOOK = Path(__file__).parents[2] / "book"
+FOLDER = BOOK / "tables" / "models"
+SUPPORTED = [name for family in FAMILIES for name in family.pipelines]
+
+
+def test_the_tables_in_the_book_are_those_of_the_families(tmp_path):
+    write_tables(tmp_path)
+    how = "from hrvlab.models.catalog import write_tables; write_tables(Path('book/tables/models'))"
+    for name in TABLES:
+        written = (tmp_path / f"{name}.csv").read_text(encoding="utf-8")
+        assert (FOLDER / f"{name}.csv").read_text(encoding="utf-8") == written, how
+        page = (BOOK / "supported-models.md").read_text(encoding="utf-8")
+        assert page.count(f":file: tables/models/{name}.csv") == 1
+
+
+def test_every_pipeline_of_diffusers_from_text_to_image_is_supported_or_has_a_reason():
+    known = {cls.__name__ for cls in AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()}
+    assert len(known) > 30
+    assert not {name for name in known - {*SUPPORTED} if find_refused(name) is None}
+
+
+def test_no_pipeline_is_listed_twice():
+    listed = [*SUPPORTED, *(name for refused in REFUSED for name in refused.pipelines)]
+    assert sorted(listed) == sorted({*listed})
+
+
+def test_every_family_says_what_the_book_tells():
+    for family in FAMILIES:
+        assert family.words
+        assert family.sink_name
+        assert family.tested
