@@ -110,8 +110,7 @@ class Family(ABC):
 
     def denoiser(self, pipe: DiffusionPipeline) -> ModelMixin:
         """Return a pipeline's denoiser."""
-        module: ModelMixin = unwrap_module(getattr(pipe, self.component))
-        return module
+        return unwrap_module(getattr(pipe, self.component))
 
     @abstractmethod
     def layers(self, denoiser: nn.Module) -> list[Layer]:

@@ -175,7 +175,7 @@ class MaskedTexts(Family):
             If the tokenizer reads the empty prompt without that token.
         """
         texts = ["", *words]
-        content = []
+        content: list[Tensor] = []
         for first in range(0, len(texts), AT_ONCE):
             some = texts[first : first + AT_ONCE]
             for text, row in zip(some, self.encode(pipe, some, **how), strict=True):
