@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from hrvlab.errors import ParameterError
+from hrvlab.forecast import forecast_latent_size
 from hrvlab.models.families import denoiser_of
-from hrvlab.models.layers import default_size
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -43,8 +43,10 @@ def image_generator(seed: int, prompt_index: int, image: int = 0) -> torch.Gener
     return torch.Generator("cpu").manual_seed(state >> 1)
 
 
-def initial_noise(pipe: DiffusionPipeline, seeds: Sequence[int], prompt_index: int) -> torch.Tensor:
-    """Draw the initial noise of a prompt's images, at the model's own size.
+def initial_noise(
+    pipe: DiffusionPipeline, seeds: Sequence[int], prompt_index: int, **call: Any
+) -> torch.Tensor:
+    """Draw the initial noise of a prompt's images.
 
     Parameters
     ----------
@@ -52,6 +54,8 @@ def initial_noise(pipe: DiffusionPipeline, seeds: Sequence[int], prompt_index: i
     seeds : sequence of int
     prompt_index : int
         The prompt's number among all prompts.
+    **call
+        Keywords of the pipeline's own call, of which the size counts; default: the model's own.
 
     Returns
     -------
@@ -59,7 +63,7 @@ def initial_noise(pipe: DiffusionPipeline, seeds: Sequence[int], prompt_index: i
         For ``latents=``; equal to the noise that the pipeline draws for these seeds.
     """
     denoiser = denoiser_of(pipe)
-    shape = (1, pipe.vae.config.latent_channels, *default_size(denoiser))
+    shape = (1, pipe.vae.config.latent_channels, *forecast_latent_size(pipe, call))
     generators = [image_generator(seed, prompt_index) for seed in seeds]
     # Other numbers are drawn in half precision, here and by a pipeline of that type.
     dtype = denoiser.dtype

@@ -185,3 +185,16 @@ def test_a_result_is_for_the_model_that_made_it(made, pipe):
     assert result_for(pipe, "disambiguation", made) is not None
     assert result_for(tiny_sd(seed=1), "disambiguation", made) is None
     assert result_for(pipe, "weakening", made) is None
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["disambiguation", "editing", "neglect"])
+def test_a_study_runs_at_another_size_and_guidance(pipe, studies, tmp_path, name):
+    for needed in ("votes", *find_study(name).needs, name):
+        study = studies[needed]
+        setting = replace(study.run.keywords["setting"], height=24, width=16, guidance_scale=2.0)
+        parts = study.run.func(pipe, tmp_path, setting)
+    for part in parts.values():
+        images = part.images(part.data["image"].isel(prompt=0))
+        assert images.shape[1:] == (24, 16, 3)
+        assert part.data.attrs["guidance_scale"] == 2.0

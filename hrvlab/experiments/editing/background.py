@@ -56,7 +56,7 @@ class Source:
                 pipe,
                 [self.case.source] * len(seeds),
                 maps=[self.case.noun],
-                latents=initial_noise(pipe, seeds, self.index),
+                latents=initial_noise(pipe, seeds, self.index, **call),
                 progress=False,
                 **call,
             )

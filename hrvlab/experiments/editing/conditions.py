@@ -92,7 +92,7 @@ class Edited:
             self_share=self.self_share,
             cross_share=self.cross_share,
             seed=seeds,
-            latents=initial_noise(pipe, seeds, self.index),
+            latents=initial_noise(pipe, seeds, self.index, **call),
             batch_size=batch_size,
             progress=False,
             **call,

@@ -83,7 +83,7 @@ class ExcitedPair:
             concept=None if self.hrv is None else self.pair.concepts,
             preset=self.excitation,
             seed=seeds,
-            latents=initial_noise(pipe, seeds, self.index),
+            latents=initial_noise(pipe, seeds, self.index, **call),
             batch_size=batch_size,
             progress=False,
             **call,
