@@ -37,6 +37,7 @@ def test_a_lora_is_loaded_from_a_file_or_its_folder_at_its_scale(folder):
     assert fingerprint(by_file) != fingerprint(by_folder)
 
 
+@pytest.mark.full
 def test_the_names_of_kohya_are_read(folder, tmp_path):
     weights = {}
     for key, value in load_file(folder / "style" / NAME).items():
