@@ -57,15 +57,11 @@ def rehearse_capture(pipe: DiffusionPipeline, prompts: Prompts, **call: Any) -> 
             write_tree(tree, Path(scratch) / "capture.zarr")
         calls = forecast_calls(pipe, call)
         ratios = {"prompt": len(texts) / len(first), "timestep": calls / rehearsal.calls}
-        nodes = {node.path[1:]: node.to_dataset(inherit=False) for node in tree.subtree}
-        written = sum(
-            scaled_bytes(Path(scratch) / "capture.zarr" / name, node, ratios)
-            for name, node in nodes.items()
-        )
+        written = scaled_bytes(Path(scratch) / "capture.zarr", tree, ratios)
     grown = sum(
         variable.nbytes * (_ratio(variable.dims, ratios) - 1)
-        for node in nodes.values()
-        for variable in node.variables.values()
+        for node in tree.subtree
+        for variable in node.to_dataset(inherit=False).variables.values()
     )
     batches = len(plan_batches(texts, [0], len(first)))
     # The batches' parts are there until the whole has been put together from them.
@@ -105,7 +101,7 @@ def rehearse_votes(
         path = Path(scratch) / "votes.zarr"
         alike = votes_alike(run.data.load(), calls, len(texts))
         write_dataset(alike, path)
-        whole = scaled_bytes(path, alike, {"prompt": len(texts) / len(first)})
+        whole = scaled_bytes(path, xr.DataTree(alike), {"prompt": len(texts) / len(first)})
     of_batch = votes_alike(run.data, calls, len(first))
     unit = io.BytesIO()
     names = ("votes_by_prompt", "votes_by_timestep")
@@ -155,16 +151,14 @@ def votes_alike(votes: xr.Dataset, calls: int, prompts: int) -> xr.Dataset:
     ).drop_vars("collected", errors="ignore")
 
 
-def scaled_bytes(folder: Path, dataset: xr.Dataset, ratios: Mapping[str, float]) -> int:
-    """Compute the bytes that a stored dataset would take if some of its dims were longer.
-
-    Groups below it do not count.
+def scaled_bytes(folder: Path, tree: xr.DataTree, ratios: Mapping[str, float]) -> int:
+    """Compute the bytes that stored datasets would take if some of their dims were longer.
 
     Parameters
     ----------
     folder : Path
-        Where the dataset is.
-    dataset : xarray.Dataset
+        Where they are.
+    tree : xarray.DataTree
     ratios : mapping of str to float
         By how much dims would be longer.
 
@@ -175,11 +169,12 @@ def scaled_bytes(folder: Path, dataset: xr.Dataset, ratios: Mapping[str, float])
     total = 0.0
     for path in folder.rglob("*"):
         if path.is_file():
-            name = path.relative_to(folder).parts[0]
-            if path.parent != folder and name not in dataset.variables:
-                continue  # of a group below this one
-            described = path.name == "zarr.json" or name not in dataset.variables
-            ratio = 1.0 if described else _ratio(dataset.variables[name].dims, ratios)
+            node, (name, *rest) = tree, path.relative_to(folder).parts
+            while name in node.children:
+                node, (name, *rest) = node.children[name], rest
+            variables = node.to_dataset(inherit=False).variables
+            described = path.name == "zarr.json" or name not in variables
+            ratio = 1.0 if described else _ratio(variables[name].dims, ratios)
             total += path.stat().st_size * ratio
     return round(total)
 

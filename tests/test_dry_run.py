@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from diffusers import DDIMScheduler
 
 import hrvlab as hl
 from hrvlab.dry_run import rehearse_capture, rehearse_votes
 from hrvlab.rehearsal import DryRun, Rehearsal
 from hrvlab.relevance.votes import run_votes
-from hrvlab.storage.datasets import write_dataset, write_tree
+from hrvlab.storage.datasets import write_tree
 
 CLOSE = 1.5
 CALL = {"num_inference_steps": 9, "batch_size": 2}
@@ -28,21 +29,15 @@ def near(forecast, found):
     return found / CLOSE < forecast < found * CLOSE
 
 
-def test_the_bytes_and_calls_of_a_capture_are_forecast(pipe, tmp_path):
-    forecast = rehearse_capture(pipe, PROMPTS, **CALL)
-    captured = hl.capture(pipe, PROMPTS, progress=False, **CALL)
-    write_dataset(captured, tmp_path / "a.zarr")
+@pytest.mark.parametrize("maps", [{}, {"maps": "a", "grids": 4}])
+def test_the_bytes_and_calls_of_a_capture_are_forecast(pipe, tmp_path, maps):
+    prompts = [f"a {text}" for text in PROMPTS] if maps else PROMPTS
+    forecast = rehearse_capture(pipe, prompts, **CALL, **maps)
+    captured = hl.capture(pipe, prompts, progress=False, **CALL, **maps)
+    write_tree(captured if maps else xr.DataTree(captured), tmp_path / "a.zarr")
     assert near(forecast.written, size(tmp_path))
     assert forecast.calls == 3 * captured.sizes["timestep"]
     assert forecast.memory > captured.nbytes
-
-
-def test_the_bytes_of_maps_are_forecast(pipe, tmp_path):
-    prompts, call = [f"a {color} car" for color in ("red", "blue", "pink")], {**CALL, "maps": "car"}
-    forecast = rehearse_capture(pipe, prompts, **call)
-    tree = hl.capture(pipe, prompts, progress=False, **call)
-    write_tree(tree, tmp_path / "a.zarr")
-    assert near(forecast.written, size(tmp_path))
 
 
 def test_the_bytes_and_calls_of_votes_are_forecast(pipe, tmp_path):
