@@ -95,5 +95,5 @@ def _about_maps(tree: xr.DataTree) -> str:
     sides = [name.removeprefix("grid_") for name in tree.children]
     if not sides:
         return ""
-    words = next(iter(tree.children.values()))["map_word"].values
+    words = next(iter(tree.children.values())).to_dataset()["map_word"].values
     return f", maps of {', '.join(words)} of grids {', '.join(sides)}"
