@@ -4,6 +4,7 @@ import errno
 
 import pytest
 
+from hrvlab.cli.vectors import read_vectors
 from hrvlab.results import make, registry
 from tests.cli.disks import disk
 from tests.cli.test_wrong_values import NEEDED, check_line, commands
@@ -21,8 +22,13 @@ def never(*_, **__):
     pytest.fail("the work was begun")
 
 
+@pytest.fixture(scope="module")
+def hrv():
+    return read_vectors("miniature")
+
+
 @pytest.fixture
-def root(tmp_path, monkeypatch):
+def root(tmp_path, monkeypatch, hrv):
     """A checkout in which every command comes as far as its work, and fails the test there."""
     monkeypatch.chdir(checkout(tmp_path))
     pipe = tiny_sd()
@@ -32,6 +38,8 @@ def root(tmp_path, monkeypatch):
     monkeypatch.setattr("hrvlab.publish.book.subprocess.run", never)
     monkeypatch.setattr("hrvlab.miniature.recipe.run_stages", never)
     monkeypatch.setattr(registry, "STUDIES", {"tiny": "tests.results.test_make:STUDY"})
+    monkeypatch.setattr("hrvlab.cli.edit.read_vectors", lambda _: hrv)
+    monkeypatch.setattr("hrvlab.cli.replace.read_vectors", lambda _: hrv)
     monkeypatch.setattr(make, "results_path", lambda: tmp_path / "results")
     return tmp_path
 

@@ -76,11 +76,11 @@ def half_way(hrv):
 
 
 def test_images_are_generated_as_the_options_say(hrvlab, tmp_path, pipe):
-    options = ["--guidance-scale", 2, "--scheduler", "ddim", "--width", 128]
+    options = ["--guidance-scale", 2, "--scheduler", "ddim", "--height", 64, "--width", 128]
     assert hrvlab("generate", *GIVEN[:2], *options)[0] == 0
     settings, images = written(tmp_path / "out")
     ddim = hl.load("miniature", scheduler="ddim", device="cpu")
-    expected = hl.generate(ddim, PROMPTS[:1], guidance_scale=2.0, width=128, **CALL)
+    expected = hl.generate(ddim, PROMPTS[:1], guidance_scale=2.0, height=64, width=128, **CALL)
     np.testing.assert_array_equal(images, expected)
     assert settings["scheduler"] == "DDIMScheduler"
     assert settings["guidance_scale"] == 2.0
