@@ -29,7 +29,7 @@ MORE_OFTEN = 1.6
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """Latents, noise for them, and captions.
 
     Parameters
@@ -79,7 +79,7 @@ class Examples:
         tokenizer = kept_tokenizer(folder)
         self.empty = tokenizer("", padding="max_length", max_length=MAX_LENGTH).input_ids
 
-    def sample(self, rng: Generator, count: int, progress: float) -> Batch:
+    def sample(self, rng: Generator, count: int, progress: float) -> TrainingBatch:
         """Sample some of them.
 
         Parameters
@@ -91,7 +91,7 @@ class Examples:
 
         Returns
         -------
-        Batch
+        TrainingBatch
         """
         images = len(self._latents)
         chosen = np.searchsorted(self._cumulative, rng.random(count)).clip(max=images - 1)
@@ -102,7 +102,7 @@ class Examples:
         swapped = (rng.random(count) < WORDS_ALONE * (progress >= WORDS_ALONE_FROM)) & ~dropped
         clean = self._latents[chosen].astype(np.float32) * np.float32(self.factor)
         noise = rng.standard_normal(clean.shape, dtype=np.float32)
-        return Batch(clean, noise, ids, dropped, swapped)
+        return TrainingBatch(clean, noise, ids, dropped, swapped)
 
 
 def scene_probabilities(images: int) -> NDArray[np.float64]:

@@ -104,6 +104,7 @@ def test_the_capture_of_a_long_prompt_maps_the_words_that_fit_and_names_the_othe
     cells = Chapter.read(CHAPTERS["capture"]).cells
     code = [cell["source"] for cell in cells if cell["cell_type"] == "code"]
     shown = {}
+    exec(code[0], shown)
     exec(source, shown)
     exec(code[1], shown)
     assert shown["tree"]["grid_8"]["map_word"].values.tolist() == ["a", "cat", "and", "red"]

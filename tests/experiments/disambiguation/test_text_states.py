@@ -14,7 +14,7 @@ from hrvlab.inputs.concepts import ConceptSet
 from hrvlab.models.families import family_of
 from tests.experiments.disambiguation.test_trial import CALL, CASE, OTHER
 from tests.methods.test_steering import vectors
-from tests.pipelines import tiny_sd
+from tests.pipelines import tiny_sd, tiny_sdxl
 
 CONCEPTS = ConceptSet.from_dict({"Color": ["red", "blue"], "Plants": ["rose", "cat", "dog"]})
 STEPS = {"num_inference_steps": 2, "output_type": "np"}
@@ -68,9 +68,8 @@ def test_states_that_cannot_be_swapped_are_refused(pipe):
     hidden = CASE.model_copy(update={"reworded": "a vase"})
     with pytest.raises(TokenError, match="'red' is not a word"):
         Swapped(hidden, 0, ("word",)).check(pipe)
-    other = type("Two", (), {"components": {"text_encoder_2": None}})()
     with pytest.raises(ModelError, match="one text encoder only"):
-        Swapped(CASE, 0, ("word",)).check(other)
+        Swapped(CASE, 0, ("word",)).check(tiny_sdxl())
 
 
 def test_a_word_lies_nearest_to_the_concept_that_it_belongs_to(pipe):
