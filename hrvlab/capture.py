@@ -19,6 +19,7 @@ from hrvlab.inputs.prompts import as_prompts
 from hrvlab.keywords import check_call, describe
 from hrvlab.models.families import family_of
 from hrvlab.models.known_words import warn_of_unknown_words
+from hrvlab.models.load import surroundings
 from hrvlab.models.tokens import token_table, word_columns
 from hrvlab.noise import as_seeds
 from hrvlab.progress import track
@@ -115,7 +116,7 @@ def capture(
     family = family_of(pipe)
     warn_of_unknown_words(pipe, texts)
     layers = family.layers(family.denoiser(pipe))
-    encoding = family.encoding(call)
+    encoding = family.encoding(pipe, call)
     embeds = call.get("prompt_embeds")
     if words and embeds is not None:
         raise TokenError(
@@ -151,7 +152,12 @@ def capture(
         spatial.extend(tap.result() for tap in spatial_maps)
     images = [(prompt, own_seed) for prompt in texts for own_seed in seeds for _ in range(copies)]
     sessions = [made.session for made in generations if made.session is not None]
-    parameters = {"prompts": texts, "batch_size": batch_size, **describe(call)}
+    parameters = {
+        "prompts": texts,
+        "batch_size": batch_size,
+        **surroundings(pipe),
+        **describe(call),
+    }
     dataset = xr.Dataset(
         {
             "attention": (

@@ -21,7 +21,7 @@ from hrvlab.errors import ClusterError, HrvlabError, ModelError
 from hrvlab.generation import ONE_AT_A_TIME
 from hrvlab.libraries import computing_versions, describe_versions
 from hrvlab.models.families import denoiser_of
-from hrvlab.models.load import fingerprint, load, scheduler_settings
+from hrvlab.models.load import fingerprint, load, scheduler_settings, surroundings
 from hrvlab.paths import MINIATURE, data_path
 from hrvlab.watch import Sign, watched
 
@@ -110,7 +110,11 @@ class Source:
 
 def _identity(pipe: DiffusionPipeline) -> str:
     """Serialize a pipeline's weights and scheduler as JSON."""
-    parts = {"weights": fingerprint(pipe), "scheduler": scheduler_settings(pipe)}
+    parts = {
+        "weights": fingerprint(pipe),
+        "scheduler": scheduler_settings(pipe),
+        **surroundings(pipe),
+    }
     return json.dumps(parts, sort_keys=True)
 
 

@@ -26,6 +26,8 @@ SUM = 8
 CHUNK_BYTES = 16 * 1024**2
 # Keywords of pipelines with an SCM scheduler.
 LIMITS = ("max_timesteps", "intermediate_timesteps")
+# A keyword of pipelines of latent consistency models.
+ORIGINAL_STEPS = "original_inference_steps"
 
 
 def capture_bytes(
@@ -90,13 +92,18 @@ def forecast_calls(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> int:
     there = inspect.signature(type(pipe).__call__).parameters
     limits = {name: _keyword(pipe, call, name) for name in LIMITS if name in there}
     steps = _keyword(pipe, call, "num_inference_steps")
+    strength = _keyword(pipe, call, "strength")
+    # Pipelines of latent consistency models leave the strength to their scheduler.
+    consistency = ORIGINAL_STEPS in there
+    more = dict(limits)
+    if consistency:
+        more[ORIGINAL_STEPS] = call.get(ORIGINAL_STEPS)
+        more["strength"] = 1.0 if strength is None else strength
     try:
-        if limits:
-            scheduler.set_timesteps(steps, **own, **limits)
-        elif own:
-            scheduler.set_timesteps(**own)
+        if own and not limits:
+            scheduler.set_timesteps(**own, **more)
         else:
-            scheduler.set_timesteps(steps)
+            scheduler.set_timesteps(steps, **own, **more)
     except (TypeError, ValueError, ZeroDivisionError, IndexError) as error:
         given = ", ".join(own) or f"num_inference_steps={call.get('num_inference_steps')}"
         raise ParameterError(
@@ -104,9 +111,8 @@ def forecast_calls(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> int:
         ) from error
     # A scheduler with limits lists the end too, at which the denoiser is not called.
     calls = len(scheduler.timesteps) - bool(limits)
-    strength = _keyword(pipe, call, "strength")
     # A start of one's own takes the place of the strength.
-    if strength is not None and call.get("denoising_start") is None:
+    if strength is not None and not consistency and call.get("denoising_start") is None:
         steps = calls if own else int(scheduler.num_inference_steps)
         skipped = steps - min(int(steps * strength), steps)
         calls -= skipped * scheduler.order
@@ -135,25 +141,30 @@ def forecast_latent_size(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> tu
         height, width = latents.shape[-2:]
         return int(height), int(width)
     sides = inspect.signature(type(pipe).__call__).parameters
-    image = call.get("image")
-    if "height" in sides or image is None:
-        default = default_size(denoiser_of(pipe))
-        given = (call.get("height"), call.get("width"))
-        height, width = (
-            side if own is None else int(own) // pipe.vae_scale_factor
-            for own, side in zip(given, default, strict=True)
-        )
-        return height, width
-    first = image[0] if isinstance(image, list | tuple) else image
-    if isinstance(first, np.ndarray):
-        height, width = first.shape[-3:-1]
-    elif hasattr(first, "shape"):  # a tensor
-        height, width = first.shape[-2:]
-        if first.shape[-3] == pipe.vae.config.latent_channels:
-            return int(height), int(width)
+    given = [call.get("height"), call.get("width")]
+    image = call.get("image", call.get("control_image"))
+    controlled = hasattr(pipe, "controlnet") or hasattr(pipe, "adapter")
+    if image is None or ("height" in sides and not controlled):
+        shape = [side * pipe.vae_scale_factor for side in default_size(denoiser_of(pipe))]
     else:
-        width, height = first.size
+        shape = _image_size(pipe, image)
+    height, width = (
+        side if own is None else int(own) for own, side in zip(given, shape, strict=True)
+    )
     return height // pipe.vae_scale_factor, width // pipe.vae_scale_factor
+
+
+def _image_size(pipe: DiffusionPipeline, image: Any) -> list[int]:
+    """Return height and width of the first of a call's images, in pixels."""
+    while isinstance(image, list | tuple):
+        image = image[0]
+    if isinstance(image, np.ndarray):
+        return [int(side) for side in image.shape[-3:-1]]
+    if hasattr(image, "shape"):  # a tensor
+        latents = image.shape[-3] == pipe.vae.config.latent_channels
+        return [int(side) * (pipe.vae_scale_factor if latents else 1) for side in image.shape[-2:]]
+    width, height = image.size
+    return [height, width]
 
 
 def _keyword(pipe: DiffusionPipeline, call: Mapping[str, Any], name: str) -> Any:

@@ -184,7 +184,7 @@ def run_batch(pipe: DiffusionPipeline, batch: Batch, *parts: Part, **call: Any) 
         *parts,
         prompts=batch.prompts,
         given=given,
-        encoding=family_of(pipe).encoding(call),
+        encoding=family_of(pipe).encoding(pipe, call),
     )
     with ONE_AT_A_TIME, observed as session:
         generation = run_pipeline(pipe, batch, **call)
@@ -289,7 +289,7 @@ def check_edits(
                 f"an edit has factors for {len(edit.factors)} prompts, there are {len(texts)}"
             )
         with ONE_AT_A_TIME:  # a tokenizer of several threads may be busy
-            edit.columns(pipe, texts, **family_of(pipe).encoding(call))
+            edit.columns(pipe, texts, **family_of(pipe).encoding(pipe, call))
         calls = forecast_calls(pipe, call)
         if edit.window[0] >= calls:
             raise ParameterError(

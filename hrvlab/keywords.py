@@ -14,7 +14,9 @@ from diffusers.utils.torch_utils import unwrap_module
 
 from hrvlab.errors import ParameterError
 from hrvlab.forecast import forecast_calls
+from hrvlab.models.families import family_of
 from hrvlab.options import check_generation
+from hrvlab.pictures import PICTURES, PerControl, PerPrompt, as_pictures, check_number
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -25,8 +27,22 @@ NEVER = {
     "prompt_2": "both text encoders take the same prompt",
     "output_type": "images are returned as arrays of uint8",
     "return_dict": "images are returned as arrays of uint8",
+}
+# Keywords that most pipelines no longer state, but would still take.
+REPLACED = {
     "callback": "diffusers replaced it by callback_on_step_end",
     "callback_steps": "diffusers replaced it by callback_on_step_end",
+}
+# Keywords with which a class fails in diffusers 0.42 itself.
+FAILING = {
+    ("StableDiffusionPAGInpaintPipeline", "padding_mask_crop"),
+    ("StableDiffusionPAGInpaintPipeline", "guidance_rescale"),
+    ("StableDiffusionControlNetPAGPipeline", "guess_mode"),
+    ("StableDiffusionInstructPix2PixPipeline", "ip_adapter_image_embeds"),
+    ("StableDiffusionXLControlNetUnionPipeline", "guess_mode"),
+    ("StableDiffusionXLControlNetUnionImg2ImgPipeline", "guess_mode"),
+    ("StableDiffusionXLControlNetUnionInpaintPipeline", "guess_mode"),
+    ("StableDiffusionXLControlNetUnionInpaintPipeline", "padding_mask_crop"),
 }
 EMBEDDINGS = (
     "prompt_embeds",
@@ -37,28 +53,9 @@ EMBEDDINGS = (
     "negative_prompt_attention_mask",
 )
 TEXTS = ("negative_prompt", "negative_prompt_2")
-PICTURES = ("image", "mask_image", "masked_image_latents")
 PER_IMAGE = ("latents", "generator")
 TENSORS = ("latents", *EMBEDDINGS)
 NUMBERS = ("timesteps", "sigmas")
-
-
-@dataclass(frozen=True)
-class PerPrompt:
-    """Values of a keyword, one for each prompt.
-
-    Parameters
-    ----------
-    values : sequence, or Tensor or ndarray whose first dim is the prompt
-    """
-
-    values: Any
-
-    def take(self, indices: Sequence[int]) -> Any:
-        """Return the values of some prompts, by their numbers."""
-        if isinstance(self.values, torch.Tensor | np.ndarray):
-            return self.values[list(indices)]
-        return [self.values[index] for index in indices]
 
 
 @dataclass(frozen=True)
@@ -123,19 +120,31 @@ def check_call(
     ParameterError
         If a keyword does not exist or is set by hrvlab, there is another number of values than of
         prompts, the guidance or the size cannot be, or the scheduler does not take the steps.
+    ModelError
+        If the pipeline is not supported.
     """
+    family_of(pipe)
     there = [name for name in inspect.signature(type(pipe).__call__).parameters if name != "self"]
     found = {}
     for name, value in call.items():
         if name in NEVER:
             raise ParameterError(f"{NEVER[name]}; leave out {name}")
+        if name in REPLACED and name not in there:
+            raise ParameterError(f"{REPLACED[name]}; leave out {name}")
         if name not in there or name == "kwargs":
             near = difflib.get_close_matches(name, there, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(there)}"
             raise ParameterError(f"{type(pipe).__name__} has no keyword {name}; {hint}")
+        if (type(pipe).__name__, name) in FAILING and value:
+            raise ParameterError(
+                f"{type(pipe).__name__} fails with {name} in diffusers itself; leave out {name}"
+            )
         if name == "clip_skip" and value is not None:
             _check_clip_skip(pipe)
-        found[name] = _plain(name, value, prompts, images * _copies(call))
+        copies = _copies(call)
+        found[name] = _plain(name, value, prompts, images * copies)
+        if name in PICTURES and value is not None:
+            found[name] = as_pictures(pipe, name, found[name], prompts=prompts, copies=copies)
     check_generation(*(found.get(name) for name in ("guidance_scale", "height", "width")))
     forecast_calls(pipe, found)
     return found
@@ -174,13 +183,13 @@ def _plain(name: str, value: Any, prompts: int, images: int) -> Any:
     if name == "generator":
         value = _generators(value)
     if name in PER_IMAGE and not isinstance(value, torch.Generator):
-        _check_number(name, value, images, "image")
+        check_number(name, value, images, "image")
         return PerImage(value)
-    if name in TEXTS or name in EMBEDDINGS or (name in PICTURES and _is_batch(value)):
+    if name in TEXTS or name in EMBEDDINGS:
         several = list(value) if name in TEXTS else value
         if len(several) == 1:
             return several
-        _check_number(name, several, prompts, "prompt")
+        check_number(name, several, prompts, "prompt")
         return PerPrompt(several)
     return value
 
@@ -195,21 +204,6 @@ def _generators(value: Any) -> torch.Generator | list[torch.Generator]:
             "seed="
         )
     return list(value)
-
-
-def _is_batch(value: Any) -> bool:
-    """Whether a value is a batch of images, not a single one."""
-    if isinstance(value, torch.Tensor | np.ndarray):
-        return value.ndim == 4
-    return isinstance(value, Sequence)
-
-
-def _check_number(name: str, values: Any, number: int, of: str) -> None:
-    """Check that there is one value for each prompt or image."""
-    if len(values) != number:
-        raise ParameterError(
-            f"{name} has {len(values)} values, there are {number} {of}s; give one for each"
-        )
 
 
 def for_batch(
@@ -232,7 +226,7 @@ def for_batch(
     """
     own = {}
     for name, value in call.items():
-        if isinstance(value, PerPrompt):
+        if isinstance(value, PerPrompt | PerControl):
             own[name] = value.take(indices)
         elif isinstance(value, PerImage):
             own[name] = value.values[first : first + count]

@@ -24,10 +24,20 @@ class Rows:
     prompts : tuple of int
         For each of those rows, the number of its prompt among the session's prompts; all 0 if the
         session was given none.
+    passes : int
+        How often these rows follow one another in the batch; 2 with perturbed-attention guidance,
+        whose second pass is the same model with perturbed self-attention.
     """
 
     conditional: slice
     prompts: tuple[int, ...]
+    passes: int = 1
+
+    @property
+    def edited(self) -> slice:
+        """The rows that edits act on: every pass of the prompts through the denoiser."""
+        start = self.conditional.start
+        return slice(start, start + self.passes * len(self.prompts))
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,14 @@ from hrvlab.errors import ParameterError
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-# Where diffusers' pipelines keep the number of calls that they are about to make.
-COUNT = "_num_timesteps"
+    from hrvlab.attention.running import Running
 
 
 class Clock:
     """Counts the calls of one generation, and knows how many it will make.
 
-    A pipeline states the number anew whenever it is called, so that a number that is there at the
-    first call was stated within the session. A loop of one's own states none; there it follows
-    from the scheduler, as long as the loop calls the scheduler's timesteps.
+    A pipeline's own call knows the number. A loop of one's own states none; there it follows from
+    the scheduler, as long as the loop calls the scheduler's timesteps.
 
     Parameters
     ----------
@@ -35,26 +33,10 @@ class Clock:
 
     def __init__(self, pipe: DiffusionPipeline) -> None:
         self._pipe = pipe
-        self._stated_before = pipe.__dict__.get(COUNT)
         self._expected: list[float] = []
         self.scheduler_timesteps: list[float] = []
         self.calls: int | None = None
         self.steps: int | None = None
-
-    def start(self) -> None:
-        """Take away the number that an earlier call of the pipeline left."""
-        self._pipe.__dict__.pop(COUNT, None)
-
-    def stop(self) -> None:
-        """Restore the earlier number, unless the pipeline has stated another."""
-        if self._stated_before is not None:
-            self._pipe.__dict__.setdefault(COUNT, self._stated_before)
-
-    @property
-    def by_pipeline(self) -> bool:
-        """Whether diffusers' own call of the pipeline runs, not a loop of one's own."""
-        call = type(self._pipe).__call__
-        return COUNT in self._pipe.__dict__ and call.__module__.startswith("diffusers.")
 
     def check_call(self, scheduler_timestep: float) -> None:
         """Check that a call belongs to the same generation as the ones before.
@@ -69,8 +51,14 @@ class Clock:
                 "a second generation began within one attach; attach anew for every pipeline call"
             )
 
-    def begin_call(self, scheduler_timestep: float) -> int:
+    def begin_call(self, scheduler_timestep: float, run: Running | None) -> int:
         """Return the number of the call that begins.
+
+        Parameters
+        ----------
+        scheduler_timestep : float
+        run : Running or None
+            The pipeline's own call; None: a loop of one's own.
 
         Raises
         ------
@@ -80,7 +68,7 @@ class Clock:
         self.check_call(scheduler_timestep)
         made = self.scheduler_timesteps
         if not made:
-            self._set_length(scheduler_timestep)
+            self._set_length(scheduler_timestep, run)
             return 0
         if self._expected and self._expected[len(made)] != scheduler_timestep:
             # The scheduler is not the loop's, or was set for another run.
@@ -88,11 +76,12 @@ class Clock:
             self._expected = []
         return len(made)
 
-    def _set_length(self, scheduler_timestep: float) -> None:
+    def _set_length(self, scheduler_timestep: float, run: Running | None) -> None:
         """Set the numbers of calls and steps, at the first call."""
         scheduler = self._pipe.scheduler
-        self.calls = self._pipe.__dict__.get(COUNT)
-        if self.calls is None:
+        if run is not None:
+            self.calls = run.calls
+        else:
             self._expected = self._remaining(scheduler_timestep)
             self.calls = len(self._expected) or None
         if self.calls is not None:

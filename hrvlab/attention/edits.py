@@ -176,7 +176,7 @@ class BoundRescale:
         return {"attn2.to_v": partial(self._rescale, layer)}
 
     def _rescale(self, layer: Layer, call: Call, value: Tensor) -> Tensor:
-        """Rescale the conditional rows of a value projection's output (batch, token, channel)."""
+        """Rescale the prompts' rows of a value projection's output (batch, token, channel)."""
         start, stop = self.window
         if call.index < start or (stop is not None and call.index >= stop):
             return value
@@ -192,5 +192,5 @@ class BoundRescale:
         factors = self.factors[:, layer.head_positions]
         per_token = torch.where(self.mask[:, :, None], factors[:, None, :], 1.0)
         scale = torch.ones(len(value), *per_token.shape[1:]).to(value)
-        scale[call.conditional] = per_token[list(call.rows.prompts)].to(value)
+        scale[call.rows.edited] = per_token[list(call.rows.prompts) * call.rows.passes].to(value)
         return scale[..., None]

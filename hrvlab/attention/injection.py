@@ -170,8 +170,11 @@ class BoundInjection:
         }
 
     def _pairs(self, call: Call, states: Tensor) -> Tensor:
-        """View the conditional samples of a layer's states as (pair, 2, position, channel)."""
-        return states[call.conditional].unflatten(0, (-1, 2))
+        """View the prompts' rows of a layer's states as (pass × pair, 2, position, channel).
+
+        A perturbed self-attention layer has no queries and keys of the perturbed pass.
+        """
+        return states[call.rows.edited].unflatten(0, (-1, 2))
 
     def _inject_self(self, call: Call, states: Tensor) -> Tensor:
         """Replace the targets' queries or keys of self-attention by their sources'."""
@@ -201,7 +204,8 @@ class BoundInjection:
         edited = values.clone()
         pairs = self._pairs(call, edited)
         self._target["value"] = pairs[:, 1].clone()
-        pairs[:, 1] = self.injected.to(values) @ pairs[:, 1]
+        mapper = self.injected.to(values).repeat(call.rows.passes, 1, 1)
+        pairs[:, 1] = mapper @ pairs[:, 1]
         return edited
 
     def _add_own(self, layer: Layer, call: Call, mixed: Tensor) -> Tensor:
@@ -213,7 +217,8 @@ class BoundInjection:
             for name in ("query", "key", "value")
         )
         factors = torch.from_numpy(self._factors[layer.head_positions]).to(value)
-        value = value * factors[:, None, None] * self.own[:, None, :, None].to(value)
+        own_columns = self.own.to(value).repeat(call.rows.passes, 1)
+        value = value * factors[:, None, None] * own_columns[:, None, :, None]
         own = scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(-2)
         edited = mixed.clone()
         self._pairs(call, edited)[:, 1] += own

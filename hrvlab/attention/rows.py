@@ -13,11 +13,13 @@ from hrvlab.attention.calls import Rows
 from hrvlab.attention.loops import other_prompts
 from hrvlab.attention.texts import Reading, match_rows
 from hrvlab.errors import ParameterError
+from hrvlab.models.processors import perturbed
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from torch import Tensor
 
+    from hrvlab.attention.running import Running
     from hrvlab.attention.texts import TextRecord
     from hrvlab.models.families import Family
 
@@ -28,9 +30,9 @@ Text = list[Reading]  # a batch of texts, as each encoder read it
 class RowFinder:
     """Finds the conditional rows of every call.
 
-    A pipeline of diffusers puts them last, after the negative prompt's; with prompts, contents
-    check it. In a loop of one's own contents decide. They are compared once for every new tensor;
-    one already seen is recognized by identity, so that an accelerator need not be waited for.
+    A pipeline of diffusers has an order of its own; with prompts, contents check it. In a loop of
+    one's own contents decide. They are compared once for every new tensor; one already seen is
+    recognized by identity, so that an accelerator need not be waited for.
 
     Parameters
     ----------
@@ -65,7 +67,7 @@ class RowFinder:
         self._rows: Rows | None = None
         self._again: Text | None = None
 
-    def find(self, states: Tensor, sample: Tensor, *, by_pipeline: bool) -> Rows | None:
+    def find(self, states: Tensor, sample: Tensor, run: Running | None) -> Rows | None:
         """Find the conditional rows of a call.
 
         Parameters
@@ -73,8 +75,8 @@ class RowFinder:
         states : Tensor, shape (row, token, dim)
             The text states that the denoiser is given.
         sample : Tensor, shape (row, channel, height, width)
-        by_pipeline : bool
-            Whether a pipeline of diffusers runs, not a loop of one's own.
+        run : Running or None
+            The pipeline's own call; None: a loop of one's own.
 
         Returns
         -------
@@ -89,30 +91,39 @@ class RowFinder:
         # Inference mode does not count the changes of a tensor.
         kept = states is self._last and not states.is_inference()
         if not kept or states._version != self._version:
-            find = self._in_pipeline if by_pipeline else self._in_loop
-            self._rows = find(states, sample)
+            self._rows = (
+                self._in_loop(states, sample) if run is None else self._in_pipeline(states, run)
+            )
             self._last = states
             self._version = 0 if states.is_inference() else states._version
         return self._rows
 
-    def _in_pipeline(self, states: Tensor, _: Tensor) -> Rows:
+    def _in_pipeline(self, states: Tensor, run: Running) -> Rows:
         """Find the rows by their order, and check their contents."""
-        rows = self._family.conditional_rows(self._pipe, len(states))
+        order = self._family.branches(self._pipe, guided=run.guided)
+        each, passes = len(states) // len(order), len(order) - order.count("negative")
+        first = order.index("prompt") * each
+        rows = slice(first, first + each)
         if self._prompts is None:
-            return Rows(rows, (0,) * (rows.stop - rows.start))
-        matched = self._match(states)[rows]
-        prompts = in_order(matched)
-        if prompts is None:
+            return Rows(rows, (0,) * each, passes)
+        matched = self._match(states)[first : first + passes * each]
+        prompts, *others = (in_order(own) for own in np.split(matched, passes))
+        if prompts is None or any(other != prompts for other in others):
             if self._last is None:
                 raise other_prompts(self._prompts)
             raise ParameterError(
                 "the text states were changed in the middle of the run, as by a callback, so that "
                 "their tokens are unknown; leave prompt_embeds as they are"
             )
-        return Rows(rows, prompts)
+        return Rows(rows, prompts, passes)
 
     def _in_loop(self, states: Tensor, sample: Tensor) -> Rows | None:
         """Find the rows by their contents."""
+        if perturbed(self._family.denoiser(self._pipe)):
+            raise ParameterError(
+                "perturbed-attention guidance repeats the prompts' rows, and it is not known which "
+                "of them to read; attach to the pipeline that guides by it, and call this one"
+            )
         guided = _halves_equal(sample)
         if self._prompts is None:
             return self._only_text(states, guided=guided)

@@ -16,6 +16,7 @@ from hrvlab.attention.hooks import ProjectionHooks
 from hrvlab.attention.injection import BoundInjection, Injection
 from hrvlab.attention.loops import LoopCheck, other_prompts
 from hrvlab.attention.rows import RowFinder
+from hrvlab.attention.running import running
 from hrvlab.attention.texts import TextRecord
 from hrvlab.errors import CoverageError, ModelError, ParameterError, TokenError
 from hrvlab.inputs.prompts import as_prompts
@@ -24,6 +25,7 @@ from hrvlab.models.caches import active_cache
 from hrvlab.models.columns import unnamed_tokens
 from hrvlab.models.families import family_of
 from hrvlab.models.load import fingerprint
+from hrvlab.models.processors import processors_kept
 from hrvlab.models.tokens import token_table
 
 if TYPE_CHECKING:
@@ -131,8 +133,6 @@ class Session:
         hooks.callback(self._let_go)
         for tap in [*self._unedited, *self._taps]:
             tap.begin(self.layers, self._projections.modules)
-        hooks.callback(self._clock.stop)
-        self._clock.start()
         self._record.install(hooks)
         for handle in (
             self.denoiser.register_forward_pre_hook(self._begin_call, with_kwargs=True),
@@ -146,17 +146,17 @@ class Session:
         moment = self._family.scheduler_timestep(
             self._pipe, float(timestep.max() if isinstance(timestep, Tensor) else timestep)
         )
-        by_pipeline, self._ran = self._clock.by_pipeline, True
-        if by_pipeline:
+        run, self._ran = running(self._pipe), True
+        if run is not None:
             self._clock.check_call(moment)
-        rows = self._rows.find(states, sample, by_pipeline=by_pipeline)
+        rows = self._rows.find(states, sample, run)
         self._projections.begin_call()
-        if not by_pipeline:
+        if run is None:
             self._loop.check(moment, sample, states, rows)
         if rows is None:
             self._current = None
             return
-        index = self._clock.begin_call(moment)
+        index = self._clock.begin_call(moment, run)
         height, width = sample.shape[-2:]
         clock, last = self._clock, self.call
         masked = None if bias is None else bias[rows.conditional]
@@ -286,7 +286,7 @@ def attach(
     """
     texts = None if prompts is None else as_prompts(prompts)
     session = Session(pipe, parts, texts, given, encoding or {})
-    with ExitStack() as hooks, adapters_kept(pipe):
+    with ExitStack() as hooks, adapters_kept(pipe), processors_kept(pipe):
         session.install(hooks)
         with torch.compiler.set_stance("force_eager"):
             yield session

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hrvlab.models.families import denoiser_of
-from hrvlab.models.load import fingerprint, scheduler_settings, weights_digest
+from hrvlab.models.load import fingerprint, scheduler_settings, surroundings, weights_digest
 from hrvlab.models.memory import decoding_settings
 from hrvlab.progress import track
 from hrvlab.provenance import provenance
@@ -197,5 +197,6 @@ def _open_ledger(pipe: DiffusionPipeline, store: str | Path, plan: dict[str, Any
         "scheduler": scheduler_settings(pipe),
         "dtype": str(denoiser_of(pipe).dtype),
         **decoding_settings(pipe),
+        **surroundings(pipe),
     }
     return Ledger(store, {**model, **plan})

@@ -176,6 +176,11 @@ def check_pipeline(pipe: DiffusionPipeline) -> None:
             "excite runs the denoiser more often than a generation does, which attach would "
             "misread; call it outside the block"
         )
+    if hasattr(pipe, "pag_applied_layers"):
+        raise ModelError(
+            f"{type(pipe).__name__} perturbs attention between the updates too; give a pipeline "
+            "without perturbed-attention guidance"
+        )
     takes = inspect.signature(pipe.__call__).parameters
     if "control_image" in takes or ("image" in takes and MASK not in takes):
         raise ModelError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping
 from importlib import import_module
+from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +66,18 @@ def load_components(
     if variant is not None and not any(variant in known for known in found.values()):
         known = sorted({v or "(plain)" for known in found.values() for v in known})
         raise ModelError(f"{folder} has no variant {variant!r}; it has {', '.join(known)}")
-    return {
-        name: _load(cls, folder / name, _choose(folder / name, found[name], variant), dtype)
-        for name, cls in classes.items()
-    }
+    return {name: _load_each(cls, folder / name, variant, dtype) for name, cls in classes.items()}
+
+
+def _load_each(cls: Any, folder: Path, variant: str | None, dtype: torch.dtype) -> nn.Module:
+    """Load a component, or all of those that it is a list of: several ControlNets or adapters."""
+    if not cls.__name__.startswith("Multi"):
+        return _load(cls, folder, _choose(folder, _variants(folder), variant), dtype)
+    own = getattr(diffusers, json.loads((folder / "config.json").read_text())["_class_name"])
+    numbered = (folder.with_name(f"{folder.name}_{number}") for number in count(1))
+    folders = [folder, *takewhile(Path.is_dir, numbered)]
+    several: nn.Module = cls([_load_each(own, one, variant, dtype) for one in folders])
+    return several
 
 
 def _model_class(library: str | None, name: str | None) -> Any:

@@ -139,7 +139,7 @@ def _supported_index(source: str, scheduler: str | None) -> dict[str, Any]:
         with torch.device("meta"):
             denoiser = cls.from_config(cls.load_config(source, subfolder=part))
     encoders = [value[1] for name, value in index.items() if "text_encoder" in name and value[1]]
-    raise ModelError(refusal(str(index["_class_name"]), denoiser, encoders))
+    raise ModelError(refusal([str(index["_class_name"])], denoiser, encoders))
 
 
 def _dtype(dtype: torch.dtype | str) -> torch.dtype:
@@ -230,6 +230,24 @@ def _offloaded_state(part: nn.Module) -> dict[str, Any]:
         if weight.is_meta:
             state[name] = next(store[name] for store in stores if store is not None)
     return state
+
+
+def surroundings(pipe: DiffusionPipeline) -> dict[str, Any]:
+    """Describe what acts on generations beside the model that vectors belong to, as JSON.
+
+    Returns
+    -------
+    dict of str to object
+        Digests of ControlNets and adapters, and the layers of perturbed-attention guidance; empty
+        for a plain pipeline.
+    """
+    parts = {name: getattr(pipe, name, None) for name in ("controlnet", "adapter")}
+    found: dict[str, Any] = {
+        name: weights_digest(part) for name, part in parts.items() if part is not None
+    }
+    if hasattr(pipe, "pag_applied_layers"):
+        found["pag_applied_layers"] = list(pipe.pag_applied_layers)
+    return found
 
 
 def scheduler_settings(pipe: DiffusionPipeline) -> dict[str, Any]:

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
+
+from hrvlab.models.refused import UNETS, Refused
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-class Refused(NamedTuple):
-    """Pipelines of diffusers that hrvlab does not support, for one reason.
-
-    Parameters
-    ----------
-    verdict : {"not yet", "never"}
-    reason : str
-    pipelines : tuple of str
-        Names of their classes.
-    """
-
-    verdict: Literal["not yet", "never"]
-    reason: str
-    pipelines: tuple[str, ...]
 
 
 REFUSED = (
@@ -82,37 +68,10 @@ REFUSED = (
         "not yet",
         "it is unknown which samples of its batch are conditioned on the prompt",
         (
-            "LatentConsistencyModelPipeline",
             "PixArtSigmaPAGPipeline",
             "SanaPAGPipeline",
             "SanaControlNetPipeline",
             "SanaSprintImg2ImgPipeline",
-            "StableDiffusionControlNetPAGPipeline",
-            "StableDiffusionControlNetPipeline",
-            "StableDiffusionPAGPipeline",
-            "StableDiffusionXLControlNetPAGPipeline",
-            "StableDiffusionXLControlNetPipeline",
-            "StableDiffusionXLControlNetUnionPipeline",
-            "StableDiffusionXLPAGPipeline",
-        ),
-    ),
-    Refused(
-        "not yet",
-        "its UNet is read, but its text encoder is ChatGLM, for which no family says how a word is "
-        "encoded",
-        ("KolorsPipeline", "KolorsPAGPipeline"),
-    ),
-    Refused(
-        "never",
-        "words and image share one softmax in a UNet of several stages, for which no relevance "
-        "vectors are defined",
-        (
-            "IFPipeline",
-            "KandinskyCombinedPipeline",
-            "KandinskyV22CombinedPipeline",
-            "Kandinsky3Pipeline",
-            "StableCascadeCombinedPipeline",
-            "WuerstchenCombinedPipeline",
         ),
     ),
     Refused(
@@ -126,14 +85,26 @@ REFUSED = (
         ("FluxKontextPipeline", "ZImageOmniPipeline"),
     ),
     Refused("never", "it makes videos", ("HeliosPipeline", "HeliosPyramidPipeline")),
+    *UNETS,
+)
+UNKNOWN_ROWS = (
+    "it is unknown which samples of its batch are conditioned on the prompt; attach to a supported "
+    "pipeline of the same parts, with prompts=, and run this one in the block"
 )
 
 CLIP = ("CLIPTextModel", "CLIPTextModelWithProjection")
 
 
-def find_refused(pipeline: str) -> Refused | None:
-    """Return why a pipeline of diffusers is not supported, by its class's name, if it is listed."""
-    return next((refused for refused in REFUSED if pipeline in refused.pipelines), None)
+def find_refused(classes: Sequence[str]) -> Refused | None:
+    """Return why a pipeline of diffusers is not supported, if its class or a parent is listed.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        Names of its class and parent classes; the first that is listed decides.
+    """
+    reasons = {name: refused for refused in REFUSED for name in refused.pipelines}
+    return next((reasons[name] for name in classes if name in reasons), None)
 
 
 def obstacles(

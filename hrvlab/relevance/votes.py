@@ -21,7 +21,7 @@ from hrvlab.keywords import check_call, describe, refuse
 from hrvlab.models.families import family_of
 from hrvlab.models.heads import head_table
 from hrvlab.models.known_words import warn_of_unknown_words
-from hrvlab.models.load import fingerprint, scheduler_settings
+from hrvlab.models.load import fingerprint, scheduler_settings, surroundings
 from hrvlab.noise import as_seeds
 from hrvlab.progress import track
 from hrvlab.provenance import provenance
@@ -144,9 +144,9 @@ def run_votes(
     family = family_of(pipe)
     warn_of_unknown_words(pipe, texts)
     keywords = check_call(pipe, call, prompts=len(texts), images=len(texts))
-    parameters = {"prompts": texts, "batch_size": batch_size, **call}
+    parameters = {"prompts": texts, "batch_size": batch_size, **surroundings(pipe), **call}
     rule = asdict(voting_rule)
-    how = family.encoding(call)
+    how = family.encoding(pipe, call)
     denoiser = family.denoiser(pipe)
     ledger = None
     if store is not None:

@@ -5,6 +5,7 @@ import torch
 import hrvlab as hl
 from hrvlab.attention import attach
 from hrvlab.attention.clock import Clock
+from hrvlab.attention.running import Running, running
 from hrvlab.errors import ParameterError
 from tests.attention.loops import noise, unguided
 from tests.pipelines import BETAS, tiny_sd
@@ -81,24 +82,32 @@ def test_a_loop_at_other_timesteps_than_the_schedulers_shows_no_number_of_calls(
     pipe = with_scheduler("DDIMScheduler")
     pipe.scheduler.set_timesteps(10)
     clock = Clock(pipe)
-    clock.start()
     first, second = pipe.scheduler.timesteps[[0, 2]].tolist()
-    assert clock.begin_call(first) == 0
+    assert clock.begin_call(first, None) == 0
     assert (clock.calls, clock.steps) == (10, 10)
     clock.scheduler_timesteps.append(first)
-    assert clock.begin_call(second) == 1
+    assert clock.begin_call(second, None) == 1
     assert (clock.calls, clock.steps) == (None, None)
 
 
-def test_an_earlier_runs_number_of_calls_is_not_taken_for_this_ones():
+def test_a_loop_of_ones_own_is_not_taken_for_an_earlier_run_of_the_pipeline():
     pipe = tiny_sd()
     pipe(RED, num_inference_steps=2, output_type="latent")
-    stated = pipe.num_timesteps
-    clock = Clock(pipe)
-    clock.start()
-    assert not clock.by_pipeline
-    clock.stop()
-    assert pipe.num_timesteps == stated
+    assert running(pipe) is None
+    with torch.no_grad(), attach(pipe, prompts=RED) as session:
+        unguided(pipe, pipe.encode_prompt(RED, "cpu", 1, False)[0], noise(0), steps=4)
+    assert session.call.calls == 5
+
+
+def test_the_call_of_a_pipeline_is_found_with_what_it_knows():
+    pipe, found = tiny_sd(), []
+    pipe.unet.register_forward_pre_hook(lambda *_: found.append(running(pipe)))
+    pipe(RED, num_inference_steps=2, output_type="latent")
+    pipe(RED, num_inference_steps=2, output_type="latent", guidance_scale=1.0)
+    other = diffusers.StableDiffusionPipeline.from_pipe(pipe)
+    other.set_progress_bar_config(disable=True)
+    other(RED, num_inference_steps=2, output_type="latent")
+    assert found == [Running(3, True)] * 3 + [Running(3, False)] * 3 + [None] * 3
 
 
 def test_a_class_with_a_call_of_its_own_is_a_loop_of_ones_own():

@@ -17,6 +17,7 @@ GUESTS = {
         "keywords",
         "libraries",
         "noise",
+        "pictures",
         "provenance",
         "rehearsal",
         "watch",

@@ -1,5 +1,7 @@
+import re
 from pathlib import Path
 
+import diffusers
 from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING
 
 from hrvlab.models.catalog import TABLES, write_tables
@@ -24,7 +26,24 @@ def test_the_tables_in_the_book_are_those_of_the_families(tmp_path):
 def test_every_pipeline_of_diffusers_from_text_to_image_is_supported_or_has_a_reason():
     known = {cls.__name__ for cls in AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()}
     assert len(known) > 30
-    assert not {name for name in known - {*SUPPORTED} if find_refused(name) is None}
+    assert not {name for name in known - {*SUPPORTED} if find_refused([name]) is None}
+
+
+def classes_with_a_unet():
+    """List the pipelines of the installed diffusers that take a UNet2DConditionModel."""
+    folder = Path(diffusers.__file__).parent / "pipelines"
+    for path in folder.rglob("pipeline_*.py"):
+        for definition in path.read_text(encoding="utf-8").split("\nclass ")[1:]:
+            taken = re.search(r"def __init__\((.*?)\n    \)", definition, re.DOTALL)
+            if taken and "UNet2DConditionModel" in taken[1]:
+                yield re.match(r"\w+", definition)[0]
+
+
+def test_every_pipeline_around_a_unet_is_supported_or_has_a_reason():
+    there = {*classes_with_a_unet()}
+    assert "StableDiffusionPipeline" in there
+    assert len(there) > 80
+    assert not {name for name in there - {*SUPPORTED} if find_refused([name]) is None}
 
 
 def test_no_pipeline_is_listed_twice():

@@ -5,6 +5,7 @@ import torch
 from diffusers import (
     DDPMPipeline,
     DDPMScheduler,
+    DiffusionPipeline,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
@@ -13,14 +14,14 @@ from diffusers import (
     SanaPAGPipeline,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
-    StableDiffusionPAGPipeline,
+    StableDiffusionSAGPipeline,
     StableDiffusionXLImg2ImgPipeline,
     UNet2DModel,
 )
 from transformers import T5Config, T5EncoderModel
 
 from hrvlab.errors import ModelError
-from hrvlab.models.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL, family_of
+from hrvlab.models.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL, family_of, find_family
 from hrvlab.models.load import load
 from tests.pipelines import TINY, tiny_sd, tiny_sdxl
 from tests.tiny_transformers import tiny_sana
@@ -109,9 +110,8 @@ def sd3():
     return StableDiffusion3Pipeline(transformer, scheduler, *[None] * 7)
 
 
-def pag():
-    parts = {name: part for name, part in tiny_sd().components.items() if name != "image_encoder"}
-    return StableDiffusionPAGPipeline(**parts, requires_safety_checker=False)
+def self_attention_guidance():
+    return StableDiffusionSAGPipeline(**tiny_sd().components, requires_safety_checker=False)
 
 
 def sana_with_guidance_of_its_own():
@@ -133,12 +133,13 @@ def lumina():
 
 def unknown(pipe):
     """Make a pipeline one of a class that is not of diffusers."""
-    pipe.__class__ = type("Unknown", (type(pipe),), {})
+    own = {"__init__": type(pipe).__init__}  # whose arguments are its components
+    pipe.__class__ = type("Unknown", (DiffusionPipeline,), own)
     return pipe
 
 
 def unknown_unet():
-    pipe = pag()
+    pipe = tiny_sd()
     pipe.register_modules(text_encoder=t5())
     return unknown(pipe)
 
@@ -158,7 +159,7 @@ REFUSED = {
     lumina: ["rotates, gates or groups queries and keys"],
     sana_with_guidance_of_its_own: ["which samples of its batch are conditioned on the prompt"],
     sd3: ["joint attention"],
-    pag: ["which samples of its batch are conditioned on the prompt"],
+    self_attention_guidance: ["more than once a step"],
     ddpm: ["no cross-attention"],
 }
 
@@ -172,6 +173,15 @@ def test_an_unsupported_architecture_is_refused_with_the_reasons(build):
         assert reason in str(refusal.value)
     assert "NoneType" not in str(refusal.value)
     assert "hrvlab supports Stable Diffusion 1.x and 2.x" in str(refusal.value)
+
+
+def test_the_nearest_class_that_is_known_decides():
+    assert find_family(["Own", "StableDiffusionPAGPipeline"]) is STABLE_DIFFUSION
+    assert find_family(["Own", "StableDiffusionSAGPipeline", "StableDiffusionPipeline"]) is None
+    pipe = self_attention_guidance()
+    pipe.__class__ = type("Own", (type(pipe),), {})
+    with pytest.raises(ModelError, match="Own is not supported yet: .* more than once a step"):
+        family_of(pipe)
 
 
 def test_an_unsupported_model_is_refused_before_its_weights_are_fetched(tmp_path):

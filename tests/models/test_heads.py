@@ -5,7 +5,7 @@ from diffusers import UNet2DConditionModel, UNet2DModel
 
 from hrvlab.errors import ModelError
 from hrvlab.models.heads import cross_attention_layers, head_table
-from tests.pipelines import ARCHITECTURES, TINY, tiny_sd
+from tests.pipelines import ARCHITECTURES, TINY, tiny_sd, tiny_unet
 
 # The UNets' published configurations, and how many parameters they make.
 SD14 = {
@@ -161,3 +161,9 @@ def test_a_model_without_cross_attention_is_refused():
         unet = UNet2DModel(sample_size=8, block_out_channels=(32, 32, 32, 32))
     with pytest.raises(ModelError, match="no cross-attention layers"):
         head_table(unet)
+
+
+def test_a_unet_whose_self_attention_reads_the_prompt_is_refused():
+    unet = tiny_unet(only_cross_attention=(True, False))
+    with pytest.raises(ModelError, match="attends to the prompt in attn1 too"):
+        cross_attention_layers(unet)

@@ -25,7 +25,7 @@ class ClipTexts(Family):
     States of several text encoders are joined; columns are the first tokenizer's tokens.
     """
 
-    def encoding(self, call: Mapping[str, Any]) -> dict[str, Any]:
+    def encoding(self, pipe: DiffusionPipeline, call: Mapping[str, Any]) -> dict[str, Any]:
         """Return the layers that are skipped, and the strength of LoRAs in the encoders."""
         how = {"clip_skip": call.get("clip_skip")}
         how["lora_scale"] = (call.get("cross_attention_kwargs") or {}).get("scale")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hrvlab.models.layers import Layer
 
 Method = Literal["attention injection", "attention excitation", "swapping text states"]
+Branch = Literal["prompt", "negative", "perturbed"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Family(ABC):
     """A family of models whose heads are read in the same way.
 
     Its methods say where attention is read (`layers`), what a call of the denoiser is given
-    (`inputs`), which rows of a pipeline's batch are conditional (`conditional_rows`), and how texts
+    (`inputs`), what the rows of a pipeline's batch are conditioned on (`branches`), and how texts
     become columns (`read`, `token_ids`, `token_table`, `arriving`, `encode`, `encode_words`).
 
     Parameters
@@ -162,21 +163,26 @@ class Family(ABC):
         """
         raise ModelError("an encoder_attention_mask is not supported; leave it out")
 
-    def conditional_rows(self, pipe: DiffusionPipeline, rows: int) -> slice:
-        """Return which rows of a pipeline's batch are conditioned on its prompts, by their order.
+    def branches(self, pipe: DiffusionPipeline, *, guided: bool) -> tuple[Branch, ...]:
+        """Return what a pipeline's own call lays out in a batch, in order, in equal parts.
 
-        It is asked only of pipelines that state their number of calls, and contents check it if the
-        prompts are known; in all other loops contents decide.
+        It is asked only while a call of diffusers' own runs, and contents check it if the prompts
+        are known; in all other loops contents decide.
 
         Parameters
         ----------
         pipe : diffusers.DiffusionPipeline
             While it runs.
-        rows : int
-            Of the batch.
+        guided : bool
+            Whether it guides by a negative prompt.
+
+        Returns
+        -------
+        tuple of {"prompt", "negative", "perturbed"}
+            ``"prompt"`` once, ``"negative"`` for rows without the prompt, and ``"perturbed"``,
+            after it, for those that have the prompt again, whose self-attention is perturbed.
         """
-        guided = pipe.do_classifier_free_guidance
-        return slice(rows // 2 if guided else 0, rows)
+        return ("negative", "prompt") if guided else ("prompt",)
 
     def scheduler_timestep(self, pipe: DiffusionPipeline, given: float) -> float:
         """Return the scheduler's timestep from the one that the denoiser is given."""
@@ -187,7 +193,7 @@ class Family(ABC):
         return [unwrap_module(getattr(pipe, name)) for _, name in self.encoders]
 
     @abstractmethod
-    def encoding(self, call: Mapping[str, Any]) -> dict[str, Any]:
+    def encoding(self, pipe: DiffusionPipeline, call: Mapping[str, Any]) -> dict[str, Any]:
         """Return the keywords of a pipeline's call on which the encoding of its prompts depends.
 
         They have the names that its ``encode_prompt`` gives them, and are passed to the methods
@@ -250,13 +256,15 @@ class Family(ABC):
         Tensor, shape (text, token, dim)
             The states that the denoiser is given.
         """
-        if "do_classifier_free_guidance" in inspect.signature(pipe.encode_prompt).parameters:
+        # InstructPix2Pix has the function of earlier versions only, which returns the states alone.
+        encode = getattr(pipe, "encode_prompt", None) or pipe._encode_prompt
+        if "do_classifier_free_guidance" in inspect.signature(encode).parameters:
             how = {"do_classifier_free_guidance": False, **how}
         with adapters_kept(pipe):
-            encoded = pipe.encode_prompt(
+            encoded = encode(
                 prompt=list(texts), device=pipe._execution_device, num_images_per_prompt=1, **how
             )
-        states: Tensor = encoded[0]
+        states: Tensor = encoded if isinstance(encoded, torch.Tensor) else encoded[0]
         return states
 
     @abstractmethod

@@ -9,7 +9,7 @@ from hrvlab.errors import ModelError, ParameterError
 from hrvlab.models.families.pixart import PIXART
 from hrvlab.models.families.sana import SANA, SANA_SPRINT
 from hrvlab.models.families.stable_diffusion import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
-from hrvlab.models.unsupported import find_refused, obstacles
+from hrvlab.models.unsupported import UNKNOWN_ROWS, find_refused, obstacles
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, ModelMixin
@@ -64,12 +64,13 @@ def family_of(pipe: DiffusionPipeline) -> Family:
     ModelError
         If hrvlab does not support it, with the reason.
     """
-    family = find_family([cls.__name__ for cls in type(pipe).__mro__])
+    classes = [cls.__name__ for cls in type(pipe).__mro__]
+    family = find_family(classes)
     if family is None:
         parts = {name: part for name, part in pipe.components.items() if part is not None}
         encoders = [type(part).__name__ for name, part in parts.items() if "text_encoder" in name]
         denoiser = parts.get("transformer", parts.get("unet"))
-        raise ModelError(refusal(type(pipe).__name__, denoiser, encoders))
+        raise ModelError(refusal(classes, denoiser, encoders))
     if None in family.text_encoders(pipe):
         raise ModelError(
             f"this {type(pipe).__name__} lacks text_encoder, whose tokens label the attention "
@@ -90,9 +91,17 @@ def denoiser_of(pipe: DiffusionPipeline) -> ModelMixin:
 
 
 def find_family(classes: Sequence[str]) -> Family | None:
-    """Return the family of a pipeline by the names of its class and parent classes, if any."""
-    names = set(classes)
-    return next((one for one in (*_registered, *FAMILIES) if names & {*one.pipelines}), None)
+    """Return the family of a pipeline by the names of its class and parent classes, if any.
+
+    The nearest class that hrvlab knows decides, also if it is refused.
+    """
+    for name in classes:
+        for family in (*_registered, *FAMILIES):
+            if name in family.pipelines:
+                return family
+        if find_refused([name]) is not None:
+            break
+    return None
 
 
 def find_family_of_denoiser(classes: Sequence[str]) -> Family | None:
@@ -101,16 +110,27 @@ def find_family_of_denoiser(classes: Sequence[str]) -> Family | None:
     return next((one for one in (*_registered, *FAMILIES) if names & {*one.denoisers}), None)
 
 
-def refusal(pipeline: str, denoiser: nn.Module | None, text_encoders: Sequence[str]) -> str:
-    """Build the message on why a pipeline is not supported; see `hrvlab.models.unsupported`."""
-    supported = "; ".join(f"{family.name} ({', '.join(family.pipelines)})" for family in FAMILIES)
-    refused, yet = find_refused(pipeline), ""
+def refusal(
+    pipelines: Sequence[str], denoiser: nn.Module | None, text_encoders: Sequence[str]
+) -> str:
+    """Build the message on why a pipeline is not supported.
+
+    Parameters
+    ----------
+    pipelines : sequence of str
+        Names of its class and parent classes.
+    denoiser, text_encoders
+        See `hrvlab.models.unsupported.obstacles`.
+    """
+    refused, yet = find_refused(pipelines), ""
     if refused is not None:
         reasons, yet = [refused.reason], " yet" if refused.verdict == "not yet" else ""
     else:
         classes = [cls.__name__ for cls in type(denoiser).__mro__]
         described = find_family_of_denoiser(classes) is not None
-        reasons = obstacles(denoiser, text_encoders, described=described) or [
-            "it is unknown which samples of its batch are conditioned on the prompt"
-        ]
-    return f"{pipeline} is not supported{yet}: {'; '.join(reasons)}. hrvlab supports {supported}"
+        reasons = obstacles(denoiser, text_encoders, described=described) or [UNKNOWN_ROWS]
+    supported = ", ".join(family.name for family in FAMILIES)
+    return (
+        f"{pipelines[0]} is not supported{yet}: {'; '.join(reasons)}. hrvlab supports {supported}; "
+        "its book lists their pipelines, on the page on supported models"
+    )

@@ -81,7 +81,7 @@ class MaskedTexts(Family):
             return mask[:, 0]
         return (1 - mask.to(sample.dtype)) * MASKED
 
-    def encoding(self, call: Mapping[str, Any]) -> dict[str, Any]:
+    def encoding(self, pipe: DiffusionPipeline, call: Mapping[str, Any]) -> dict[str, Any]:
         """Return the length of texts, and how they are cleaned."""
         return {name: call[name] for name in self.keywords if name in call}
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from torch import Tensor
 
+    from hrvlab.models.families.family import Branch
+
 INSTRUCTION = "complex_human_instruction"
 ROUNDING = 1e-5  # of float32
 SPRINT = ("SanaSprintPipeline",)
@@ -29,10 +31,10 @@ class Sana(MaskedTexts):
     to the instruction.
     """
 
-    def encoding(self, call: Mapping[str, Any]) -> dict[str, Any]:
+    def encoding(self, pipe: DiffusionPipeline, call: Mapping[str, Any]) -> dict[str, Any]:
         """Return the instruction, texts' length, how they are cleaned, and LoRA's strength."""
         scale = (call.get("attention_kwargs") or {}).get("scale")
-        return super().encoding(call) | ({} if scale is None else {"lora_scale": scale})
+        return super().encoding(pipe, call) | ({} if scale is None else {"lora_scale": scale})
 
     def _reads(self, module: Any) -> dict[str, str]:
         """Return the norms that some variants have behind their projections."""
@@ -66,9 +68,9 @@ class Sana(MaskedTexts):
 class SanaSprint(Sana):
     """A family that is guided by an embedding, so that all rows of a batch are conditional."""
 
-    def conditional_rows(self, pipe: DiffusionPipeline, rows: int) -> slice:
-        """Return all rows."""
-        return slice(0, rows)
+    def branches(self, pipe: DiffusionPipeline, *, guided: bool) -> tuple[Branch, ...]:
+        """Return the prompts' branch alone."""
+        return ("prompt",)
 
     def scheduler_timestep(self, pipe: DiffusionPipeline, given: float) -> float:
         """Return the scheduler's angle t from the share sin t / (sin t + cos t) that is given."""

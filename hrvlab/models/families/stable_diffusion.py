@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,19 @@ from hrvlab.models.families.clip_texts import ClipTexts
 from hrvlab.models.layers import Layer, default_size
 
 if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
     from torch import nn
+
+    from hrvlab.models.families.family import Branch
 
 BLOCKS = {"down_blocks": "down", "mid_block": "mid", "up_blocks": "up"}
 ORDER = ("down", "mid", "up")
+# Those that encode prompts at the text encoders' own LoRA strength, whatever the call says.
+PLAIN_TEXT_ENCODING = (
+    "StableDiffusionInstructPix2PixPipeline",
+    "StableDiffusionAdapterPipeline",
+    "StableDiffusionXLAdapterPipeline",
+)
 
 
 @dataclass(frozen=True)
@@ -30,9 +40,28 @@ class StableDiffusion(ClipTexts):
         Raises
         ------
         ModelError
-            If the model has no cross-attention layers in its down, mid and up blocks.
+            If the model has no cross-attention layers in its down, mid and up blocks, or others.
         """
         return unet_layers(denoiser)
+
+    def encoding(self, pipe: DiffusionPipeline, call: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the layers that are skipped, and the strength of LoRAs in the encoders."""
+        how = super().encoding(pipe, call)
+        if {cls.__name__ for cls in type(pipe).__mro__} & {*PLAIN_TEXT_ENCODING}:
+            how.pop("lora_scale", None)
+        return how
+
+    def branches(self, pipe: DiffusionPipeline, *, guided: bool) -> tuple[Branch, ...]:
+        """Return the branches of guidance in a batch, of which some pipelines have more than two.
+
+        InstructPix2Pix has the prompt with the image first, then the image alone, then neither.
+        Perturbed-attention guidance has the prompt again, last.
+        """
+        if any("InstructPix2Pix" in cls.__name__ for cls in type(pipe).__mro__):
+            return ("prompt", "negative", "negative") if guided else ("prompt",)
+        usual = super().branches(pipe, guided=guided)
+        perturbed = getattr(pipe, "do_perturbed_attention_guidance", False)
+        return (*usual, "perturbed") if perturbed else usual
 
 
 def unet_layers(unet: nn.Module) -> list[Layer]:
@@ -41,8 +70,15 @@ def unet_layers(unet: nn.Module) -> list[Layer]:
     Raises
     ------
     ModelError
-        If the model has no cross-attention layers in its down, mid and up blocks.
+        If the model has no cross-attention layers in its down, mid and up blocks, or others too.
     """
+    config: Any = unwrap_module(unet).config
+    flags = (config.get(f"{part}only_cross_attention") for part in ("", "mid_block_"))
+    if any(any(flag) if isinstance(flag, list | tuple) else flag for flag in flags):
+        raise ModelError(
+            "this UNet attends to the prompt in attn1 too (only_cross_attention), whose heads have "
+            "no published order; hrvlab reads UNets that do so in attn2 alone"
+        )
     height, _ = default_size(unet)
     found: dict[str, list[tuple[str, int, int]]] = {block: [] for block in ORDER}
     for name, module in unwrap_module(unet).named_modules():
@@ -85,6 +121,19 @@ STABLE_DIFFUSION = StableDiffusion(
         "StableDiffusionPipeline",
         "StableDiffusionImg2ImgPipeline",
         "StableDiffusionInpaintPipeline",
+        "StableDiffusionDepth2ImgPipeline",
+        "StableDiffusionInstructPix2PixPipeline",
+        "StableDiffusionControlNetPipeline",
+        "StableDiffusionControlNetImg2ImgPipeline",
+        "StableDiffusionControlNetInpaintPipeline",
+        "StableDiffusionAdapterPipeline",
+        "StableDiffusionPAGPipeline",
+        "StableDiffusionPAGImg2ImgPipeline",
+        "StableDiffusionPAGInpaintPipeline",
+        "StableDiffusionControlNetPAGPipeline",
+        "StableDiffusionControlNetPAGInpaintPipeline",
+        "LatentConsistencyModelPipeline",
+        "LatentConsistencyModelImg2ImgPipeline",
     ),
     encoders=(("tokenizer", "text_encoder"),),
     denoisers=("UNet2DConditionModel",),
@@ -98,6 +147,19 @@ STABLE_DIFFUSION_XL = StableDiffusion(
         "StableDiffusionXLPipeline",
         "StableDiffusionXLImg2ImgPipeline",
         "StableDiffusionXLInpaintPipeline",
+        "StableDiffusionXLInstructPix2PixPipeline",
+        "StableDiffusionXLControlNetPipeline",
+        "StableDiffusionXLControlNetImg2ImgPipeline",
+        "StableDiffusionXLControlNetInpaintPipeline",
+        "StableDiffusionXLControlNetUnionPipeline",
+        "StableDiffusionXLControlNetUnionImg2ImgPipeline",
+        "StableDiffusionXLControlNetUnionInpaintPipeline",
+        "StableDiffusionXLAdapterPipeline",
+        "StableDiffusionXLPAGPipeline",
+        "StableDiffusionXLPAGImg2ImgPipeline",
+        "StableDiffusionXLPAGInpaintPipeline",
+        "StableDiffusionXLControlNetPAGPipeline",
+        "StableDiffusionXLControlNetPAGImg2ImgPipeline",
     ),
     encoders=(("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2")),
     denoisers=("UNet2DConditionModel",),

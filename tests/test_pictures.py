@@ -1,0 +1,121 @@
+import diffusers
+import numpy as np
+import pytest
+import torch
+
+import hrvlab as hl
+from hrvlab.errors import ParameterError
+from hrvlab.keywords import check_call
+from tests.test_every_keyword import picture, required
+from tests.variants import control_net, variant
+
+PROMPTS = ["a red car", "a cat on red"]
+FIRST, SECOND = [picture(0), picture(1)], [picture(2), picture(3)]
+CONTROLNET = "StableDiffusionControlNetPipeline"
+CALL = {"num_inference_steps": 2, "progress": False}
+
+
+def several(name):
+    """Build a pipeline with two ControlNets."""
+    base = variant(name)
+    nets = [base.controlnet, control_net(base.unet, seed=2)]
+    parts = base.components | {"controlnet": nets}
+    more = {} if "XL" in name else {"requires_safety_checker": False}
+    pipe = getattr(diffusers, name)(**parts, **more)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def check_each(pipe, given, alone, **more):
+    """Compare images of prompts in several batches with those of every prompt's images for all."""
+    made = hl.generate(pipe, PROMPTS, batch_size=1, **given, **more, **CALL)
+    together = hl.generate(pipe, PROMPTS, **given, **more, **CALL)
+    each = len(made) // len(PROMPTS)
+    for number, own in enumerate(alone):
+        expected = hl.generate(pipe, PROMPTS, **own, **more, **CALL)
+        rows = slice(number * each, (number + 1) * each)
+        for images in (made, together):
+            assert np.abs(images[rows].astype(int) - expected[rows]).max() <= 1
+    assert np.abs(made[:each].astype(int) - expected[:each]).max() > 1
+
+
+def test_images_of_several_controlnets_are_listed_by_prompt():
+    pipe = several(CONTROLNET)
+    given = {"image": [list(pair) for pair in zip(FIRST, SECOND, strict=True)]}
+    alone = [{"image": list(pair)} for pair in zip(FIRST, SECOND, strict=True)]
+    check_each(pipe, given, alone)
+
+
+@pytest.mark.full
+def test_images_of_several_controlnets_of_sdxl_are_tensors_by_controlnet():
+    pipe = several("StableDiffusionXLControlNetPipeline")
+    first, second = torch.rand(2, 2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    own = check_call(pipe, {"image": [first, second]}, prompts=2, images=2)["image"]
+    taken = own.take([1, 0, 1])
+    for images, given in zip(taken, (first, second), strict=True):
+        assert torch.equal(images, given[[1, 0, 1]])
+    made = hl.generate(pipe, PROMPTS, image=[first, second], **CALL)
+    assert made.shape == (2, 16, 16, 3)
+    with pytest.raises(ParameterError, match="in one tensor of shape"):
+        hl.generate(pipe, PROMPTS, image=[FIRST, SECOND], **CALL)
+
+
+def test_every_controlnet_must_have_its_image():
+    pipe = several(CONTROLNET)
+    for image, message in (
+        (FIRST[0], "give one with an image for each ControlNet"),
+        ([*FIRST, SECOND[0]], "image has 3 values, there are 2 ControlNets"),
+        ([FIRST, SECOND, FIRST], "image has 3 values, there are 2 prompts"),
+        ([FIRST, SECOND[:1]], "image has 1 values, there are 2 ControlNets"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            check_call(pipe, {"image": image}, prompts=2, images=2)
+
+
+@pytest.mark.parametrize("tensors", [False, True])
+def test_images_of_an_adapter_follow_their_prompts(tensors):
+    pipe, images = variant("StableDiffusionAdapterPipeline"), FIRST
+    if tensors:
+        images = [torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(n)) for n in (0, 1)]
+    check_each(pipe, {"image": images}, [{"image": one} for one in images])
+    with pytest.raises(ParameterError, match="leave out num_images_per_prompt"):
+        hl.generate(pipe, PROMPTS, image=images, num_images_per_prompt=2, **CALL)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "StableDiffusionImg2ImgPipeline",
+        "StableDiffusionInstructPix2PixPipeline",
+        CONTROLNET,
+        pytest.param("StableDiffusionXLInpaintPipeline", marks=pytest.mark.full),
+        pytest.param("StableDiffusionDepth2ImgPipeline", marks=pytest.mark.full),
+    ],
+)
+def test_all_images_of_a_prompt_begin_from_its_own_image(name):
+    pipe, more = variant(name), required(name)
+    for own in ("image", *CALL):
+        more.pop(own, None)
+    # An autoencoder draws noise for every image that it encodes.
+    alone = [{"image": [one, one]} for one in FIRST]
+    check_each(pipe, {"image": FIRST}, alone, num_images_per_prompt=2, **more)
+
+
+def test_an_array_is_refused_where_diffusers_takes_none():
+    pipe = variant("StableDiffusionAdapterPipeline")
+    with pytest.raises(ParameterError, match="adapters take images of PIL, or tensors"):
+        check_call(pipe, {"image": np.zeros((16, 16, 3))}, prompts=1, images=1)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [(several, CONTROLNET), (variant, CONTROLNET), (variant, "StableDiffusionXLAdapterPipeline")],
+)
+def test_a_saved_pipeline_with_controlnets_or_an_adapter_is_loaded_with_them(tmp_path, build, name):
+    pipe = build(name)
+    pipe.save_pretrained(tmp_path)
+    loaded = hl.load(tmp_path, device="cpu")
+    images = [FIRST[0]] * 2 if build is several else FIRST[0]
+    made = [hl.generate(one, "a red car", image=images, **CALL) for one in (pipe, loaded)]
+    np.testing.assert_array_equal(*made)
