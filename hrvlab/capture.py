@@ -88,8 +88,10 @@ def capture(
         ``attention (prompt, timestep, layer, head, token)`` float32, the spatial mean of the
         conditional softmax map, NaN where a layer has fewer heads than another; and ``image
         (prompt, y, x, channel)`` uint8, prompt by prompt, seed by seed. ``timestep`` counts
-        denoiser calls. If the pipeline has a safety checker, ``withheld (prompt)`` bool tells
-        which images it returned black. Columns of ``prompt_embeds`` are numbered.
+        denoiser calls. In joint attention the image has the rest of every softmax, and ``text_mass
+        (prompt, timestep, layer, head)`` float32 is the share of all text columns. If the pipeline
+        has a safety checker, ``withheld (prompt)`` bool tells which images it returned black.
+        Columns of ``prompt_embeds`` are numbered.
     xarray.DataTree
         If ``maps`` is given: the same dataset at its root, and for every grid size a node
         ``grid_{side}`` with ``maps (prompt, timestep, map_layer, head, map_word, map_y, map_x)``
@@ -180,6 +182,8 @@ def capture(
             pipe, "capture", seed=seeds if len(seeds) > 1 else seeds[0], parameters=parameters
         ),
     )
+    if any(layer.text != "alone" for layer in layers):
+        dataset["text_mass"] = dataset["attention"].sum("token", skipna=False)
     if getattr(pipe, "safety_checker", None) is not None:
         withheld = np.concatenate([made.withheld for made in generations])
         dataset["withheld"] = ("prompt", withheld)
@@ -199,6 +203,8 @@ def _layer_coords(layers: Sequence[Layer]) -> dict[str, tuple[str, list[Any]]]:
 def _token_coords(tokens: Sequence[Sequence[Token]]) -> dict[str, Any]:
     """Build the coordinates along the dims ``(prompt, token)``."""
     named = {"token_text": "text", "word": "word", "token_kind": "kind"}
+    if any(token.encoder for row in tokens for token in row):
+        named["encoder"] = "encoder"
     return {
         coord: (("prompt", "token"), [[getattr(token, name) for token in row] for row in tokens])
         for coord, name in named.items()

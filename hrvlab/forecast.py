@@ -96,6 +96,8 @@ def forecast_calls(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> int:
     # Pipelines of latent consistency models leave the strength to their scheduler.
     consistency = ORIGINAL_STEPS in there
     more = dict(limits)
+    if scheduler.config.get("use_dynamic_shifting"):
+        more["mu"] = 1.0  # it shifts timesteps by the size of the image; their number stays
     if consistency:
         more[ORIGINAL_STEPS] = call.get(ORIGINAL_STEPS)
         more["strength"] = 1.0 if strength is None else strength
@@ -137,7 +139,8 @@ def forecast_latent_size(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> tu
     -------
     height, width : int
     """
-    if (latents := call.get("latents")) is not None:
+    latents = call.get("latents")
+    if latents is not None and latents.ndim == 4:  # not packed
         height, width = latents.shape[-2:]
         return int(height), int(width)
     sides = inspect.signature(type(pipe).__call__).parameters

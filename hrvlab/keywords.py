@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 NEVER = {
     "prompt": "the prompts are given as the first argument",
     "prompt_2": "both text encoders take the same prompt",
+    "prompt_3": "all text encoders take the same prompt",
     "output_type": "images are returned as arrays of uint8",
     "return_dict": "images are returned as arrays of uint8",
 }
@@ -52,7 +53,7 @@ EMBEDDINGS = (
     "prompt_attention_mask",
     "negative_prompt_attention_mask",
 )
-TEXTS = ("negative_prompt", "negative_prompt_2")
+TEXTS = ("negative_prompt", "negative_prompt_2", "negative_prompt_3")
 PER_IMAGE = ("latents", "generator")
 TENSORS = ("latents", *EMBEDDINGS)
 NUMBERS = ("timesteps", "sigmas")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from torch import Tensor
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
 
+    from hrvlab.attention.kernel import TextSoftmax
     from hrvlab.models.layers import Layer
 
 
@@ -59,6 +60,8 @@ class Call:
     key_bias : Tensor or None, shape (sample, token)
         What the denoiser adds to the conditional rows' attention scores, by column, before the
         softmax; None: no column is masked.
+    columns : int
+        How many text columns the denoiser is given.
     """
 
     index: int
@@ -68,6 +71,7 @@ class Call:
     calls: int | None
     steps: int | None
     key_bias: Tensor | None = None
+    columns: int = 0
 
     @property
     def conditional(self) -> slice:
@@ -123,6 +127,14 @@ class Tap(Protocol):
         scale : float
             Of the attention scores, before the softmax.
         """
+
+
+@runtime_checkable
+class JointTap(Tap, Protocol):
+    """An observer of joint attention too."""
+
+    def observe_joint(self, call: Call, layer: Layer, text: TextSoftmax) -> None:
+        """Read what the image's positions give to the text columns in one layer and call."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from hrvlab.errors import ParameterError
+from hrvlab.errors import ModelError, ParameterError
+from hrvlab.models.load import fingerprint
 from hrvlab.models.tokens import content_columns, token_table, word_columns
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class BoundRescale:
         self.window = edit.window
         self.mask = torch.from_numpy(mask)
         self.factors = torch.from_numpy(np.atleast_2d(edit.factors))
-        self._scales: dict[int, tuple[Rows, Tensor]] = {}
+        self._scales: dict[int, tuple[Rows, Tensor | None]] = {}
 
     def check(self, call: Call) -> None:
         """Check that the window begins within the generation."""
@@ -182,15 +183,34 @@ class BoundRescale:
             return value
         rows, scale = self._scales.get(layer.index, (None, None))
         # The factors are laid out anew only when the rows of the batch are others.
-        if scale is None or rows is not call.rows:
+        if rows is not call.rows:
             scale = self._lay_out(layer, call, value)
             self._scales[layer.index] = call.rows, scale
+        if scale is None:
+            return value
         return (value.unflatten(-1, (layer.heads, -1)) * scale).flatten(-2)
 
-    def _lay_out(self, layer: Layer, call: Call, value: Tensor) -> Tensor:
-        """Lay the factors out by row, token and head, shape (batch, token, head, 1)."""
+    def _lay_out(self, layer: Layer, call: Call, value: Tensor) -> Tensor | None:
+        """Lay the factors out by row, token and head, (batch, token, head, 1); None: all are 1."""
         factors = self.factors[:, layer.head_positions]
         per_token = torch.where(self.mask[:, :, None], factors[:, None, :], 1.0)
+        if (per_token == 1).all():
+            return None
         scale = torch.ones(len(value), *per_token.shape[1:]).to(value)
         scale[call.rows.edited] = per_token[list(call.rows.prompts) * call.rows.passes].to(value)
         return scale[..., None]
+
+
+def check_fingerprint(pipe: DiffusionPipeline, model: str) -> None:
+    """Check that a pipeline is the model that an edit was made for.
+
+    Raises
+    ------
+    ModelError
+        If it is not.
+    """
+    if fingerprint(pipe) != model:
+        raise ModelError(
+            f"the edit was made for model {model}, this one is {fingerprint(pipe)}; build the "
+            "relevance vectors anew on this model, or pass allow_other_model=True"
+        )

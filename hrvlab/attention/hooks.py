@@ -7,7 +7,7 @@ and change their inputs and outputs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -147,10 +147,7 @@ class _Observers:
 
     def _observe(self, layer: Layer, module: Attention, call: Call, output: Tensor) -> Tensor:
         assert self._query is not None
-        device = output.device.type
-        # Mixed precision around the pipeline's call must not reach the float32 of the maps.
-        mixed = torch.is_autocast_enabled(device)
-        with torch.autocast(device, enabled=False) if mixed else nullcontext():
+        with full_precision(output.device.type):
             for tap in self._taps:
                 tap.observe(call, layer, self._query, output, module.scale)
         return output
@@ -158,6 +155,12 @@ class _Observers:
     def forget(self) -> None:
         """Let go of the states."""
         self._query = None
+
+
+def full_precision(device: str) -> AbstractContextManager[None]:
+    """Return a block that mixed precision around the pipeline's call does not reach."""
+    mixed = torch.is_autocast_enabled(device)
+    return torch.autocast(device, enabled=False) if mixed else nullcontext()
 
 
 def attention_module(denoiser: nn.Module, layer: Layer) -> Attention:

@@ -62,9 +62,7 @@ class RowFinder:
 
     def forget(self) -> None:
         """Let go of the text states."""
-        self._last: Tensor | None = None
-        self._version = 0
-        self._rows: Rows | None = None
+        self._known: list[tuple[Tensor, int, Rows | None]] = []
         self._again: Text | None = None
 
     def find(self, states: Tensor, sample: Tensor, run: Running | None) -> Rows | None:
@@ -89,14 +87,14 @@ class RowFinder:
             If the states are not those of the prompts, or it is not known which rows are.
         """
         # Inference mode does not count the changes of a tensor.
-        kept = states is self._last and not states.is_inference()
-        if not kept or states._version != self._version:
-            self._rows = (
-                self._in_loop(states, sample) if run is None else self._in_pipeline(states, run)
-            )
-            self._last = states
-            self._version = 0 if states.is_inference() else states._version
-        return self._rows
+        version = -1 if states.is_inference() else states._version
+        for known, of_version, rows in self._known:
+            if known is states and version == of_version >= 0:
+                return rows
+        rows = self._in_loop(states, sample) if run is None else self._in_pipeline(states, run)
+        # The prompts' states, and those of a negative prompt with calls of its own.
+        self._known = [*self._known[-1:], (states, version, rows)]
+        return rows
 
     def _in_pipeline(self, states: Tensor, run: Running) -> Rows:
         """Find the rows by their order, and check their contents."""
@@ -109,7 +107,7 @@ class RowFinder:
         matched = self._match(states)[first : first + passes * each]
         prompts, *others = (in_order(own) for own in np.split(matched, passes))
         if prompts is None or any(other != prompts for other in others):
-            if self._last is None:
+            if not self._known:
                 raise other_prompts(self._prompts)
             raise ParameterError(
                 "the text states were changed in the middle of the run, as by a callback, so that "
@@ -134,8 +132,10 @@ class RowFinder:
     def _only_text(self, states: Tensor, *, guided: bool) -> Rows | None:
         """Find the rows where no prompts were given: none may be a negative prompt's."""
         read = self._texts(states.shape[1])
-        others = match_rows(states, [[Reading(None, [torch.zeros_like(states[:1])])]])[:, 0]
-        found = torch.ones_like(others) if not read else match_rows(states, read).any(dim=1)
+        part = self._family.part
+        nothing = [[Reading(None, [torch.zeros_like(states[:1])])]]
+        others = match_rows(states, nothing, part)[:, 0]
+        found = torch.ones_like(others) if not read else match_rows(states, read, part).any(dim=1)
         half = len(states) // 2
         if (
             len(read) > 1
@@ -161,7 +161,7 @@ class RowFinder:
             texts, numbers = [[Reading(None, [self._given])]], firsts
         else:
             texts, numbers = self._prompts_read(firsts, states.shape[1])
-        matched: NDArray[np.bool_] = match_rows(states, texts).cpu().numpy()
+        matched: NDArray[np.bool_] = match_rows(states, texts, self._family.part).cpu().numpy()
         own = np.array(numbers) == np.array(firsts)[:, None]
         return (matched[:, None] & own).any(axis=2)
 

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from hrvlab.attention.calls import Call, Tap, Unedited
 from hrvlab.attention.clock import Clock
-from hrvlab.attention.edits import NO_WORDS, BoundRescale, Rescale
+from hrvlab.attention.edits import NO_WORDS, BoundRescale, Rescale, check_fingerprint
 from hrvlab.attention.hooks import ProjectionHooks
 from hrvlab.attention.injection import BoundInjection, Injection
 from hrvlab.attention.loops import LoopCheck, other_prompts
+from hrvlab.attention.modes import ModeHooks
 from hrvlab.attention.rows import RowFinder
 from hrvlab.attention.running import running
 from hrvlab.attention.texts import TextRecord
@@ -24,7 +25,6 @@ from hrvlab.models.adapters import adapters_kept
 from hrvlab.models.caches import active_cache
 from hrvlab.models.columns import unnamed_tokens
 from hrvlab.models.families import family_of
-from hrvlab.models.load import fingerprint
 from hrvlab.models.processors import processors_kept
 from hrvlab.models.tokens import token_table
 
@@ -93,7 +93,8 @@ class Session:
         self._ran = False
         if cache := active_cache(self.denoiser):
             raise ModelError(cache)
-        self._projections = ProjectionHooks(self.denoiser, self.layers, lambda: self._current)
+        reader = ModeHooks if family.by_mode else ProjectionHooks
+        self._projections = reader(self.denoiser, self.layers, lambda: self._current)
         edits = [part for part in parts if isinstance(part, Edit)]
         self._unedited = [part.tap for part in parts if isinstance(part, Unedited)]
         self._taps = [part for part in parts if not isinstance(part, Edit | Unedited)]
@@ -104,7 +105,7 @@ class Session:
         if edits and given is not None:
             raise TokenError(NO_WORDS)
         for model in {edit.model for edit in edits if edit.model}:
-            _check_fingerprint(pipe, model)
+            check_fingerprint(pipe, model)
         self._edits = [self._bind(edit, prompts or []) for edit in edits]
 
     @property
@@ -126,6 +127,11 @@ class Session:
     def install(self, hooks: ExitStack) -> None:
         """Register all hooks; when the stack is closed, they are removed and the texts let go."""
         for outer in attached_to(self.denoiser):
+            if self._family.by_mode:
+                raise ParameterError(
+                    f"the attention of {self._family.name} is read by one attach at a time; give "
+                    "all taps and edits to it"
+                )
             if outer._taps and any(isinstance(edit, BoundInjection) for edit in self._edits):
                 raise ParameterError(
                     "taps see the injections of their own attach alone; give both to one attach"
@@ -142,27 +148,33 @@ class Session:
         self._projections.install(self._edits, self._taps, hooks, unedited=self._unedited)
 
     def _begin_call(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        sample, timestep, states, bias = self._family.inputs(self.denoiser, args, kwargs)
+        inputs = self._family.inputs(self.denoiser, args, kwargs)
+        sample, timestep, states, bias = inputs[:4]
+        if not inputs.is_step:
+            self._current = None
+            return
         moment = self._family.scheduler_timestep(
             self._pipe, float(timestep.max() if isinstance(timestep, Tensor) else timestep)
         )
         run, self._ran = running(self._pipe), True
-        if run is not None:
+        by_order = None if self._family.two_calls else run
+        if by_order is not None:
             self._clock.check_call(moment)
-        rows = self._rows.find(states, sample, run)
+        rows = self._rows.find(states, sample, by_order)
         self._projections.begin_call()
-        if run is None:
+        if by_order is None:
             self._loop.check(moment, sample, states, rows)
         if rows is None:
             self._current = None
             return
         index = self._clock.begin_call(moment, run)
-        height, width = sample.shape[-2:]
         clock, last = self._clock, self.call
+        size = self._family.latent_size(inputs) if last is None else last.latent_size
         masked = None if bias is None else bias[rows.conditional]
-        call = Call(index, moment, rows, (height, width), clock.calls, clock.steps, masked)
+        columns = states.shape[1]
+        call = Call(index, moment, rows, size, clock.calls, clock.steps, masked, columns)
         if last is None:
-            self._name_columns(call, states.shape[1])
+            self._name_columns(call, columns)
         elif rows.prompts != last.rows.prompts:
             raise ParameterError(
                 f"denoiser call {index} has rows of prompts {list(rows.prompts)}, the one before "
@@ -213,14 +225,6 @@ def attached_to(denoiser: nn.Module) -> list[Session]:
     """List the sessions whose hooks a denoiser has now."""
     owners = [getattr(hook, "__self__", None) for hook in denoiser._forward_pre_hooks.values()]
     return [owner for owner in owners if isinstance(owner, Session)]
-
-
-def _check_fingerprint(pipe: DiffusionPipeline, model: str) -> None:
-    if fingerprint(pipe) != model:
-        raise ModelError(
-            f"the edit was made for model {model}, this one is {fingerprint(pipe)}; build the "
-            "relevance vectors anew on this model, or pass allow_other_model=True"
-        )
 
 
 @contextmanager

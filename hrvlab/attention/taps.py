@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hrvlab.attention.calls import Call
+    from hrvlab.attention.kernel import TextSoftmax
     from hrvlab.models.layers import Layer
     from hrvlab.typing import Key, Probabilities, Query, TokenMass
 
@@ -78,10 +79,17 @@ class TokenMeans:
 
     def observe(self, call: Call, layer: Layer, query: Tensor, key: Tensor, scale: float) -> None:
         """Compute and keep the mean over positions."""
+        maps = attention_map(*split_heads(call, layer, query, key), scale, call.key_bias)
+        self._keep(call, maps.mean(dim=2))
+
+    def observe_joint(self, call: Call, layer: Layer, text: TextSoftmax) -> None:
+        """Compute and keep the mean over positions, of text columns alone."""
+        self._keep(call, text.means())
+
+    def _keep(self, call: Call, means: Tensor) -> None:
         if call.index == len(self._calls):
             self._calls.append([])
-        maps = attention_map(*split_heads(call, layer, query, key), scale, call.key_bias)
-        self._calls[call.index].append(maps.mean(dim=2).cpu())
+        self._calls[call.index].append(means.cpu())
 
     def result(self) -> TokenMass:
         """Return the means.
@@ -143,10 +151,25 @@ class SpatialMaps:
         """Compute and keep the chosen columns."""
         if layer.index not in self._downscale:
             return
-        if self._select is None:
-            self._select = self._selection(key.shape[1]).to(key.device)
         every = attention_map(*split_heads(call, layer, query, key), scale, call.key_bias)
-        maps = torch.einsum("shpt,swt->shwp", every, self._select)
+        self._keep(call, layer, every, self._selected(key.shape[1], key.device))
+
+    def observe_joint(self, call: Call, layer: Layer, text: TextSoftmax) -> None:
+        """Compute and keep the chosen columns, and no others."""
+        if layer.index not in self._downscale:
+            return
+        select = self._selected(text.key.shape[2], text.key.device)
+        columns = sorted({column for words in self._columns for word in words for column in word})
+        chosen = torch.tensor(columns, device=select.device)
+        self._keep(call, layer, text.maps(chosen), select[..., chosen])
+
+    def _selected(self, tokens: int, device: torch.device) -> Tensor:
+        if self._select is None:
+            self._select = self._selection(tokens).to(device)
+        return self._select
+
+    def _keep(self, call: Call, layer: Layer, maps: Probabilities, select: Tensor) -> None:
+        maps = torch.einsum("shpt,swt->shwp", maps, select)
         size = map_size(call.latent_size, self._downscale[layer.index])
         self._maps[call.index, layer.index] = maps.unflatten(-1, size).cpu().numpy()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+from hrvlab.models.families.inputs import channels_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -106,14 +108,20 @@ def _text_states(output: Any) -> Iterator[Tensor]:
             yield value
 
 
-def match_rows(states: Tensor, texts: Sequence[Sequence[Reading]]) -> Tensor:
+def match_rows(
+    states: Tensor,
+    texts: Sequence[Sequence[Reading]],
+    part: Callable[[Tensor, Sequence[Tensor], int], Tensor] = channels_of,
+) -> Tensor:
     """Find which rows of a denoiser's text states are the states of which texts.
 
     Parameters
     ----------
     states : Tensor, shape (row, token, dim)
     texts : sequence of sequence of Reading
-        Batches of texts, each as every encoder read it, whose states are joined along ``dim``.
+        Batches of texts, each as every encoder read it, whose states are joined.
+    part : callable (states, of encoders, number) -> Tensor
+        Returns the part of joined states that one of the encoders contributed.
 
     Returns
     -------
@@ -121,7 +129,10 @@ def match_rows(states: Tensor, texts: Sequence[Sequence[Reading]]) -> Tensor:
         Over the texts of all batches.
     """
     joined = torch.zeros(len(states), 0, dtype=torch.bool, device=states.device)
-    parts = [[_part(states, text, number) for number in range(len(text))] for text in texts]
+    parts = [
+        [part(states, [one.states[0] for one in text], number) for number in range(len(text))]
+        for text in texts
+    ]
     found = [[_equal(states[..., :0], one.states[0], 0.0) for one in text] for text in texts]
     # Most runs take all their states from one layer, the first that explains every row.
     for kind in range(max((len(text[0].states) for text in texts), default=0)):
@@ -134,15 +145,6 @@ def match_rows(states: Tensor, texts: Sequence[Sequence[Reading]]) -> Tensor:
         if joined.any(dim=1).all():
             break
     return joined
-
-
-def _part(states: Tensor, text: Sequence[Reading], number: int) -> Tensor:
-    """Return the channels that one of several encoders contributed."""
-    widths = [reading.states[0].shape[-1] for reading in text]
-    if sum(widths) != states.shape[-1]:
-        return states[..., :0]
-    first = sum(widths[:number])
-    return states[..., first : first + widths[number]]
 
 
 def _equal(rows: Tensor, states: Tensor, tolerance: float) -> Tensor:

@@ -28,12 +28,13 @@ def _row(family: Family) -> Row:
         edits.append("Prompt-to-Prompt")
     if "attention excitation" not in family.refused:
         edits.append("Attend-and-Excite")
+    refused = family.refused.get("votes")
     return {
         "model": family.name,
         "pipelines": ", ".join(f"`{name}`" for name in family.pipelines),
         "read": "means and maps of every head",
         "edited": "; ".join(edits),
-        "votes": f"beside {family.sink_name}",
+        "votes": f"not yet: {refused}" if refused else f"beside {family.sink_name}",
         "how words become columns": family.words,
         "tested": family.tested,
     }

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 from hrvlab.errors import TokenError
 
@@ -44,6 +44,8 @@ class Token:
         (0, 0) outside the content.
     number : int
         Its number in the vocabulary; −1 if unnamed.
+    encoder : str
+        The text encoder, if several contribute columns of their own.
     """
 
     text: str
@@ -51,6 +53,7 @@ class Token:
     kind: TokenKind
     span: Span
     number: int
+    encoder: str = ""
 
 
 def unnamed_tokens(columns: int) -> list[Token]:
@@ -211,3 +214,9 @@ def without_blanks(read: str, span: Span) -> Span:
     while first < len(read) and read[first].isspace():
         first += 1
     return (first, max(last, min(first + 1, len(read))))
+
+
+def token_spans(tokenizer: Any, read: str) -> list[Span]:
+    """Return what each token of a text covers, also of those beyond a model's length."""
+    encoded = tokenizer(read, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    return [without_blanks(read, span) for span in encoded["offset_mapping"]]

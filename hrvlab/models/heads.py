@@ -32,8 +32,8 @@ def cross_attention_layers(denoiser: nn.Module) -> list[Layer]:
 def head_table(denoiser: nn.Module) -> xr.Dataset:
     """Tabulate every head position of a model, in the published order.
 
-    Head positions are ordered by block (down, mid, up; a transformer has one), then by layer in
-    forward order, then by head (``head_index`` of the arrays published with arXiv 2412.02237).
+    Head positions are ordered by block (down, mid, up; or double, single), then by layer in forward
+    order, then by head (``head_index`` of the arrays published with arXiv 2412.02237).
 
     Parameters
     ----------
@@ -44,10 +44,10 @@ def head_table(denoiser: nn.Module) -> xr.Dataset:
     -------
     xarray.Dataset
         Coordinates along the dim ``head_position``: ``block`` (``"down"``, ``"mid"``, ``"up"``; in
-        transformers ``"cross"``), ``block_layer`` (the layer's number within the block), ``layer``
-        (its number within the model), ``head``, ``module`` (its path within the denoiser), ``grid``
-        (height of the layer's grid at the model's default size) and ``label``, such as ``"down,
-        layer: 0, head: 3"``.
+        transformers ``"cross"``, or ``"double"`` and ``"single"``), ``block_layer`` (the layer's
+        number within the block), ``layer`` (its number within the model), ``head``, ``module`` (its
+        path within the denoiser), ``grid`` (height of the layer's grid at the model's default size)
+        and ``label``, such as ``"down, layer: 0, head: 3"``.
 
     Raises
     ------

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+UNSTATED = 128  # latents of 1024 pixels, as the pipelines of FLUX take them
 
 
 @dataclass(frozen=True)
@@ -17,8 +20,9 @@ class Layer:
     ----------
     index : int
         Its number in forward order.
-    block : {"down", "mid", "up", "cross"}
-        ``"cross"``: of a transformer, whose blocks are all alike.
+    block : {"down", "mid", "up", "cross", "double", "single"}
+        ``"cross"``: of a transformer whose blocks are all alike. With joint attention, text and
+        image have weights of their own in ``"double"`` blocks, and share them in ``"single"`` ones.
     block_layer : int
         Its number within the block.
     module : str
@@ -33,6 +37,9 @@ class Layer:
     query, key : str
         The parts of the attention module whose outputs are all heads' queries and keys, as the
         softmax takes them: the projections, or norms behind them.
+    text : {"alone", "first", "last"}
+        Where the text columns stand among the keys: they are all the keys; or, in joint attention,
+        they stand before or after those of the image.
     """
 
     index: int
@@ -45,6 +52,7 @@ class Layer:
     start: int
     query: str = "to_q"
     key: str = "to_k"
+    text: Literal["alone", "first", "last"] = "alone"
 
     @property
     def head_positions(self) -> slice:
@@ -60,6 +68,6 @@ class Layer:
 def default_size(denoiser: nn.Module) -> tuple[int, int]:
     """Return height and width of the latents that a model was trained for."""
     config: Any = denoiser.config
-    size = config.sample_size
+    size = getattr(config, "sample_size", UNSTATED)
     height, width = (size, size) if isinstance(size, int) else size
     return int(height), int(width)

@@ -83,8 +83,8 @@ def prompt_words(pipe: DiffusionPipeline, prompt: str, **how: Any) -> list[Promp
     """
     family = family_of(pipe)
     read = family.read(pipe, prompt, **how)
-    content = _content(family.token_table(pipe, prompt, **how))
-    beyond = family.spans(pipe, read)[len(content) :]
+    table = family.token_table(pipe, prompt, **how)
+    content, beyond = _content(table), family.beyond(pipe, read, table)
     learned = getattr(pipe, family.encoders[0][0]).added_tokens_encoder
     spans = [*content.values(), *beyond]
     return [
@@ -179,8 +179,7 @@ def word_columns(pipe: DiffusionPipeline, prompt: str, word: str, **how: Any) ->
     if not found:
         words = ", ".join(dict.fromkeys(one.text for one in prompt_words(pipe, prompt, **how)))
         raise TokenError(f"{word!r} is not a word of the prompt {prompt!r}; its words are: {words}")
-    content = _content(table)
-    beyond = family.spans(pipe, read)[len(content) :]
+    content, beyond = _content(table), family.beyond(pipe, read, table)
     whole = [span for span in found if _is_whole(span, content, beyond)]
     if not whole:
         raise TokenError(

@@ -17,10 +17,8 @@ REFUSED = (
         "words and image share one softmax (joint attention), and the keys of words change with "
         "the image, so that a word alone has no key",
         (
-            "StableDiffusion3Pipeline",
             "StableDiffusion3PAGPipeline",
             "StableDiffusion3ControlNetPipeline",
-            "FluxPipeline",
             "FluxControlPipeline",
             "FluxControlNetPipeline",
             "Flux2Pipeline",
@@ -128,10 +126,8 @@ def obstacles(
     """
     named = list(denoiser.named_modules()) if denoiser is not None else []
     if any(getattr(module, "add_k_proj", None) is not None for _, module in named):
-        return [
-            "words and image share one softmax (joint attention), so no head has a map of the "
-            "words alone"
-        ]
+        joint = "words and image share one softmax (joint attention), which no family describes"
+        return [] if described else [joint]
     cross = any(
         name.endswith("attn2") and getattr(module, "is_cross_attention", False)
         for name, module in named

@@ -36,7 +36,11 @@ HEAD_COORDS = ("block", "block_layer", "layer", "head", "label")
 CAPTURE = Schema(
     "capture",
     {"attention": ("prompt", "timestep", "layer", "head", "token")},
-    {"image": ("prompt", "y", "x", "channel"), "withheld": ("prompt",)},
+    {
+        "image": ("prompt", "y", "x", "channel"),
+        "withheld": ("prompt",),
+        "text_mass": ("prompt", "timestep", "layer", "head"),
+    },
     ("scheduler_timestep", "block", "block_layer", "module", "grid", "heads", "token_text", "word"),
 )
 

@@ -3,17 +3,15 @@ import json
 import pytest
 import torch
 from diffusers import (
+    ChromaPipeline,
+    ChromaTransformer2DModel,
     DDPMPipeline,
     DDPMScheduler,
     DiffusionPipeline,
     FlowMatchEulerDiscreteScheduler,
-    FluxPipeline,
-    FluxTransformer2DModel,
     LuminaNextDiT2DModel,
     LuminaPipeline,
     SanaPAGPipeline,
-    SD3Transformer2DModel,
-    StableDiffusion3Pipeline,
     StableDiffusionSAGPipeline,
     StableDiffusionXLImg2ImgPipeline,
     UNet2DModel,
@@ -24,6 +22,7 @@ from hrvlab.errors import ModelError
 from hrvlab.models.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL, family_of, find_family
 from hrvlab.models.load import load
 from tests.pipelines import TINY, tiny_sd, tiny_sdxl
+from tests.tiny_joint import tiny_sd3
 from tests.tiny_transformers import tiny_sana
 
 WORDS = ["Red", "blue cat"]
@@ -89,25 +88,12 @@ def t5():
 SMALL = {"num_layers": 1, "num_attention_heads": 2, "attention_head_dim": 8}
 
 
-def flux():
-    transformer = FluxTransformer2DModel(
-        **SMALL,
-        num_single_layers=1,
-        joint_attention_dim=16,
-        pooled_projection_dim=16,
-        axes_dims_rope=(2, 2, 4),
+def chroma():
+    transformer = ChromaTransformer2DModel(
+        **SMALL, num_single_layers=1, joint_attention_dim=16, axes_dims_rope=(2, 2, 4)
     )
     scheduler = FlowMatchEulerDiscreteScheduler()
-    encoders = {"text_encoder": None, "tokenizer": None, "text_encoder_2": t5()}
-    return FluxPipeline(scheduler, None, tokenizer_2=None, transformer=transformer, **encoders)
-
-
-def sd3():
-    transformer = SD3Transformer2DModel(
-        **SMALL, sample_size=8, joint_attention_dim=16, caption_projection_dim=16
-    )
-    scheduler = FlowMatchEulerDiscreteScheduler()
-    return StableDiffusion3Pipeline(transformer, scheduler, *[None] * 7)
+    return ChromaPipeline(scheduler, None, t5(), None, transformer)
 
 
 def self_attention_guidance():
@@ -155,10 +141,9 @@ def ddpm():
 REFUSED = {
     unknown_unet: ["T5EncoderModel is not CLIP's"],
     unknown_transformer: ["no family describes how the layers of LuminaNextDiT2DModel are read"],
-    flux: ["joint attention"],
+    chroma: ["joint attention"],
     lumina: ["rotates, gates or groups queries and keys"],
     sana_with_guidance_of_its_own: ["which samples of its batch are conditioned on the prompt"],
-    sd3: ["joint attention"],
     self_attention_guidance: ["more than once a step"],
     ddpm: ["no cross-attention"],
 }
@@ -186,14 +171,13 @@ def test_the_nearest_class_that_is_known_decides():
 
 def test_an_unsupported_model_is_refused_before_its_weights_are_fetched(tmp_path):
     index = {
-        "_class_name": "FluxPipeline",
-        "transformer": ["diffusers", "FluxTransformer2DModel"],
-        "text_encoder": [None, None],
-        "text_encoder_2": ["transformers", "T5EncoderModel"],
+        "_class_name": "ChromaPipeline",
+        "transformer": ["diffusers", "ChromaTransformer2DModel"],
+        "text_encoder": ["transformers", "T5EncoderModel"],
     }
     (tmp_path / "model_index.json").write_text(json.dumps(index))
-    flux().transformer.save_config(tmp_path / "transformer")
-    with pytest.raises(ModelError, match="FluxPipeline is not supported yet: .*joint attention"):
+    chroma().transformer.save_config(tmp_path / "transformer")
+    with pytest.raises(ModelError, match="ChromaPipeline is not supported yet: .*joint attention"):
         load(tmp_path)
 
 
@@ -202,3 +186,10 @@ def test_sdxls_refiner_is_refused():
     refiner = StableDiffusionXLImg2ImgPipeline(**parts, requires_aesthetics_score=True)
     with pytest.raises(ModelError, match="not its refiner"):
         family_of(refiner)
+
+
+def test_a_pipeline_without_an_encoder_of_its_columns_is_refused():
+    pipe = tiny_sd3()
+    pipe.register_modules(text_encoder_3=None, tokenizer_3=None)
+    with pytest.raises(ModelError, match="lacks text_encoder_3, .* load the pipeline with it"):
+        family_of(pipe)

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from hrvlab.errors import HrvlabWarning, ModelError
-from hrvlab.models.columns import Token, join_shared, word_at, words_in
+from hrvlab.models.columns import Token, join_shared, token_spans, word_at, words_in
 from hrvlab.models.families.family import Family, WordEncodings
 
 if TYPE_CHECKING:
@@ -69,24 +69,7 @@ class ClipTexts(Family):
         HrvlabWarning
             If a second tokenizer, as SDXL has, splits it otherwise.
         """
-        tokenizer, *others = (getattr(pipe, name) for name, _ in self.encoders)
-        read, encoded = _split(pipe, prompt, tokenizer)
-        for other in others:
-            _compare_columns(prompt, encoded, _split(pipe, prompt, other)[1])
-        words = join_shared(words_in(read, tokenizer.added_tokens_encoder), self.spans(pipe, read))
-        ids = encoded["input_ids"]
-        texts = tokenizer.convert_ids_to_tokens(ids)
-        length = sum(encoded["attention_mask"])
-        table = []
-        for column, (text, span) in enumerate(zip(texts, encoded["offset_mapping"], strict=True)):
-            if column == 0 or column >= length - 1:
-                end: TokenKind = "end" if column < length else "padding"
-                kind: TokenKind = "start" if column == 0 else end
-                table.append(Token(text, "", kind, (0, 0), ids[column]))
-                continue
-            word = word_at(words, span[0])
-            table.append(Token(text, word, "content", (span[0], span[1]), ids[column]))
-        return table
+        return clip_columns(pipe, prompt, [getattr(pipe, name) for name, _ in self.encoders])
 
     def encode_words(
         self, pipe: DiffusionPipeline, words: Sequence[str], **how: Any
@@ -112,6 +95,47 @@ class ClipTexts(Family):
                 )
             content.append(row[[n for n, token in enumerate(table) if token.kind == "content"]])
         return WordEncodings(start=rows[0, 0], content=content)
+
+
+def clip_columns(pipe: DiffusionPipeline, prompt: str, tokenizers: Sequence[Any]) -> list[Token]:
+    """Tabulate CLIP's columns of a prompt, padding included.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    prompt : str
+    tokenizers : sequence of transformers.PreTrainedTokenizerBase
+        Those whose states share the columns, which are named by the first.
+
+    Returns
+    -------
+    list of Token
+
+    Warns
+    -----
+    HrvlabWarning
+        If a second tokenizer splits the prompt otherwise.
+    """
+    tokenizer, *others = tokenizers
+    read, encoded = _split(pipe, prompt, tokenizer)
+    for other in others:
+        _compare_columns(prompt, encoded, _split(pipe, prompt, other)[1])
+    words = join_shared(
+        words_in(read, tokenizer.added_tokens_encoder), token_spans(tokenizer, read)
+    )
+    ids = encoded["input_ids"]
+    texts = tokenizer.convert_ids_to_tokens(ids)
+    length = sum(encoded["attention_mask"])
+    table = []
+    for column, (text, span) in enumerate(zip(texts, encoded["offset_mapping"], strict=True)):
+        if column == 0 or column >= length - 1:
+            end: TokenKind = "end" if column < length else "padding"
+            kind: TokenKind = "start" if column == 0 else end
+            table.append(Token(text, "", kind, (0, 0), ids[column]))
+            continue
+        word = word_at(words, span[0])
+        table.append(Token(text, word, "content", (span[0], span[1]), ids[column]))
+    return table
 
 
 def _split(pipe: DiffusionPipeline, prompt: str, tokenizer: Any) -> tuple[str, Any]:

@@ -6,14 +6,15 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from diffusers.utils.torch_utils import unwrap_module
 
 from hrvlab.errors import ModelError
 from hrvlab.models.adapters import adapters_kept
-from hrvlab.models.columns import without_blanks
+from hrvlab.models.columns import token_spans
+from hrvlab.models.families.inputs import CallInputs, all_given, channels_of
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, ModelMixin
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from hrvlab.models.columns import Span, Token
     from hrvlab.models.layers import Layer
 
-Method = Literal["attention injection", "attention excitation", "swapping text states"]
+Method = Literal["attention injection", "attention excitation", "swapping text states", "votes"]
 Branch = Literal["prompt", "negative", "perturbed"]
 
 
@@ -45,25 +46,6 @@ class WordEncodings:
     start: Tensor
     content: list[Tensor]
     through: tuple[nn.Module, ...] = ()
-
-
-class CallInputs(NamedTuple):
-    """What a denoiser is given in one call.
-
-    Parameters
-    ----------
-    sample : Tensor, shape (row, channel, height, width)
-    timestep : Tensor or number
-    states : Tensor, shape (row, token, dim)
-        Text states.
-    key_bias : Tensor or None, shape (row, token)
-        Added to the attention scores of every column; None: no column is masked.
-    """
-
-    sample: Tensor
-    timestep: Any
-    states: Tensor
-    key_bias: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -90,6 +72,10 @@ class Family(ABC):
         The denoiser's name of its latents.
     marks_end : bool
         Whether an end token follows every prompt.
+    by_mode : bool
+        Whether attention is read where PyTorch computes it, not at its projections.
+    two_calls : bool
+        Whether a negative prompt has calls of its own, so that contents tell the prompts' calls.
     refused : mapping of Method to str
         Methods that are not defined for the family, each with the reason.
     words, sink_name, tested : str
@@ -104,6 +90,8 @@ class Family(ABC):
     component: str = "unet"
     sample: str = "sample"
     marks_end: bool = True
+    by_mode: bool = False
+    two_calls: bool = False
     refused: Mapping[Method, str] = field(default_factory=dict)
     words: str = ""
     sink_name: str = ""
@@ -144,14 +132,16 @@ class Family(ABC):
         ModelError
             If something is given that would be misread.
         """
-        given = dict(kwargs)
-        if args:
-            _, *names = inspect.signature(type(denoiser).forward).parameters
-            given |= dict(zip(names, args, strict=False))
+        given = all_given(denoiser, args, kwargs)
         states, sample = given["encoder_hidden_states"], given[self.sample]
         mask = given.get("encoder_attention_mask")
         bias = None if mask is None else self.key_bias(mask, sample)
         return CallInputs(sample, given["timestep"], states, bias)
+
+    def latent_size(self, inputs: CallInputs) -> tuple[int, int]:
+        """Return height and width of the latents of a call."""
+        height, width = inputs.sample.shape[-2:]
+        return height, width
 
     def key_bias(self, mask: Tensor, sample: Tensor) -> Tensor:
         """Return what a mask adds to the scores of every column, shape (row, token).
@@ -213,11 +203,32 @@ class Family(ABC):
         read : str
             From `read`.
         """
-        tokenizer = getattr(pipe, self.encoders[0][0])
-        encoded = tokenizer(
-            read, add_special_tokens=False, return_offsets_mapping=True, verbose=False
-        )
-        return [without_blanks(read, span) for span in encoded["offset_mapping"]]
+        return token_spans(getattr(pipe, self.encoders[0][0]), read)
+
+    def beyond(self, pipe: DiffusionPipeline, read: str, table: Sequence[Token]) -> list[Span]:
+        """Return what the tokens cover that the model does not take of a text.
+
+        Parameters
+        ----------
+        pipe : diffusers.DiffusionPipeline
+        read : str
+            From `read`.
+        table : sequence of Token
+            From `token_table`.
+        """
+        return self.spans(pipe, read)[sum(token.kind == "content" for token in table) :]
+
+    def part(self, states: Tensor, of_encoders: Sequence[Tensor], number: int) -> Tensor:
+        """Return the part of joined text states that one of the encoders contributed.
+
+        Parameters
+        ----------
+        states : Tensor, shape (row, token, dim)
+        of_encoders : sequence of Tensor, each of shape (text, token, dim)
+            States that were joined.
+        number : int
+        """
+        return channels_of(states, of_encoders, number)
 
     @abstractmethod
     def token_ids(

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hrvlab.errors import ModelError, ParameterError
+from hrvlab.models.families.flux import FLUX
 from hrvlab.models.families.pixart import PIXART
 from hrvlab.models.families.sana import SANA, SANA_SPRINT
 from hrvlab.models.families.stable_diffusion import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
+from hrvlab.models.families.stable_diffusion_3 import STABLE_DIFFUSION_3
 from hrvlab.models.unsupported import UNKNOWN_ROWS, find_refused, obstacles
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ FAMILIES: tuple[Family, ...] = (
     PIXART,
     SANA,
     SANA_SPRINT,
+    STABLE_DIFFUSION_3,
+    FLUX,
 )
 _registered: list[Family] = []
 
@@ -71,10 +75,12 @@ def family_of(pipe: DiffusionPipeline) -> Family:
         encoders = [type(part).__name__ for name, part in parts.items() if "text_encoder" in name]
         denoiser = parts.get("transformer", parts.get("unet"))
         raise ModelError(refusal(classes, denoiser, encoders))
-    if None in family.text_encoders(pipe):
+    lacking = [name for _, name in family.encoders if getattr(pipe, name) is None]
+    if lacking:
         raise ModelError(
-            f"this {type(pipe).__name__} lacks text_encoder, whose tokens label the attention "
-            "columns; hrvlab supports the base model of SDXL, not its refiner"
+            f"this {type(pipe).__name__} lacks {lacking[0]}, whose tokens label the attention "
+            "columns; load the pipeline with it. Of SDXL, hrvlab supports the base model, not its "
+            "refiner"
         )
     return family
 

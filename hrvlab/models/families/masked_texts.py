@@ -71,7 +71,7 @@ class MaskedTexts(Family):
             start += layer.heads
         return layers
 
-    def _reads(self, module: Any) -> dict[str, str]:
+    def _reads(self, module: Any) -> dict[str, Any]:
         """Return where queries and keys are read, if not where they are projected."""
         return {}
 

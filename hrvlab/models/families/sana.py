@@ -36,7 +36,7 @@ class Sana(MaskedTexts):
         scale = (call.get("attention_kwargs") or {}).get("scale")
         return super().encoding(pipe, call) | ({} if scale is None else {"lora_scale": scale})
 
-    def _reads(self, module: Any) -> dict[str, str]:
+    def _reads(self, module: Any) -> dict[str, Any]:
         """Return the norms that some variants have behind their projections."""
         return {} if module.norm_q is None else {"query": "norm_q", "key": "norm_k"}
 

@@ -1,0 +1,158 @@
+"""Joint attention, in which image positions attend to words and image in one softmax.
+
+A map of all positions by all keys is never made. The kernel that computes the attention knows the
+log of every softmax's denominator; with it, the map of any text column follows from its own scores.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hrvlab.typing import Key, Probabilities, Query
+
+# It is no public function of PyTorch, so that its results are compared before they are taken.
+RETURNS_LOG_SUM = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+AT_ONCE = 2**24  # numbers of a map that are held at a time
+
+
+class Kernel:
+    """Attention as PyTorch computes it, with the log of the denominator of every softmax."""
+
+    def __init__(self) -> None:
+        self._equal: dict[tuple[object, ...], bool] = {}
+
+    def attend(
+        self, query: Query, key: Key, value: Tensor, bias: Tensor | None, scale: float | None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute attention, bit for bit as PyTorch's own function does.
+
+        Parameters
+        ----------
+        query : Tensor, shape (row, head, position, dim)
+        key, value : Tensor, shape (row, head, token, dim)
+        bias : Tensor or None, shape (row, 1 or head, 1 or position, token)
+            Added to the scores; of type bool: whether a column takes part.
+        scale : float or None
+            Of the scores, before the softmax; None: PyTorch's own, which rounds as no other does.
+
+        Returns
+        -------
+        output : Tensor, shape (row, head, position, dim)
+        log_sum : Tensor, shape (row, head, position)
+        """
+        given = (query, key, value)
+        kind = (
+            query.dtype,
+            *((part.shape, part.stride()) for part in given),
+            None if bias is None else bias.dtype,
+        )
+        own = query.device.type == "cpu" and (bias is None or bias.is_floating_point())
+        if own and self._equal.get(kind, True):
+            try:
+                found = RETURNS_LOG_SUM(*given, 0.0, False, attn_mask=bias, scale=scale)
+            except RuntimeError:  # it does not take what the function gives to another kernel
+                found = None
+            if kind not in self._equal:
+                plain = scaled_dot_product_attention(*given, attn_mask=bias, scale=scale)
+                self._equal[kind] = found is not None and torch.equal(found[0], plain)
+            if found is not None and self._equal[kind]:
+                return found[0], found[1]
+        output = scaled_dot_product_attention(*given, attn_mask=bias, scale=scale)
+        return output, log_sum_exp(query, key, bias, score_scale(query, scale))
+
+
+def score_scale(query: Query, scale: float | None) -> float:
+    """Return the scale of attention scores; None stands for PyTorch's own."""
+    return 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+
+
+def log_sum_exp(query: Query, key: Key, bias: Tensor | None, scale: float) -> Tensor:
+    """Compute the log of the denominator of every softmax, some positions at a time.
+
+    Parameters
+    ----------
+    query, key, bias, scale
+        With a number for the scale. See `Kernel.attend`.
+
+    Returns
+    -------
+    Tensor of float32, or of float64 for such queries, shape (row, head, position)
+    """
+    positions = query.shape[2]
+    step = max(1, AT_ONCE // (query[:, :, 0, 0].numel() * key.shape[2]))
+    return torch.cat(
+        [
+            _scores(query, key, bias, scale, slice(first, first + step)).logsumexp(dim=-1)
+            for first in range(0, positions, step)
+        ],
+        dim=2,
+    )
+
+
+def _scores(query: Query, key: Key, bias: Tensor | None, scale: float, positions: slice) -> Tensor:
+    """Compute the scores of some positions, shape (row, head, position, token)."""
+    dtype = torch.promote_types(query.dtype, torch.float32)
+    scores = torch.matmul(query[:, :, positions].to(dtype) * scale, key.to(dtype).mT)
+    if bias is None:
+        return scores
+    own = bias if bias.shape[2] == 1 else bias[:, :, positions]
+    if own.dtype == torch.bool:
+        return scores.masked_fill(~own, -torch.inf)
+    return scores + own.to(dtype)
+
+
+@dataclass(frozen=True)
+class TextSoftmax:
+    """What image positions give to text columns in a joint softmax, for the conditional rows.
+
+    Parameters
+    ----------
+    query : Tensor, shape (sample, head, position, dim)
+        Of the positions of the image.
+    key : Tensor, shape (sample, head, token, dim)
+        Of the text columns.
+    scale : float
+    bias : Tensor or None, shape (sample, 1 or head, 1 or position, token)
+    log_sum : Tensor, shape (sample, head, position)
+        Log of the denominator, over text and image.
+    """
+
+    query: Query
+    key: Key
+    scale: float
+    bias: Tensor | None
+    log_sum: Tensor
+
+    def maps(self, columns: slice | Tensor, positions: slice = slice(None)) -> Probabilities:
+        """Compute the maps of some columns.
+
+        Returns
+        -------
+        Tensor of float32, shape (sample, head, position, token)
+            Rows sum to less than 1: the image has the rest.
+        """
+        bias = None if self.bias is None else self.bias[..., columns]
+        scores = _scores(self.query, self.key[:, :, columns], bias, self.scale, positions)
+        return (scores - self.log_sum[:, :, positions, None]).exp().float()
+
+    def means(self) -> Tensor:
+        """Compute the mean over positions of the maps of all columns.
+
+        Returns
+        -------
+        Tensor of float32, shape (sample, head, token)
+        """
+        positions, columns = self.query.shape[2], slice(None)
+        step = max(1, AT_ONCE // (self.query[:, :, 0, 0].numel() * self.key.shape[2]))
+        total = torch.zeros_like(self.key[..., 0], dtype=torch.float32)
+        for first in range(0, positions, step):
+            total += self.maps(columns, slice(first, first + step)).sum(dim=2)
+        return total / positions

@@ -1,0 +1,277 @@
+"""Attention read and edited where PyTorch computes it, within named modules only.
+
+A function mode of PyTorch answers the calls of ``scaled_dot_product_attention`` that the modules
+make: it is entered by a hook before such a module, and left by one after it. No attention processor
+is replaced and no forward method is patched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers.models.attention_processor import FusedJointAttnProcessor2_0
+from torch.nn.functional import scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
+
+from hrvlab.attention.calls import JointTap
+from hrvlab.attention.hooks import full_precision
+from hrvlab.attention.kernel import Kernel, TextSoftmax, score_scale
+from hrvlab.errors import CoverageError, ModelError
+from hrvlab.models.caches import active_cache
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from hrvlab.attention.calls import BoundEdit, Call, Hook, Tap
+    from hrvlab.models.layers import Layer
+
+VALUES = "attn2.to_v"
+
+
+class ModeHooks:
+    """The hooks of taps and edits on a model's attention modules.
+
+    It has the methods of `hrvlab.attention.hooks.ProjectionHooks`.
+
+    Parameters
+    ----------
+    denoiser : torch.nn.Module
+    layers : sequence of Layer
+    current : callable () -> Call or None
+        The denoiser call that runs now; None: none of its rows is conditional.
+    """
+
+    def __init__(
+        self, denoiser: nn.Module, layers: Sequence[Layer], current: Callable[[], Call | None]
+    ) -> None:
+        self._denoiser, self._layers, self._current = denoiser, layers, current
+        self.modules: list[Any] = [denoiser.get_submodule(layer.module) for layer in layers]
+        for layer, module in zip(layers, self.modules, strict=True):
+            _check_processor(layer, module)
+        self._modes: list[_LayerMode] = []
+
+    def install(
+        self,
+        edits: Sequence[BoundEdit],
+        taps: Sequence[Tap],
+        hooks: ExitStack,
+        *,
+        unedited: Sequence[Tap] = (),
+    ) -> None:
+        """Register all hooks; edits change values alone, so that all taps see the same."""
+        every = [*unedited, *taps]
+        cross = [tap for tap in every if not isinstance(tap, JointTap)]
+        if cross and any(layer.text != "alone" for layer in self._layers):
+            raise ModelError(f"{type(cross[0]).__name__} reads no joint attention; leave it out")
+        kernel = Kernel()
+        for layer, module in zip(self._layers, self.modules, strict=True):
+            changes = [edit.hooks(layer)[VALUES] for edit in edits]
+            mode = _LayerMode(layer, self._current, every, changes, kernel)
+            self._modes.append(mode)
+            # An interruption from the keyboard skips the hook after the module.
+            hooks.callback(mode.leave)
+            before = module.register_forward_pre_hook(mode.enter)
+            # The mode that was entered last is left first.
+            after = module.register_forward_hook(mode.leave, always_call=True, prepend=True)
+            hooks.callback(before.remove)
+            hooks.callback(after.remove)
+
+    def begin_call(self) -> None:
+        """Forget what the last call answered."""
+        for mode in self._modes:
+            mode.answered = 0
+
+    def check_coverage(self, number: int) -> None:
+        """Check that every module computed its attention once, where the mode sees it.
+
+        Raises
+        ------
+        CoverageError
+            If one did not.
+        """
+        if not (odd := [mode for mode in self._modes if mode.answered != 1]):
+            return
+        why = active_cache(self._denoiser) or (
+            "another attention backend or processor computes it; call the denoiser's "
+            "reset_attention_backend(), and its set_default_attn_processor() if necessary"
+        )
+        raise CoverageError(
+            f"{len(odd)} of {len(self._modes)} attention modules did not call PyTorch's attention "
+            f"once in denoiser call {number}, first {odd[0].layer.module}: {why}"
+        )
+
+
+class _LayerMode(TorchFunctionMode):
+    """Answers the attention of one layer."""
+
+    def __init__(
+        self,
+        layer: Layer,
+        current: Callable[[], Call | None],
+        taps: Sequence[Tap],
+        changes: Sequence[Hook],
+        kernel: Kernel,
+    ) -> None:
+        super().__init__()
+        self.layer, self._current, self._kernel = layer, current, kernel
+        self._taps, self._changes = taps, changes
+        self._entered = False
+        self.answered = 0
+
+    def enter(self, *_: object) -> None:
+        """Enter the mode, in calls with conditional rows."""
+        if self._current() is not None:
+            self._entered = True
+            self.__enter__()
+
+    def leave(self, *_: object) -> None:
+        """Leave the mode, if it was entered."""
+        if self._entered:
+            self._entered = False
+            self.__exit__(None, None, None)
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        call = self._current()
+        if func is not scaled_dot_product_attention or call is None:
+            return func(*args, **(kwargs or {}))
+        self.answered += 1
+        return self._answer(call, *args, **(kwargs or {}))
+
+    def _answer(
+        self,
+        call: Call,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> Tensor:
+        """Compute the attention of all rows (row, head, position, dim), and show it to the taps."""
+        if dropout_p or is_causal or enable_gqa:
+            raise CoverageError(
+                f"{self.layer.module} computes its attention causally, with dropout or with "
+                "grouped heads, which is not supported"
+            )
+        text, image = split_columns(self.layer, key.shape[2], call.columns)
+        bias = None if attn_mask is None else attn_mask[(None,) * (4 - attn_mask.ndim)]
+        edited = self._edit(call, value, text)
+        if self.layer.text == "alone":
+            output = scaled_dot_product_attention(query, key, edited, bias, scale=scale)
+            if self._taps:
+                self._show(call, query, key, score_scale(query, scale))
+            return output
+        log_sum: Tensor | None = None
+        if edited is value:
+            if not self._taps:
+                return scaled_dot_product_attention(query, key, value, bias, scale=scale)
+            output, every = self._kernel.attend(query, key, value, bias, scale)
+            log_sum = every[:, :, image]
+        else:
+            # The words' own queries read the words as they are.
+            own = (query[:, :, image], key, edited, _of_queries(bias, image), scale)
+            if self._taps:
+                seen, log_sum = self._kernel.attend(*own)
+            else:
+                seen = _attend(*own)
+            words = _attend(query[:, :, text], key, value, _of_queries(bias, text), scale)
+            parts = [words, seen] if self.layer.text == "first" else [seen, words]
+            output = torch.cat(parts, dim=2)
+        if log_sum is not None:
+            rows = call.conditional
+            own_bias = _of_queries(bias, image)
+            if own_bias is not None:
+                own_bias = own_bias.expand(len(query), -1, -1, -1)[rows, ..., text].detach()
+            queries, keys = query[rows, :, image].detach(), key[rows, :, text].detach()
+            number = score_scale(query, scale)
+            text_softmax = TextSoftmax(queries, keys, number, own_bias, log_sum[rows].detach())
+            with full_precision(query.device.type):
+                for tap in self._taps:
+                    assert isinstance(tap, JointTap)
+                    tap.observe_joint(call, self.layer, text_softmax)
+        return output
+
+    def _edit(self, call: Call, value: Tensor, text: slice) -> Tensor:
+        """Change the values of the text columns; return the same tensor if nothing changes."""
+        if not self._changes:
+            return value
+        before = after = value[:, :, text].transpose(1, 2).flatten(2)
+        for change in self._changes:
+            after = change(call, after)
+        if after is before:
+            return value
+        split = after.unflatten(-1, (self.layer.heads, -1)).transpose(1, 2)
+        if self.layer.text == "alone":
+            return split
+        edited = value.clone()
+        edited[:, :, text] = split
+        return edited
+
+    def _show(self, call: Call, query: Tensor, key: Tensor, scale: float) -> None:
+        """Show queries and keys to the taps as projections give them."""
+        query, key = (states.transpose(1, 2).flatten(2) for states in (query, key))
+        with full_precision(query.device.type):
+            for tap in self._taps:
+                tap.observe(call, self.layer, query, key, scale)
+
+
+def split_columns(layer: Layer, keys: int, columns: int) -> tuple[slice, slice]:
+    """Return which keys are those of text columns, and which those of image positions.
+
+    Parameters
+    ----------
+    layer : Layer
+    keys : int
+        How many there are.
+    columns : int
+        How many of them are text columns.
+
+    Examples
+    --------
+    >>> split_columns(Layer(0, "double", 0, "attn", 2, 8, 2, 0, text="last"), 100, 20)
+    (slice(80, 100, None), slice(0, 80, None))
+    """
+    if layer.text == "alone":
+        return slice(0, keys), slice(0, 0)
+    if layer.text == "first":
+        return slice(0, columns), slice(columns, keys)
+    return slice(keys - columns, keys), slice(0, keys - columns)
+
+
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, scale: float | None
+) -> Tensor:
+    output: Tensor = scaled_dot_product_attention(query, key, value, bias, scale=scale)
+    return output
+
+
+def _of_queries(bias: Tensor | None, queries: slice) -> Tensor | None:
+    """Return the part of a bias that some queries have."""
+    return bias if bias is None or bias.shape[2] == 1 else bias[:, :, queries]
+
+
+def _check_processor(layer: Layer, module: Any) -> None:
+    """Check that a module computes one attention, as it was trained to.
+
+    Raises
+    ------
+    ModelError
+        If its projections are fused in a way that skips its norms, or it has an IP-Adapter.
+    """
+    processor = getattr(module, "processor", None)
+    if layer.text != "alone" and isinstance(processor, FusedJointAttnProcessor2_0):
+        raise ModelError(
+            "the model's attention projections are fused, in which diffusers leaves out its norms; "
+            "call pipe.transformer.unfuse_qkv_projections() first"
+        )
+    if hasattr(processor, "to_k_ip"):
+        raise ModelError(
+            "with an IP-Adapter, heads attend to its image too; call pipe.unload_ip_adapter() first"
+        )

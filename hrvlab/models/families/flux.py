@@ -1,0 +1,85 @@
+"""FLUX.1: joint attention, with columns of T5."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hrvlab.models.families.clip_texts import text_as_read
+from hrvlab.models.families.joint_texts import (
+    REFUSED,
+    JointTexts,
+    joint_layers,
+    t5_columns,
+    t5_length,
+)
+from hrvlab.models.families.sana import unrounded_timestep
+
+if TYPE_CHECKING:
+    from diffusers import DiffusionPipeline
+    from torch import nn
+
+    from hrvlab.models.columns import Token
+    from hrvlab.models.families.inputs import CallInputs
+    from hrvlab.models.layers import Layer
+
+PATCH = 2  # latents along a side of one position; the latents are packed
+THOUSAND = 1000  # by which the pipelines divide timesteps
+
+
+@dataclass(frozen=True)
+class Flux(JointTexts):
+    """A family whose denoiser is given packed latents, and CLIP's pooled state besides T5's."""
+
+    def layers(self, denoiser: nn.Module) -> list[Layer]:
+        """List the layers of joint attention in forward order: double blocks, then single ones."""
+        config: Any = denoiser.config
+        names = [("double", f"transformer_blocks.{n}.attn") for n in range(config.num_layers)]
+        names += [
+            ("single", f"single_transformer_blocks.{n}.attn")
+            for n in range(config.num_single_layers)
+        ]
+        return joint_layers(denoiser, names, PATCH, first=True)
+
+    def latent_size(self, inputs: CallInputs) -> tuple[int, int]:
+        """Return height and width of the latents before they were packed."""
+        assert inputs.positions is not None
+        row, column = inputs.positions.reshape(-1, inputs.positions.shape[-1]).amax(dim=0)[1:3]
+        return PATCH * (int(row) + 1), PATCH * (int(column) + 1)
+
+    def scheduler_timestep(self, pipe: DiffusionPipeline, given: float) -> float:
+        """Return the scheduler's timestep, of which the denoiser is given a thousandth, rounded."""
+        current = getattr(pipe, "_current_timestep", None)
+        if current is not None:
+            return float(current)
+        return unrounded_timestep(pipe, given * THOUSAND)
+
+    def read(self, pipe: DiffusionPipeline, text: str, **how: Any) -> str:
+        """Return a text as the pipeline gives it to T5's tokenizer."""
+        return text_as_read(pipe, text, pipe.tokenizer_2)
+
+    def token_ids(
+        self, pipe: DiffusionPipeline, texts: Sequence[str], **how: Any
+    ) -> list[tuple[list[int], ...]]:
+        """Return the tokens of every text as T5 reads them."""
+        return [(ids,) for ids in self._t5_ids(pipe, texts, how)]
+
+    def token_table(self, pipe: DiffusionPipeline, prompt: str, **how: Any) -> list[Token]:
+        """Tabulate T5's columns, padding included."""
+        return t5_columns(pipe.tokenizer_2, self.read(pipe, prompt), t5_length(pipe, how))
+
+
+FLUX = Flux(
+    "FLUX.1",
+    ("FluxPipeline",),
+    encoders=(("tokenizer_2", "text_encoder_2"),),
+    denoisers=("FluxTransformer2DModel",),
+    component="transformer",
+    sample="hidden_states",
+    by_mode=True,
+    two_calls=True,
+    refused=REFUSED,
+    words="T5's tokens, 512; padding is read; CLIP's pooled state has no columns",
+    tested="random pipelines, against explicit maps",
+)
