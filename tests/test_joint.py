@@ -1,6 +1,6 @@
 """Joint attention, on tiny pipelines of the real classes, against an explicit softmax."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -360,6 +360,49 @@ def test_a_negative_prompt_that_is_the_prompt_is_refused_where_it_has_calls_of_i
     call = JOINT["flux"].call | {"num_inference_steps": 2, "true_cfg_scale": 2.0, "progress": False}
     with pytest.raises(ParameterError, match="give another negative prompt"):
         hl.capture(pipe, "a red car", negative_prompt="a red car", **call)
+
+
+def call_denoiser(pipe, latents, states, pooled, moment):
+    """Call FLUX's denoiser as a loop of one's own does."""
+    side = int(latents.shape[1] ** 0.5)
+    return pipe.transformer(
+        latents,
+        encoder_hidden_states=states,
+        pooled_projections=pooled,
+        timestep=torch.tensor([moment]),
+        img_ids=pipe._prepare_latent_image_ids(1, side, side, "cpu", torch.float32),
+        txt_ids=torch.zeros(states.shape[1], 3),
+        guidance=torch.tensor([3.5]),
+        return_dict=False,
+    )[0]
+
+
+def test_a_loop_of_ones_own_is_read_by_its_text_states():
+    pipe, own = tiny_flux(), {"max_sequence_length": 24}
+    pipe._current_timestep = torch.tensor(700.0)  # as an interrupted call leaves it
+    latents = torch.randn(1, 16, 16, generator=torch.Generator().manual_seed(0))
+    tap = TokenMeans()
+    with torch.no_grad(), attach(pipe, tap, prompts="a red car", encoding=own) as session:
+        states, pooled, _ = pipe.encode_prompt("a red car", **own)
+        for moment in (0.9, 0.4):
+            for text in (torch.zeros_like(states), states):
+                call_denoiser(pipe, latents, text, pooled, moment)
+    np.testing.assert_allclose(session.scheduler_timesteps, [900.0, 400.0], rtol=1e-5)
+    assert tap.result().shape == (1, 2, 4, 2, 24)
+
+
+def test_gradients_pass_through_layers_that_are_read():
+    pipe, own = tiny_flux(), {"max_sequence_length": 24}
+    with torch.no_grad():
+        states, pooled, _ = pipe.encode_prompt("a red car", **own)
+    gradients = []
+    for attached in (nullcontext(), attach(pipe, TokenMeans(), prompts="a red car", encoding=own)):
+        latents = torch.ones(1, 16, 16).cumsum(dim=1).requires_grad_()
+        with attached:
+            call_denoiser(pipe, latents, states, pooled, 0.9).square().sum().backward()
+        gradients.append(latents.grad)
+    assert gradients[0].abs().max() > 0
+    torch.testing.assert_close(*gradients)
 
 
 def test_methods_that_are_not_defined_are_refused_with_the_reason(tiny, concepts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 PATCH = 2  # latents along a side of one position; the latents are packed
 THOUSAND = 1000  # by which the pipelines divide timesteps
+HALF_PRECISION = 2**-7  # more than bfloat16 rounds twice
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,12 @@ class Flux(JointTexts):
 
     def scheduler_timestep(self, pipe: DiffusionPipeline, given: float) -> float:
         """Return the scheduler's timestep, of which the denoiser is given a thousandth, rounded."""
+        scaled = given * THOUSAND
         current = getattr(pipe, "_current_timestep", None)
-        if current is not None:
+        # A call of the pipeline that was interrupted leaves its last timestep behind.
+        if current is not None and math.isclose(float(current), scaled, rel_tol=HALF_PRECISION):
             return float(current)
-        return unrounded_timestep(pipe, given * THOUSAND)
+        return unrounded_timestep(pipe, scaled)
 
     def read(self, pipe: DiffusionPipeline, text: str, **how: Any) -> str:
         """Return a text as the pipeline gives it to T5's tokenizer."""
