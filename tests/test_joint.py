@@ -50,8 +50,8 @@ def explicit(keys, change=None):
     def attend(query, key, value, attn_mask=None, **how):
         if query.shape[2] != keys or key.shape[2] != keys:
             return own(query, key, value, attn_mask=attn_mask, **how)
-        assert attn_mask is None
-        maps = torch.softmax(query @ key.mT * query.shape[-1] ** -0.5, dim=-1)
+        scores = query @ key.mT * query.shape[-1] ** -0.5
+        maps = torch.softmax(scores if attn_mask is None else scores + attn_mask, dim=-1)
         if change is not None:
             maps = change(len(seen), maps.clone())
         seen.append(maps)
@@ -70,6 +70,7 @@ VARIANTS = {
     "copies, not square": {"num_images_per_prompt": 2, "height": 16, "width": 32},
     "another guidance": {
         "flux": {"true_cfg_scale": 2.0, "negative_prompt": "a vase"},
+        "chroma": {"negative_prompt": "a vase"},
         "sd3": {"skip_guidance_layers": [1], "skip_layer_guidance_stop": 0.9},
     },
 }
@@ -79,9 +80,13 @@ class Layout:
     """Where text and image are in the maps of a run, and which calls and rows are the prompts'."""
 
     def __init__(self, pipe, call, variant):
-        self.flux = type(pipe).__name__ == "FluxPipeline"
+        kind = {"FluxPipeline": "flux", "ChromaPipeline": "chroma"}.get(type(pipe).__name__, "sd3")
+        self.flux = kind != "sd3"
         own = VARIANTS[variant]
-        self.call = call | own.get("flux" if self.flux else "sd3", {} if "flux" in own else own)
+        self.call = call | own.get(kind, {} if "flux" in own else own)
+        self.two_calls = "true_cfg_scale" in self.call
+        if kind == "chroma":
+            self.two_calls = self.call.get("guidance_scale", 5.0) > 1
         self.layers = cross_attention_layers(denoiser_of(pipe))
         self.columns = len(token_table(pipe, "", **encoding_of(pipe, call)))
         self.positions = 16 * self.call.get("width", 16) // 16
@@ -96,7 +101,7 @@ class Layout:
     def place(self, number):
         """Return the denoiser call and layer of an attention; None in calls not the prompts'."""
         per_call = len(self.layers)
-        if self.flux and "true_cfg_scale" in self.call:
+        if self.two_calls:
             call, layer = divmod(number, per_call)
             return None if call % 2 else (call // 2, layer)
         if "skip_guidance_layers" in self.call:  # calls with skipped layers: after the second on

@@ -2,6 +2,8 @@
 
 import torch
 from diffusers import (
+    ChromaPipeline,
+    ChromaTransformer2DModel,
     DiffusionPipeline,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
@@ -105,8 +107,35 @@ def tiny_flux() -> DiffusionPipeline:
     return pipe
 
 
+def tiny_chroma() -> DiffusionPipeline:
+    """Build a Chroma pipeline: 2 double and 2 single layers of 2 heads, with a mask."""
+    torch.manual_seed(0)
+    t5 = t5_tokenizer()
+    transformer = ChromaTransformer2DModel(
+        in_channels=16,
+        num_layers=2,
+        num_single_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=WIDTH,
+        axes_dims_rope=(2, 2, 4),
+        approximator_hidden_dim=16,
+        approximator_layers=1,
+    )
+    pipe = ChromaPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=_vae(),
+        text_encoder=_t5(t5),
+        tokenizer=t5,
+        transformer=sharpened(transformer),
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
 JOINT = {
     "sd3": Tiny(tiny_sd3, {"max_sequence_length": 24}),
     "sd3.5": Tiny(tiny_sd35, {"max_sequence_length": 24}),
     "flux": Tiny(tiny_flux, {"max_sequence_length": 24, "height": 16, "width": 16}),
+    "chroma": Tiny(tiny_chroma, {"max_sequence_length": 24, "height": 16, "width": 16}),
 }

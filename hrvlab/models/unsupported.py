@@ -23,7 +23,6 @@ REFUSED = (
             "FluxControlNetPipeline",
             "Flux2Pipeline",
             "Flux2KleinPipeline",
-            "ChromaPipeline",
             "BriaPipeline",
             "LongCatImagePipeline",
             "OvisImagePipeline",

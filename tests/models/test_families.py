@@ -3,8 +3,8 @@ import json
 import pytest
 import torch
 from diffusers import (
-    ChromaPipeline,
-    ChromaTransformer2DModel,
+    AuraFlowPipeline,
+    AuraFlowTransformer2DModel,
     DDPMPipeline,
     DDPMScheduler,
     DiffusionPipeline,
@@ -85,15 +85,17 @@ def t5():
     )
 
 
-SMALL = {"num_layers": 1, "num_attention_heads": 2, "attention_head_dim": 8}
-
-
-def chroma():
-    transformer = ChromaTransformer2DModel(
-        **SMALL, num_single_layers=1, joint_attention_dim=16, axes_dims_rope=(2, 2, 4)
+def aura_flow():
+    transformer = AuraFlowTransformer2DModel(
+        sample_size=8,
+        num_mmdit_layers=1,
+        num_single_dit_layers=1,
+        num_attention_heads=2,
+        attention_head_dim=8,
+        joint_attention_dim=16,
+        caption_projection_dim=16,
     )
-    scheduler = FlowMatchEulerDiscreteScheduler()
-    return ChromaPipeline(scheduler, None, t5(), None, transformer)
+    return AuraFlowPipeline(None, t5(), None, transformer, FlowMatchEulerDiscreteScheduler())
 
 
 def self_attention_guidance():
@@ -141,7 +143,7 @@ def ddpm():
 REFUSED = {
     unknown_unet: ["T5EncoderModel is not CLIP's"],
     unknown_transformer: ["no family describes how the layers of LuminaNextDiT2DModel are read"],
-    chroma: ["joint attention"],
+    aura_flow: ["joint attention"],
     lumina: ["rotates, gates or groups queries and keys"],
     sana_with_guidance_of_its_own: ["which samples of its batch are conditioned on the prompt"],
     self_attention_guidance: ["more than once a step"],
@@ -171,13 +173,15 @@ def test_the_nearest_class_that_is_known_decides():
 
 def test_an_unsupported_model_is_refused_before_its_weights_are_fetched(tmp_path):
     index = {
-        "_class_name": "ChromaPipeline",
-        "transformer": ["diffusers", "ChromaTransformer2DModel"],
+        "_class_name": "AuraFlowPipeline",
+        "transformer": ["diffusers", "AuraFlowTransformer2DModel"],
         "text_encoder": ["transformers", "T5EncoderModel"],
     }
     (tmp_path / "model_index.json").write_text(json.dumps(index))
-    chroma().transformer.save_config(tmp_path / "transformer")
-    with pytest.raises(ModelError, match="ChromaPipeline is not supported yet: .*joint attention"):
+    aura_flow().transformer.save_config(tmp_path / "transformer")
+    with pytest.raises(
+        ModelError, match="AuraFlowPipeline is not supported yet: .*joint attention"
+    ):
         load(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""FLUX.1: joint attention, with columns of T5."""
+"""FLUX.1 and Chroma: joint attention, with columns of T5."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HALF_PRECISION = 2**-7  # more than bfloat16 rounds twice
 
 @dataclass(frozen=True)
 class Flux(JointTexts):
-    """A family whose denoiser is given packed latents, and CLIP's pooled state besides T5's."""
+    """A family whose denoiser is given packed latents and T5's states."""
 
     def layers(self, denoiser: nn.Module) -> list[Layer]:
         """List the layers of joint attention in forward order: double blocks, then single ones."""
@@ -61,7 +61,7 @@ class Flux(JointTexts):
 
     def read(self, pipe: DiffusionPipeline, text: str, **how: Any) -> str:
         """Return a text as the pipeline gives it to T5's tokenizer."""
-        return text_as_read(pipe, text, pipe.tokenizer_2)
+        return text_as_read(pipe, text, getattr(pipe, self._last))
 
     def token_ids(
         self, pipe: DiffusionPipeline, texts: Sequence[str], **how: Any
@@ -71,7 +71,8 @@ class Flux(JointTexts):
 
     def token_table(self, pipe: DiffusionPipeline, prompt: str, **how: Any) -> list[Token]:
         """Tabulate T5's columns, padding included."""
-        return t5_columns(pipe.tokenizer_2, self.read(pipe, prompt), t5_length(pipe, how))
+        tokenizer = getattr(pipe, self._last)
+        return t5_columns(tokenizer, self.read(pipe, prompt), t5_length(pipe, how))
 
 
 FLUX = Flux(
@@ -86,4 +87,17 @@ FLUX = Flux(
     refused=REFUSED,
     words="T5's tokens, 512; padding is read; CLIP's pooled state has no columns",
     tested="random pipelines, against explicit maps",
+)
+CHROMA = Flux(
+    **(
+        vars(FLUX)
+        | {
+            "name": "Chroma",
+            "pipelines": ("ChromaPipeline",),
+            "encoders": (("tokenizer", "text_encoder"),),
+            "denoisers": ("ChromaTransformer2DModel",),
+            # diffusers adds its mask of 0 and 1 to the scores, so that padding is read too.
+            "words": "T5's tokens, 512; padding is read, by a score of 1 less than words",
+        }
+    )
 )

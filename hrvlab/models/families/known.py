@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hrvlab.errors import ModelError, ParameterError
-from hrvlab.models.families.flux import FLUX
+from hrvlab.models.families.flux import CHROMA, FLUX
 from hrvlab.models.families.pixart import PIXART
 from hrvlab.models.families.sana import SANA, SANA_SPRINT
 from hrvlab.models.families.stable_diffusion import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
@@ -27,6 +27,7 @@ FAMILIES: tuple[Family, ...] = (
     SANA_SPRINT,
     STABLE_DIFFUSION_3,
     FLUX,
+    CHROMA,
 )
 _registered: list[Family] = []
 
