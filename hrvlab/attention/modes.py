@@ -235,6 +235,8 @@ def split_columns(layer: Layer, keys: int, columns: int) -> tuple[slice, slice]:
 
     Examples
     --------
+    >>> from hrvlab.attention.modes import split_columns
+    >>> from hrvlab.models.layers import Layer
     >>> split_columns(Layer(0, "double", 0, "attn", 2, 8, 2, 0, text="last"), 100, 20)
     (slice(80, 100, None), slice(0, 80, None))
     """
