@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from hrvlab.errors import ModelError
 
 if TYPE_CHECKING:
-    import torch
     from diffusers import DiffusionPipeline
 
     from hrvlab.options import Offload
@@ -27,14 +28,23 @@ def place(pipe: DiffusionPipeline, device: torch.device, offload: Offload = "non
     Raises
     ------
     ModelError
-        If the device is the CPU, and weights should wait there by layers.
+        If the device is the CPU, and weights should wait there by layers; or by groups of layers,
+        where diffusers (0.39) needs an accelerator for that.
     """
     if offload == "none":
         pipe.to(device)
     elif offload == "model":
         pipe.enable_model_cpu_offload(device=device)
     elif offload == "group":
-        pipe.enable_group_offload(onload_device=device, num_blocks_per_group=1)
+        try:
+            pipe.enable_group_offload(onload_device=device, num_blocks_per_group=1)
+        except AttributeError as error:  # diffusers 0.39 asks for the accelerator's type
+            if torch.accelerator.is_available():
+                raise
+            raise ModelError(
+                "this version of diffusers lets groups of layers wait only where there is an "
+                "accelerator; leave out offload='group', or update diffusers"
+            ) from error
     elif device.type == "cpu":
         raise ModelError(
             "offload='sequential' lets weights wait on the CPU, where this model is anyway; "

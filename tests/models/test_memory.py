@@ -1,3 +1,4 @@
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,8 @@ from tests.pipelines import tiny_sd
 
 CALL = {"num_inference_steps": 2, "progress": False}
 CUDA = torch.cuda.is_available()
+OLD = diffusers.__version__.startswith("0.39.")
+GROUPS_NEED_AN_ACCELERATOR = OLD and not torch.accelerator.is_available()
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +26,10 @@ def folder(tmp_path_factory):
 def test_weights_that_wait_elsewhere_give_the_same_images_votes_and_fingerprint(
     folder, concepts, offload
 ):
+    if offload == "group" and GROUPS_NEED_AN_ACCELERATOR:
+        with pytest.raises(ModelError, match="only where there is an accelerator"):
+            load(folder, offload=offload, device="cpu")
+        return
     pipe, plain = (
         load(folder, offload=one, device=None if CUDA else "cpu") for one in (offload, "none")
     )
