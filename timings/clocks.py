@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,21 +23,21 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @dataclass
 class HookClock:
-    """Seconds spent in a model's calls, and in the hooks during them."""
+    """Seconds that each of a model's calls took, and that hooks took of them."""
 
-    calls: float = 0.0
-    hooks: float = 0.0
+    calls: list[float] = field(default_factory=list)
+    hooks: list[float] = field(default_factory=list)
 
-    @property
-    def overhead(self) -> float:
-        """Time in hooks divided by the rest of the same calls."""
-        return self.hooks / (self.calls - self.hooks)
+    def overhead(self, first: int = 0) -> float:
+        """Divide the time in hooks by the rest of the same calls, from a call on."""
+        hooks = sum(self.hooks[first:])
+        return hooks / (sum(self.calls[first:]) - hooks)
 
     def count(self, run: Callable[[], object]) -> None:
-        """Count what hooks left to be computed afterwards as if they had done it themselves."""
+        """Count what hooks left to be computed afterwards as if the last call's had done it."""
         spent = seconds(run)
-        self.calls += spent
-        self.hooks += spent
+        self.calls[-1] += spent
+        self.hooks[-1] += spent
 
 
 @contextmanager
@@ -50,17 +50,18 @@ def in_situ(model: nn.Module) -> Iterator[HookClock]:
         def run(*args: Any, **kwargs: Any) -> Any:
             begin = time.perf_counter()
             result = hook(*args, **kwargs)
-            clock.hooks += time.perf_counter() - begin
+            clock.hooks[-1] += time.perf_counter() - begin
             return result
 
         return run
 
     def begin_call(*_: object) -> None:
         nonlocal start
+        clock.hooks.append(0.0)
         start = time.perf_counter()
 
     def end_call(*_: object) -> None:
-        clock.calls += time.perf_counter() - start
+        clock.calls.append(time.perf_counter() - start)
 
     for module in model.modules():
         for hooks in (module._forward_pre_hooks, module._forward_hooks):

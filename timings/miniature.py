@@ -161,7 +161,7 @@ def hook_overhead(pipe: DiffusionPipeline, steps: int, batch: int) -> Callable[[
         with attach(pipe, tap), in_situ(pipe.unet) as clock:
             pipe([SOURCE] * batch, **settings)
         clock.count(tap.result)
-        return clock.overhead
+        return clock.overhead()
 
     pipe.set_progress_bar_config(disable=True)
     return overhead

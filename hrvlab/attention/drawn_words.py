@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Small layers and calls are computed together until their attention has so many rows: operations
 # take longer to start than to run, but those whose results leave the caches take longer still.
 TOGETHER = 2**13
+AT_ONCE = 2**14  # rows that the heads of one large layer are computed in, so that they stay cached
 
 
 class DrawnWords(NamedTuple):
@@ -207,15 +208,22 @@ class LayersAlike:
 
         Returns a tensor of shape (call and layer, sample, head, column).
         """
-        heads = (self.layers[0].heads, -1)
+        heads = self.layers[0].heads
         part = (calls, slice(self._first + layers.start, self._first + layers.stop))
-        query = torch.stack(queries).float().unflatten(-1, heads).transpose(2, 3)
-        keys = self.keys.read(layers, words.rows[part]).flatten(0, 1).unflatten(-1, heads)
+        stacked = queries[0][None] if len(queries) == 1 else torch.stack(queries)
+        query = stacked.float().unflatten(-1, (heads, -1)).transpose(2, 3)
+        keys = self.keys.read(layers, words.rows[part]).flatten(0, 1).unflatten(-1, (heads, -1))
+        outside = words.outside[part].flatten(0, 1)
+        heads_at_once = max(1, AT_ONCE // query[:, :, 0, :, 0].numel())
+        means = []
         # In mixed precision too, attention is computed in float32.
         with torch.autocast(query.device.type, enabled=False):
-            scores = torch.matmul(query, keys.permute(0, 1, 3, 4, 2))
-        scores[..., words.open :] += words.outside[part].flatten(0, 1)
-        return torch.softmax(scores, dim=-1).mean(dim=-2)
+            for some in _parts(list(range(heads)), heads_at_once):
+                own = slice(some[0], some[-1] + 1)
+                scores = torch.matmul(query[:, :, own], keys[..., own, :].permute(0, 1, 3, 4, 2))
+                scores[..., words.open :] += outside
+                means.append(torch.softmax(scores, dim=-1).mean(dim=-2))
+        return torch.cat(means, dim=2)
 
 
 def _parts(numbers: list[int], length: int) -> list[list[int]]:

@@ -59,6 +59,10 @@ def a_few_layers(monkeypatch):
     monkeypatch.setattr(drawn_words, "TOGETHER", 300)
 
 
+def head_by_head(monkeypatch):
+    monkeypatch.setattr(drawn_words, "AT_ONCE", 1)
+
+
 def every_call(monkeypatch):
     monkeypatch.setattr(voting, "WAITING", 20_000)
 
@@ -68,7 +72,7 @@ def every_call(monkeypatch):
 def test_votes_do_not_depend_on_what_is_computed_together(model, rule, concepts, monkeypatch):
     pipe = TINY[model].build()
     together = votes_of(pipe, concepts, rule)
-    for less in (every_call, a_few_layers, alone):
+    for less in (every_call, a_few_layers, alone, head_by_head):
         less(monkeypatch)
         assert_same(votes_of(pipe, concepts, rule), together)
 
