@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from hrvlab.generation import plan_batches
 from hrvlab.inputs.prompts import as_prompts
 from hrvlab.rehearsal import Rehearsal, extrapolate, few_steps
 from hrvlab.relevance.votes import run_votes
+from hrvlab.storage.atomic import temporary_folder
 from hrvlab.storage.datasets import write_dataset, write_tree
 
 if TYPE_CHECKING:
@@ -50,14 +50,14 @@ def rehearse_capture(pipe: DiffusionPipeline, prompts: Prompts, **call: Any) -> 
     """
     texts, short = as_prompts(prompts), few_steps(pipe, call)
     first = texts[: call.get("batch_size", 8)]
-    with tempfile.TemporaryDirectory() as scratch:
+    with temporary_folder() as scratch:
         with Rehearsal(pipe) as rehearsal:
             captured = capture(pipe, first, **{**call, **short, "progress": False})
             tree = captured if isinstance(captured, xr.DataTree) else xr.DataTree(captured)
-            write_tree(tree, Path(scratch) / "capture.zarr")
+            write_tree(tree, scratch / "capture.zarr")
         calls = forecast_calls(pipe, call)
         ratios = {"prompt": len(texts) / len(first), "timestep": calls / rehearsal.calls}
-        written = scaled_bytes(Path(scratch) / "capture.zarr", tree, ratios)
+        written = scaled_bytes(scratch / "capture.zarr", tree, ratios)
     grown = sum(
         variable.nbytes * (_ratio(variable.dims, ratios) - 1)
         for node in tree.subtree
@@ -94,11 +94,11 @@ def rehearse_votes(
     first = texts[: call.get("batch_size", 8)]
     batches = len(plan_batches(texts, [0], len(first)))
     calls = forecast_calls(pipe, call)
-    with tempfile.TemporaryDirectory() as scratch:
+    with temporary_folder() as scratch:
         with Rehearsal(pipe) as rehearsal:
             given = {**call, **short, "progress": False, "store": scratch}
             run = run_votes(pipe, concepts, first, **given)
-        path = Path(scratch) / "votes.zarr"
+        path = scratch / "votes.zarr"
         alike = votes_alike(run.data.load(), calls, len(texts))
         write_dataset(alike, path)
         whole = scaled_bytes(path, xr.DataTree(alike), {"prompt": len(texts) / len(first)})

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from hrvlab.keywords import default_guidance
 from hrvlab.libraries import computing_versions, library_versions
 from hrvlab.models.families import denoiser_of
-from hrvlab.models.load import fingerprint
+from hrvlab.models.load import fingerprint, scheduler_settings, surroundings, weights_digest
+from hrvlab.models.memory import decoding_settings
 from hrvlab.storage.plans import as_json
 
 if TYPE_CHECKING:
@@ -58,6 +59,24 @@ def provenance(
         "libraries": json.dumps({**library_versions(), **computed}),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "parameters": as_json(parameters, ensure_ascii=False),
+    }
+
+
+def plan_of_model(pipe: DiffusionPipeline) -> dict[str, Any]:
+    """Return all of a model that determines its images, for plans.
+
+    Returns
+    -------
+    dict of str to object
+        Digests of its weights, its scheduler, its dtype, and how it decodes.
+    """
+    return {
+        "model": fingerprint(pipe),
+        "decoder": weights_digest(pipe.vae),
+        "scheduler": scheduler_settings(pipe),
+        "dtype": str(denoiser_of(pipe).dtype),
+        **decoding_settings(pipe),
+        **surroundings(pipe),
     }
 
 

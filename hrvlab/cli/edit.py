@@ -159,14 +159,15 @@ def _write_steered(
         check_model(hrv, pipe)
         check_edits(pipe, [edit], request.prompts, request.generating.call)
 
-        def draw(indices: Sequence[int]) -> Images:
+        def draw(indices: Sequence[int], seeds: Sequence[int]) -> Images:
             texts = [request.prompts[index] for index in indices]
-            plain = generate(pipe, texts, **request.call(indices))
-            return _alternate(plain, generate(pipe, texts, edit=edit, **request.call(indices)))
+            plain = generate(pipe, texts, **request.call(indices, seeds))
+            edited = generate(pipe, texts, edit=edit, **request.call(indices, seeds))
+            return _alternate(plain, edited)
 
         return draw
 
-    write_images(request, prepare, ["plain", "edited"], parameters)
+    write_images(request, prepare, ["plain", "edited"], parameters, hrv)
 
 
 def _alternate(plain: Images, edited: Images) -> Images:

@@ -22,7 +22,7 @@ SECONDS_TO_END = 1  # a terminal and a wrapper may both pass on the same Ctrl-C
 
 # What goes on after a command was stopped; by default everything that was finished is kept.
 GO_ON = "finished work is kept, and the same command goes on from there"
-IMAGES = "finished images are kept; remove their folder, or choose another --output, to begin anew"
+IMAGES = "finished images are kept, and the same command goes on from there"
 AFTER = {
     "generate": IMAGES,
     "edit": IMAGES,
@@ -42,7 +42,7 @@ PARTS = {
     "jupyter_book": "rendering the book failed",
     "sphinx": "rendering the book failed",
     "zarr": "a store cannot be read or written",
-    "safetensors_rust": "weights cannot be read",
+    "safetensors": "weights cannot be read or written",
 }
 
 

@@ -40,8 +40,9 @@ def generate(
     def prepare(pipe: DiffusionPipeline) -> Draw:
         from hrvlab.generation import generate as generate_images
 
-        def draw(indices: Sequence[int]) -> Images:
-            return generate_images(pipe, [texts[i] for i in indices], **request.call(indices))
+        def draw(indices: Sequence[int], seeds: Sequence[int]) -> Images:
+            own = request.call(indices, seeds)
+            return generate_images(pipe, [texts[index] for index in indices], **own)
 
         return draw
 

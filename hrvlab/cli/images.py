@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hrvlab.cli.options import check_steps, path_option, say
-from hrvlab.cli.outputs import reserved
 from hrvlab.models.locate import locate_model
 
 if TYPE_CHECKING:
+    import xarray as xr
     from diffusers import DiffusionPipeline
     from torch import Generator
 
     from hrvlab.options import GenerationOptions, LoadOptions
+    from hrvlab.storage.units import Unit
     from hrvlab.typing import Images
 
 MOST_IMAGES = 10_000
@@ -27,7 +28,10 @@ LONGEST_ROW = 8  # images of the contact sheet where each prompt has one
 Output = Annotated[
     Path,
     path_option(
-        "--output", "-o", help="Folder of images, settings and contact sheet; must not exist yet."
+        "--output",
+        "-o",
+        folder=True,
+        help="Folder of images, settings and contact sheet; an interrupted run resumes.",
     ),
 ]
 ImagesEach = Annotated[
@@ -65,19 +69,20 @@ class Request:
         """The seeds of every prompt."""
         return list(range(self.seed, self.seed + self.images))
 
-    def call(self, indices: Sequence[int]) -> dict[str, Any]:
+    def call(self, indices: Sequence[int], seeds: Sequence[int]) -> dict[str, Any]:
         """Return the keywords with which some prompts, by their numbers, are generated.
 
-        The noise of an image is the same whichever prompts it is generated with.
+        The noise of an image is the same whichever images it is generated with.
         """
         from hrvlab.noise import image_generator
 
-        noise: list[Generator] = [image_generator(s, i) for i in indices for s in self.seeds]
-        mine = {"seed": self.seeds, "generator": noise, "progress": False}
+        noise: list[Generator] = [image_generator(s, i) for i in indices for s in seeds]
+        mine = {"seed": seeds, "generator": noise, "progress": False}
         return {**mine, **self.generating.call}
 
 
-Draw = Callable[[Sequence[int]], "Images"]  # the images of some prompts, by their numbers
+# The images of some prompts, by their numbers, and seeds.
+Draw = Callable[[Sequence[int], Sequence[int]], "Images"]
 
 
 def write_images(
@@ -85,54 +90,100 @@ def write_images(
     prepare: Callable[[DiffusionPipeline], Draw],
     kinds: Sequence[str],
     parameters: dict[str, Any],
+    vectors: xr.DataArray | None = None,
 ) -> None:
-    """Write a folder of images, with their settings and a contact sheet.
+    """Write a folder of images, with their settings and a contact sheet; a stopped run resumes.
 
     Parameters
     ----------
     request : Request
-    prepare : callable (pipe) -> callable (indices) -> ndarray of uint8
-        Checks everything, and returns a function that generates the images of some prompts: prompt
-        by prompt, seed by seed, kind by kind.
+    prepare : callable (pipe) -> callable (indices, seeds) -> ndarray of uint8
+        Checks everything, and returns a function that generates images: prompt by prompt, seed by
+        seed, kind by kind.
     kinds : sequence of str
         What images of one prompt and seed differ in; a single ``""`` for nothing.
     parameters : dict of str to object
         Of the command, for the settings.
+    vectors : xarray.DataArray, optional
+        Those that the parameter ``vectors`` names.
     """
     locate_model(request.model)
-    with reserved(request.output):
-        # Imported here so that help and errors of parameters need not wait for it.
-        from hrvlab.models.load import load
-        from hrvlab.progress import track
-        from hrvlab.storage.galleries import SHEET, Gallery
+    # Imported here so that help and errors of parameters need not wait for it.
+    from hrvlab.storage.galleries import SHEET, Gallery, check_folder
 
-        pipe = load(request.model, **vars(request.loading))
-        check_steps(pipe, request.generating.steps)
-        draw = prepare(pipe)
-        count, each = len(request.prompts), len(request.seeds) * len(kinds)
-        names = [
-            [_name(index, seed, kind) for seed in request.seeds for kind in kinds]
-            for index in range(count)
-        ]
-        columns = each if each > 1 else LONGEST_ROW
-        gallery = Gallery(request.output, columns, _settings(pipe, request, names, parameters))
-        together = max(request.generating.batch_size // each, 1)
-        parts = [range(at, min(at + together, count)) for at in range(0, count, together)]
-        for part in track(parts, "images", disable=len(parts) == 1):
-            gallery.add([name for index in part for name in names[index]], draw(part))
-        gallery.finish()
-    say(f"{count * each} images, their settings and a contact sheet: {request.output / SHEET}")
+    check_folder(request.output)
+    from hrvlab.models.load import load
+
+    pipe = load(request.model, **vars(request.loading))
+    check_steps(pipe, request.generating.steps)
+    draw = prepare(pipe)
+    together = max(request.generating.batch_size // len(kinds), 1)
+    units = split_images(len(request.prompts), request.seeds, together)
+    names = [
+        [_name(index, seed, kind) for index in indices for seed in seeds for kind in kinds]
+        for indices, seeds in units
+    ]
+
+    def compute(missing: Sequence[int]) -> Iterator[tuple[int, Unit]]:
+        for number in missing:
+            yield number, dict(zip(names[number], draw(*units[number]), strict=True))
+
+    each = len(request.seeds) * len(kinds)
+    plan = _plan(pipe, request, parameters, vectors)
+    gallery = Gallery(request.output, plan, names, _settings(pipe, request, kinds, parameters))
+    done = gallery.fill(compute, each if each > 1 else LONGEST_ROW)
+    count = f"{len(request.prompts) * each} images"
+    sheet = request.output / SHEET
+    say(f"{count}, their settings and a contact sheet{'' if done else ' there already'}: {sheet}")
+
+
+def split_images(
+    prompts: int, seeds: Sequence[int], together: int
+) -> list[tuple[Sequence[int], Sequence[int]]]:
+    """Split prompts × seeds into units: several prompts with all seeds, or one with some.
+
+    Parameters
+    ----------
+    prompts : int
+        Number of prompts.
+    seeds : sequence of int
+    together : int
+        Images of a unit, at most.
+
+    Returns
+    -------
+    list of (sequence of int, sequence of int)
+        Numbers of prompts, and seeds.
+    """
+    several = max(together // len(seeds), 1)
+    return [
+        (range(at, min(at + several, prompts)), seeds[first : first + together])
+        for at in range(0, prompts, several)
+        for first in range(0, len(seeds), together)
+    ]
 
 
 def _name(index: int, seed: int, kind: str) -> str:
     return f"{index:03}-seed-{seed}{kind and f'-{kind}'}.png"
 
 
-def _settings(
+def _plan(
     pipe: DiffusionPipeline,
     request: Request,
-    names: Sequence[Sequence[str]],
     parameters: dict[str, Any],
+    vectors: xr.DataArray | None,
+) -> dict[str, Any]:
+    """Return everything that determines the images."""
+    from hrvlab.provenance import plan_of_model
+
+    plan = {**plan_of_model(pipe), **parameters, **request.generating.call}
+    if vectors is not None:
+        plan["vectors"] = vectors.values  # of which a file may have others tomorrow
+    return {**plan, "prompts": list(request.prompts), "seeds": request.seeds}
+
+
+def _settings(
+    pipe: DiffusionPipeline, request: Request, kinds: Sequence[str], parameters: dict[str, Any]
 ) -> dict[str, Any]:
     """Return where the images come from, as JSON."""
     from hrvlab.provenance import provenance
@@ -145,7 +196,7 @@ def _settings(
     for name in ("libraries", "parameters"):
         found[name] = json.loads(found[name])
     images = [
-        {"prompt": text, "files": list(files)}
-        for text, files in zip(request.prompts, names, strict=True)
+        {"prompt": text, "files": [_name(index, seed, kind) for seed in seeds for kind in kinds]}
+        for index, text in enumerate(request.prompts)
     ]
     return {**found, "images": images}

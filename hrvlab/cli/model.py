@@ -10,7 +10,7 @@ import typer
 
 from hrvlab.cli.options import path_option, say
 from hrvlab.miniature.report import read_report
-from hrvlab.storage.atomic import check_writable
+from hrvlab.storage.atomic import check_writable, storing
 
 StageName = Literal[
     "clip",
@@ -73,7 +73,8 @@ def train(
     from hrvlab.miniature.training import Budget
 
     if start:
-        start_from(start, folder)
+        with storing(folder, "nothing was trained yet"):
+            start_from(start, folder)
     recipe = replace(SMOKE if smoke else SHIPPED, side=int(side))
     if hours:
         budget = Budget(seconds=hours * 3600)

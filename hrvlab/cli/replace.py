@@ -119,11 +119,12 @@ def _write_pairs(
         if settings["blend"] is not None:
             blended_columns(pipe, both, settings["blend"], settings["blend_threshold"])
 
-        def draw(indices: Sequence[int]) -> Images:
+        def draw(indices: Sequence[int], seeds: Sequence[int]) -> Images:
             sources, edited = zip(*(both[index] for index in indices), strict=True)
-            return edit(pipe, sources, edited, hrv=hrv, **settings, **request.call(indices))
+            own = request.call(indices, seeds)
+            return edit(pipe, sources, edited, hrv=hrv, **settings, **own)
 
         return draw
 
     kept = {"edit": "Prompt-to-Prompt", "targets": list(targets), "vectors": vectors, **settings}
-    write_images(request, prepare, ["source", "edited"], kept)
+    write_images(request, prepare, ["source", "edited"], kept, hrv)

@@ -10,11 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from hrvlab.models.families import denoiser_of
-from hrvlab.models.load import fingerprint, scheduler_settings, surroundings, weights_digest
-from hrvlab.models.memory import decoding_settings
 from hrvlab.progress import track
-from hrvlab.provenance import provenance
+from hrvlab.provenance import plan_of_model, provenance
 from hrvlab.scorers.base import rate
 from hrvlab.storage.images import save_images
 from hrvlab.storage.units import Ledger, complete, keep
@@ -190,13 +187,4 @@ def _in_order(unit: Unit, scored: Iterable[str], evaluators: list[str]) -> Unit:
 
 def _open_ledger(pipe: DiffusionPipeline, store: str | Path, plan: dict[str, Any]) -> Ledger:
     """Open the folder of a plan; the model and its scheduler are part of it."""
-    model = {
-        "algorithm": ALGORITHM,
-        "model": fingerprint(pipe),
-        "decoder": weights_digest(pipe.vae),
-        "scheduler": scheduler_settings(pipe),
-        "dtype": str(denoiser_of(pipe).dtype),
-        **decoding_settings(pipe),
-        **surroundings(pipe),
-    }
-    return Ledger(store, {**model, **plan})
+    return Ledger(store, {"algorithm": ALGORITHM, **plan_of_model(pipe), **plan})

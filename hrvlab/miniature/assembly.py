@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,7 +73,16 @@ def assemble(folder: Path, target: Path, *, side: int, images: int) -> None:
     for config in (target / "text_encoder" / "config.json", target / "clip" / "config.json"):
         _load_as_float32(config)
     (target / WORDS).write_text("\n".join(caption_words()) + "\n")
+    open_to_others(target)
     save_report(folder, target, TRAINED, images)
+
+
+def open_to_others(target: Path) -> None:
+    """Let others read the weights of a folder as any file, which safetensors closes to them."""
+    umask = os.umask(0)
+    os.umask(umask)
+    for path in target.rglob("*.safetensors"):
+        path.chmod(0o666 & ~umask)
 
 
 def assemble_joint(folder: Path, target: Path, *, side: int, images: int) -> None:
@@ -101,6 +111,7 @@ def assemble_joint(folder: Path, target: Path, *, side: int, images: int) -> Non
     pipe.save_config(target)
     pipe.scheduler.save_pretrained(target / "scheduler")
     transformer.to(torch.float16).save_pretrained(target / "transformer", safe_serialization=True)
+    open_to_others(target)
     save_report(folder, target, (JOINT,), images)
 
 

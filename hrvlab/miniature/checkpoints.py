@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from hrvlab.errors import StoreError
+from hrvlab.storage.atomic import storing
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from hrvlab.miniature.optimizer import Optimizer
 
+KEPT = "what was trained up to the last checkpoint is kept"
 AVERAGED, STATE = "averaged.", "state."
 
 
@@ -35,14 +37,22 @@ def save_checkpoint(path: Path, optimizer: Optimizer, *, step: int, seconds: flo
         Steps taken.
     seconds : float
         Time spent.
+
+    Raises
+    ------
+    DiskError
+        If it cannot be written; an earlier checkpoint then stays as it was.
     """
     tensors = {f"{AVERAGED}{name}": weight for name, weight in optimizer.averaged().items()}
     tensors |= {f"{STATE}{name}": vector.cpu() for name, vector in optimizer.state().items()}
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial, {"step": str(step), "seconds": repr(seconds)})
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    with storing(path, KEPT):
+        # Files that safetensors itself writes are closed to all others.
+        with partial.open("wb") as file:
+            file.write(save(tensors, {"step": str(step), "seconds": repr(seconds)}))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
 
 
 def load_checkpoint(path: Path, optimizer: Optimizer) -> tuple[int, float]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from hrvlab.miniature import world
@@ -30,6 +30,7 @@ from hrvlab.miniature.dataset import (
 from hrvlab.miniature.training import Stage
 from hrvlab.scorers.judge import CONFIG, NONE, OBJECTS, WEIGHTS, JudgeNetwork
 from hrvlab.scorers.pair_judge import PARTS, enlarge
+from hrvlab.storage.atomic import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -227,6 +228,6 @@ def save_judge(folder: Path, target: Path) -> None:
     weights = averaged_weights(folder, "judge")
     own = {k.removeprefix("network."): v.half().contiguous() for k, v in weights.items()}
     (target / "judge").mkdir(parents=True, exist_ok=True)
-    save_file(own, target / "judge" / WEIGHTS)
+    write_whole(target / "judge" / WEIGHTS, save(own))
     config = json.dumps({"questions": QUESTIONS}, indent=1)
     (target / "judge" / CONFIG).write_text(config + "\n")

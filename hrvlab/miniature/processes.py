@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import ProcessExitedException, spawn
+from torch.multiprocessing.spawn import (
+    ProcessExitedException,
+    ProcessRaisedException,
+    spawn,
+)
 
 from hrvlab.errors import StoreError
+from hrvlab.miniature.checkpoints import KEPT
 from hrvlab.miniature.training import train
 
 if TYPE_CHECKING:
@@ -36,7 +41,7 @@ def train_in_processes(build: Callable[[int], Stage], folder: Path) -> None:
     Raises
     ------
     StoreError
-        If a process dies.
+        If a process dies or fails.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -44,10 +49,20 @@ def train_in_processes(build: Callable[[int], Stage], folder: Path) -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         spawn(_process, (port, build, folder), PROCESSES)
+    except ProcessRaisedException as error:
+        raise StoreError(_last_line(error)) from error
     except ProcessExitedException as error:
         raise StoreError(
             f"a training process died ({error}); train again to resume from the last checkpoint"
         ) from error
+
+
+def _last_line(error: ProcessRaisedException) -> str:
+    """Return what a process that failed said last; before that stands its traceback."""
+    kind, _, reason = str(error).strip().splitlines()[-1].partition(": ")
+    if kind.startswith("hrvlab."):
+        return reason
+    return f"a training process failed ({kind}: {reason}); {KEPT}: train again to resume from it"
 
 
 def _process(rank: int, port: int, build: Callable[[int], Stage], folder: Path) -> None:

@@ -29,6 +29,7 @@ from hrvlab.miniature.quality import measure_quality
 from hrvlab.miniature.rendering import check_font
 from hrvlab.miniature.tokens import START_FOLDER, encode_captions
 from hrvlab.miniature.training import Budget, train
+from hrvlab.storage.atomic import storing
 
 if TYPE_CHECKING:
     from hrvlab.miniature.training import Stage
@@ -219,6 +220,8 @@ STAGES: dict[str, Callable[[Path, Path, Recipe], None]] = {
     "joint": train_joint,
     "assemble-joint": assemble_joint_model,
 }
+ASSEMBLED = ("assemble", "measure", "assemble-joint")  # which write the target
+KEPT = "trained stages are kept, and what is unfinished is written again"
 # What makes the miniature itself.
 MINIATURE = tuple(name for name in STAGES if "joint" not in name)
 
@@ -239,8 +242,10 @@ def run_stages(names: Sequence[str], folder: Path, target: Path, recipe: Recipe)
     Raises
     ------
     StoreError
-        If the emoji font is not installed, or an earlier stage has not been trained.
+        If the emoji font is not installed, an earlier stage has not been trained, or something
+        cannot be written: checkpoints are kept.
     """
     check_font()
     for name in names:
-        STAGES[name](folder, target, recipe)
+        with storing(target if name in ASSEMBLED else folder, KEPT):
+            STAGES[name](folder, target, recipe)

@@ -14,9 +14,15 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from hrvlab.miniature.checkpoints import checkpoint_path, load_checkpoint, save_checkpoint
+from hrvlab.miniature.checkpoints import (
+    KEPT,
+    checkpoint_path,
+    load_checkpoint,
+    save_checkpoint,
+)
 from hrvlab.miniature.optimizer import Optimizer
 from hrvlab.progress import track
+from hrvlab.storage.atomic import storing
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -147,15 +153,17 @@ def train(stage: Stage, folder: Path, *, seed: int = 0, save_every_s: float = SA
 
 def _log(folder: Path, name: str, step: int, loss: float, seconds: float) -> None:
     entry = {"step": step, "loss": round(loss, 5), "seconds": round(seconds, 1)}
-    with (folder / f"{name}.jsonl").open("a") as log:
+    path = folder / f"{name}.jsonl"
+    with storing(path, KEPT), path.open("a") as log:
         log.write(json.dumps(entry) + "\n")
 
 
 def _preview(stage: Stage, optimizer: Optimizer, folder: Path, step: int) -> None:
     if stage.preview is not None:
         samples = folder / f"{stage.name}-samples"
-        samples.mkdir(exist_ok=True)
-        stage.preview(optimizer.averaged(), samples / f"{step:06d}.png")
+        with storing(samples, KEPT):
+            samples.mkdir(exist_ok=True)
+            stage.preview(optimizer.averaged(), samples / f"{step:06d}.png")
 
 
 def _schedule(step: int, progress: float) -> float:

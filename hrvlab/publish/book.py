@@ -15,11 +15,12 @@ from hrvlab.paths import own_path
 from hrvlab.publish.builder import REASON
 from hrvlab.publish.chapters import Chapter
 from hrvlab.publish.pages import PARTIAL, check_output
-from hrvlab.storage.atomic import storing
+from hrvlab.storage.atomic import NUMBER, storing
 
 BUILDER = [sys.executable, "-m", "hrvlab.publish.builder"]
 OPTIONS = ["build", "book", "-W", "-n", "--keep-going"]
 CONFIG = "_config.yml"
+KEPT = "executed pages are kept"
 UNFINISHED = ".unfinished"  # while a book is rendered, however that ends
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
 READING = re.compile(r"(?:reading sources|writing output)\.\.\. \[\s*\d+%\] (\S+)")
@@ -51,7 +52,7 @@ def stage(checkout: Path, folder: Path) -> None:
         raise StoreError(f"{folder} holds another book, with a {CONFIG}; give another --output")
     check_output(folder)
     sources = checkout / "book"
-    with storing(folder):
+    with storing(folder, KEPT):
         shutil.copytree(
             sources,
             folder / "book",
@@ -91,7 +92,8 @@ def render(root: Path) -> Path:
         # that it has read before.
         for part in (".doctrees", "html"):
             shutil.rmtree(root / "_build" / part, ignore_errors=True)
-    unfinished.touch()
+    with storing(unfinished, KEPT):
+        unfinished.touch()
     # The reference must describe the hrvlab that renders it, wherever the sources are.
     environment = {**os.environ, **own_path()}
     done = subprocess.run(
@@ -146,7 +148,8 @@ def why_it_failed(output: str, errors: str) -> str:
     if reasons:
         pages = READING.findall(COLOR.sub("", output))
         where = f" at {pages[-1]}" if pages else ""
-        return f"the book cannot be rendered: it failed{where} with {_short(reasons[-1])}"
+        kept = f"; {KEPT}" if NUMBER.search(reasons[-1]) else ""
+        return f"the book cannot be rendered: it failed{where} with {_short(reasons[-1])}{kept}"
     warnings = [line for line in lines if "WARNING" in line or "ERROR" in line]
     if warnings:
         count = f"{len(warnings)} warning{'s' if len(warnings) > 1 else ''}"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hrvlab.publish.pages import Page
 
+KEPT = "the page is as it was, and units in the chapter's store are kept"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -121,7 +122,7 @@ def clean(notebook: NotebookNode) -> NotebookNode:
 
 
 def _write(notebook: NotebookNode, path: Path) -> None:
-    with storing(path):
+    with storing(path, KEPT):
         write_whole(path, nbformat.writes(notebook).encode())
 
 

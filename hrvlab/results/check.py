@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hrvlab.errors import StoreError
+from hrvlab.errors import DiskError, StoreError
 from hrvlab.results.make import PACKED, read_result, threads_of_results
 from hrvlab.storage.archives import close, read_units, unpack
+from hrvlab.storage.atomic import temporary_folder
 from hrvlab.storage.units import UNITS
 
 if TYPE_CHECKING:
@@ -82,13 +82,15 @@ def check_result(
     StoreError
         If there is no result of the study or of one that it needs, or if it was made by another
         plan: with another model, with other settings, or by another version of the algorithm.
+    DiskError
+        If temporary files cannot be written; nothing else is.
     """
     for name in (*study.needs, study.name):
         read_result(name, results)
     shipped = shipped_units(study, results)
     chosen = choose_units(shipped, share, seed)
-    with TemporaryDirectory() as scratch:
-        parts = compute_again(study, pipe, results, chosen, Path(scratch))
+    with temporary_folder() as scratch:
+        parts = compute_again(study, pipe, results, chosen, scratch)
         compared = []
         for label, part in parts.items():
             for unit in chosen[label]:
@@ -138,6 +140,8 @@ def compute_again(
     ------
     StoreError
         If the result was made by another plan.
+    DiskError
+        If the store cannot be written.
     """
     for name in study.needs:
         unpack_result(name, results, store)
@@ -149,6 +153,8 @@ def compute_again(
     try:
         with threads_of_results():
             return study.run(pipe, store)
+    except DiskError:
+        raise
     except StoreError as error:
         raise StoreError(
             f"the result {study.name!r} was made by another plan than today's ({error}); make "

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hrvlab.rehearsal import DryRun, Rehearsal
 from hrvlab.results.check import choose_units, compute_again, shipped_units
+from hrvlab.storage.atomic import temporary_folder
 from hrvlab.storage.images import FOLDER
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ def rehearse_result(
     """
     shipped = shipped_units(study, results)
     number = max(1, round(share * sum(map(len, shipped.values()))))
-    with TemporaryDirectory() as scratch:
+    with temporary_folder() as scratch:
         chosen = choose_units(shipped, 0.0, seed)
         with Rehearsal(pipe) as rehearsal:
-            compute_again(study, pipe, results, chosen, Path(scratch))
-        images = sum(path.stat().st_size for path in Path(scratch).glob(f"*/*/{FOLDER}/*"))
+            compute_again(study, pipe, results, chosen, scratch)
+        images = sum(path.stat().st_size for path in scratch.glob(f"*/*/{FOLDER}/*"))
     files = (path for path in (results / study.name).rglob("*") if path.is_file())
     result = sum(path.stat().st_size for path in files)
     before = rehearsal.seconds_before

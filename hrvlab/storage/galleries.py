@@ -2,76 +2,197 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from hrvlab.storage.atomic import storing, write_whole
+from hrvlab.errors import StoreError
+from hrvlab.progress import track
+from hrvlab.storage.atomic import SCRATCH, check_writable, storing, write_whole
+from hrvlab.storage.locks import LOCK, MARKER, writing
+from hrvlab.storage.plans import PLAN
+from hrvlab.storage.units import VERSIONS, Ledger, complete
 
 if TYPE_CHECKING:
-    from hrvlab.typing import Images
+    from numpy.typing import NDArray
+
+    from hrvlab.storage.units import Unit
 
 SETTINGS, SHEET = "settings.json", "contact-sheet.png"
+BEGUN = {LOCK, MARKER, PLAN, SETTINGS, VERSIONS}  # what a folder may hold before its first image
 KEPT = "the images that were finished are kept"
 SIDE = 256  # of an image on a contact sheet, in pixels, at most
 MARGIN, CAPTION = 8, 16  # pixels between images, and below each for its caption
 
 
-class Gallery:
-    """A folder to which images are written as they are finished.
+class Gallery(Ledger):
+    """A ledger whose units are images, as PNG files in a folder that the user has named.
 
     Parameters
     ----------
     folder : Path
-        An existing folder.
-    columns : int
-        Of the contact sheet.
+        New, empty, or of the same plan; see `check_folder`.
+    plan : dict
+        See `Ledger`. It takes the place of another only if that has no image yet.
+    names : sequence of sequence of str
+        File names of the images of each unit.
     settings : mapping of str to object
-        As JSON; written at once, so that no image is ever without them.
+        As JSON; written before the first image, so that none is ever without them.
 
     Raises
     ------
     StoreError
-        If they cannot be written.
+        If the folder cannot be written, or holds images of another plan.
     """
 
-    def __init__(self, folder: Path, columns: int, settings: Mapping[str, Any]) -> None:
-        self._folder, self._columns = folder, columns
-        self._small: dict[str, Image.Image] = {}
-        with storing(folder, "nothing was computed yet"):
-            text = json.dumps(settings, ensure_ascii=False, indent=2)
-            write_whole(folder / SETTINGS, f"{text}\n".encode())
+    called = "folder"
 
-    def add(self, names: Sequence[str], images: Images) -> None:
-        """Write images as PNG files of these names.
+    def __init__(
+        self,
+        folder: Path,
+        plan: dict[str, Any],
+        names: Sequence[Sequence[str]],
+        settings: Mapping[str, Any],
+    ) -> None:
+        self._names, self._settings = names, settings
+        super().__init__(folder, plan)
+
+    def _places(self, store: Path) -> tuple[Path, Path]:
+        return store, store
+
+    def _claim(self) -> None:
+        """Check that the images are the plan's; it is written once the folder is locked."""
+        if self._count() and not self._holds_plan():
+            raise StoreError(_foreign(self.folder))
+
+    def _count(self) -> int:
+        return len([path for path in self.units.glob("*.png") if path.name != SHEET])
+
+    def begin(self) -> None:
+        """Note the plan, the settings and the versions that images are computed under.
 
         Raises
         ------
         StoreError
-            If they cannot be written.
+            If there are images of another plan or of other versions, or the folder cannot be
+            written.
         """
-        for name, pixels in zip(names, images, strict=True):
-            image = Image.fromarray(pixels)
-            with storing(self._folder, KEPT):
-                image.save(self._folder / name)
-            image.thumbnail((SIDE, SIDE))
-            self._small[name] = image
+        with storing(self.folder, KEPT):
+            self._claim()
+            for path in self.folder.glob(f"{SCRATCH}*"):
+                path.unlink()
+            if not self._count():
+                write_whole(self.folder / PLAN, self._plan)
+            if not self._count() or not (self.folder / SETTINGS).exists():
+                text = json.dumps(self._settings, ensure_ascii=False, indent=2)
+                write_whole(self.folder / SETTINGS, f"{text}\n".encode())
+        super().begin()
 
-    def finish(self) -> None:
-        """Write the contact sheet.
+    def read(self, unit: int) -> Unit | None:
+        """Return a finished unit's images by their names, or None if one is missing or damaged."""
+        contents = {name: self._content(self.units / name) for name in self._names[unit]}
+        images = {name: _decode(content) for name, content in contents.items() if content}
+        found = {name: image for name, image in images.items() if image is not None}
+        return found if len(found) == len(contents) else None
+
+    def finish(self, unit: int, **arrays: NDArray[Any]) -> None:
+        """Write a unit's images, by their names.
 
         Raises
         ------
         StoreError
-            If it cannot be written.
+            If the disk is full or read-only; images finished before are kept.
         """
-        names = [Path(name).stem for name in self._small]
-        sheet = contact_sheet(list(self._small.values()), names, self._columns)
-        with storing(self._folder, KEPT):
-            sheet.save(self._folder / SHEET)
+        with storing(self.folder, KEPT):
+            for name, image in arrays.items():
+                write_whole(self.units / name, _encode(Image.fromarray(image)))
+
+    def fill(self, draw: Callable[[list[int]], Iterable[tuple[int, Unit]]], columns: int) -> bool:
+        """Complete the images and their contact sheet, unless all is there.
+
+        Looking at what is finished requires neither a lock nor write permission.
+
+        Parameters
+        ----------
+        draw : callable (list of int) -> iterable of (int, dict of str to ndarray)
+            Generates the units of these numbers: images by their names.
+        columns : int
+            Of the contact sheet.
+
+        Returns
+        -------
+        bool
+            Whether anything was missing.
+
+        Raises
+        ------
+        StoreError
+            If another process is writing there, images were finished under other versions of the
+            libraries, or something cannot be written.
+        """
+        count = len(self._names)
+        sheet = self.folder / SHEET
+        if sheet.exists() and all(self.read(number) is not None for number in range(count)):
+            return False
+        small: dict[str, Image.Image] = {}
+        with writing(self.folder):
+            units = complete(self, count, draw)
+            for _, unit in track(units, "images", count, disable=count == 1):
+                for name, pixels in unit.items():
+                    small[name] = Image.fromarray(pixels)
+                    small[name].thumbnail((SIDE, SIDE))
+            names = [name for unit in self._names for name in unit]
+            drawn = contact_sheet(
+                [small[name] for name in names], [Path(name).stem for name in names], columns
+            )
+            with storing(self.folder, KEPT):
+                write_whole(sheet, _encode(drawn))
+        return True
+
+
+def check_folder(folder: Path) -> None:
+    """Check that a folder may become a gallery: that it is one, is empty, or can be made.
+
+    Raises
+    ------
+    StoreError
+        If it holds something else, or cannot be made.
+    """
+    with storing(folder, KEPT):
+        there = (
+            {one.name for one in folder.iterdir() if one.name[0] != "."}
+            if folder.exists()
+            else set()
+        )
+        if not (there <= BEGUN or {PLAN, SETTINGS} <= there):
+            raise StoreError(_foreign(folder))
+    if not folder.exists():
+        check_writable(folder.parent)
+
+
+def _foreign(folder: Path) -> str:
+    return f"{folder} already exists, and holds something else; remove it, or use another folder"
+
+
+def _encode(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "png")
+    return buffer.getvalue()
+
+
+def _decode(content: bytes) -> NDArray[np.uint8] | None:
+    """Return the pixels of a PNG file, or None if it is damaged."""
+    try:
+        Image.open(io.BytesIO(content)).verify()  # its checksums, which reading does not compare
+        return np.asarray(Image.open(io.BytesIO(content)))
+    except Exception:
+        # A damaged file fails in many ways.
+        return None
 
 
 def contact_sheet(

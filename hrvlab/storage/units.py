@@ -52,49 +52,57 @@ class Ledger:
         hold the plan.
     """
 
+    called = "store"  # what users choose, in messages
+
     def __init__(self, store: str | Path, plan: dict[str, Any]) -> None:
-        written = plan_bytes(plan)
+        self._plan = plan_bytes(plan)
         store = user_path(store)
-        self.folder = plan_folder(store, written)
-        self.units = self.folder / UNITS
-        with storing(self.folder, "nothing was computed yet"):
+        self.folder, self.units = self._places(store)
+        with storing(self.folder):
             self.closed = (store / CLOSED).exists()
             if self.closed and not self.folder.exists():
                 raise StoreError(f"{store} is closed: it holds other plans and accepts no new one")
             self.units.mkdir(parents=True, exist_ok=True)
-            self._claim(self.folder / PLAN, written)
+            self._claim()
 
-    def _claim(self, path: Path, written: bytes) -> None:
+    def _places(self, store: Path) -> tuple[Path, Path]:
+        """Return the folder of the plan, and that of its units."""
+        folder = plan_folder(store, self._plan)
+        return folder, folder / UNITS
+
+    def _claim(self) -> None:
         """Check that the folder holds the plan; write it if it is missing or damaged."""
-        plan = json.loads(written)
+        if not self._holds_plan():
+            write_whole(self.folder / PLAN, self._plan)
+
+    def _holds_plan(self) -> bool:
+        """Whether the folder holds the plan, not none; another one is refused."""
+        plan = json.loads(self._plan)
         try:
-            there = json.loads(path.read_bytes())
+            there = json.loads((self.folder / PLAN).read_bytes())
         except (FileNotFoundError, ValueError):
-            write_whole(path, written)
-            return
+            return False
         if there != plan:
             names = {*there, *plan}
             other = sorted(name for name in names if there.get(name) != plan.get(name))
             raise StoreError(
                 f"{self.folder} holds another plan, which differs in {', '.join(other)}; move that "
-                "folder away, or use another store"
+                f"folder away, or use another {self.called}"
             )
+        return True
+
+    def _count(self) -> int:
+        """Count the files of finished units."""
+        return len(list(self.units.glob("*.npz")))
 
     def _path(self, unit: int) -> Path:
         return self.units / f"{unit:06d}.npz"
 
     def read(self, unit: int) -> Unit | None:
         """Return a finished unit's arrays, or None if it is missing or damaged."""
-        path = self._path(unit)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
+        content = self._content(self._path(unit))
+        if content is None:
             return None
-        except OSError as error:
-            raise StoreError(
-                f"cannot read the finished unit {path}: {error.strerror or error}; make it "
-                "readable, or use another store"
-            ) from error
         try:
             arrays = dict(np.load(io.BytesIO(content), allow_pickle=False))
         except Exception:
@@ -102,6 +110,18 @@ class Ledger:
             return None
         # A flipped bit in its directory can hide an array; its last record counts them.
         return arrays if len(arrays) == int.from_bytes(content[-12:-10], "little") else None
+
+    def _content(self, path: Path) -> bytes | None:
+        """Read a file of a unit, or return None if it is missing."""
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(
+                f"cannot read the finished unit {path}: {error.strerror or error}; make it "
+                f"readable, or use another {self.called}"
+            ) from error
 
     def versions(self) -> dict[str, str]:
         """Return the versions that the finished units were computed under, as far as noted."""
@@ -120,14 +140,14 @@ class Ledger:
         """
         here = computing_versions()
         with storing(self.folder):
-            finished = len(list(self.units.glob("*.npz")))
+            finished = self._count()
             other = describe_versions(self.versions(), here)
             # Units of a closed store are computed again in order to be compared.
             if finished and other and not self.closed:
                 raise StoreError(
                     f"{self.folder} holds finished units ({finished}) of other versions: {other}; "
                     "units of several versions are not mixed: install those versions to go on, or "
-                    "use another store to begin anew"
+                    f"use another {self.called} to begin anew"
                 )
             # Also proves, before anything is computed, that units can be written.
             write_whole(self.folder / VERSIONS, json.dumps(here, indent=1).encode())

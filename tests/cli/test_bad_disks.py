@@ -1,20 +1,22 @@
 """Every command that writes, on a disk that cannot be written: one line, before any work."""
 
 import errno
+import shutil
+import tempfile
 
 import pytest
 
 from hrvlab.cli.vectors import read_vectors
 from hrvlab.results import make, registry
+from hrvlab.results.make import make_result
 from tests.cli.disks import disk
 from tests.cli.test_wrong_values import NEEDED, check_line, commands
 from tests.pipelines import tiny_sd
 from tests.publish.chapters import checkout
+from tests.results.test_make import STUDY
 from tests.test_cli import run
 
-# `verify` writes its votes as `votes` does, once published vectors were found.
-OTHERS = {"check-results", "verify"}
-WRITING = sorted(NEEDED.keys() - OTHERS)
+WRITING = sorted(NEEDED)
 ERRORS = [errno.EROFS, errno.ENOSPC, errno.ESTALE, errno.EACCES, errno.EDQUOT]
 
 
@@ -27,8 +29,16 @@ def hrv():
     return read_vectors("miniature")
 
 
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    """A finished result, which `check-results` reads; it writes temporary files only."""
+    folder = tmp_path_factory.mktemp("result")
+    make_result(STUDY, tiny_sd(), folder / "work", folder / "results")
+    return folder / "results"
+
+
 @pytest.fixture
-def root(tmp_path, monkeypatch, hrv):
+def root(tmp_path, monkeypatch, hrv, result):
     """A checkout in which every command comes as far as its work, and fails the test there."""
     monkeypatch.chdir(checkout(tmp_path))
     pipe = tiny_sd()
@@ -40,7 +50,10 @@ def root(tmp_path, monkeypatch, hrv):
     monkeypatch.setattr(registry, "STUDIES", {"tiny": "tests.results.test_make:STUDY"})
     monkeypatch.setattr("hrvlab.cli.edit.read_vectors", lambda _: hrv)
     monkeypatch.setattr("hrvlab.cli.replace.read_vectors", lambda _: hrv)
+    monkeypatch.setattr("hrvlab.replication.verify.find_published", lambda *_: None)
     monkeypatch.setattr(make, "results_path", lambda: tmp_path / "results")
+    shutil.copytree(result, tmp_path / "results")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
 

@@ -1,6 +1,7 @@
 """Commands that write images: they are those of the functions, with their settings beside them."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 import hrvlab as hl
 from hrvlab.attention import Rescale
+from hrvlab.cli.images import split_images
 from hrvlab.errors import ModelError
 from hrvlab.forecast import forecast_calls
 from hrvlab.relevance.vectors import rank
@@ -42,11 +44,8 @@ def written(folder):
     """The settings, and the images in the order in which they list them."""
     settings = json.loads((folder / "settings.json").read_text())
     names = [name for one in settings["images"] for name in one["files"]]
-    assert {path.name for path in folder.iterdir()} == {
-        "settings.json",
-        "contact-sheet.png",
-        *names,
-    }
+    own = {"settings.json", "contact-sheet.png", "plan.json", "versions.json", "lock"}
+    assert {path.name for path in folder.iterdir()} == own | set(names)
     return settings, np.stack([np.asarray(Image.open(folder / name)) for name in names])
 
 
@@ -177,8 +176,9 @@ def test_vectors_of_another_model_and_a_folder_that_exists_are_refused(
     code, _, err = hrvlab(*given, "--vectors", tmp_path / "hrv.zarr")
     assert (code, "were built from model" in err) == (1, True)
     (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").touch()
     code, _, err = hrvlab(*given, "--vectors", tmp_path / "hrv.zarr")
-    assert (code, "already exists; remove it" in err) == (1, True)
+    assert (code, "already exists, and holds something else; remove it" in err) == (1, True)
 
 
 def test_images_that_were_finished_are_kept(hrvlab, tmp_path, monkeypatch, pipe):
@@ -195,4 +195,60 @@ def test_images_that_were_finished_are_kept(hrvlab, tmp_path, monkeypatch, pipe)
     handle.remove()
     assert (code, "error: the model failed" in err) == (1, True)
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"settings.json", "000-seed-0.png"}
+    assert {"settings.json", "000-seed-0.png"} < names
+    assert not {"contact-sheet.png", "001-seed-0.png"} & names
+
+
+def test_the_same_command_goes_on_and_another_is_refused_by_name(
+    hrvlab, tmp_path, monkeypatch, pipe
+):
+    given = ["generate", *GIVEN, "--images", 3, "--batch-size", 2]
+    monkeypatch.setattr("hrvlab.models.load.load", lambda *_, **__: pipe)
+    assert hrvlab(*given)[0] == 0
+    folder = tmp_path / "out"
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "001-seed-2.png").unlink()
+    (folder / "contact-sheet.png").unlink()
+    times = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.png")}
+    code, out, _ = hrvlab(*given)
+    assert (code, out.split(": ")[0]) == (0, "6 images, their settings and a contact sheet")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+    assert all((folder / name).stat().st_mtime_ns == time for name, time in times.items())
+    calls = []
+    handle = pipe.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    code, out, _ = hrvlab(*given)
+    assert (code, "6 images, their settings and a contact sheet there already" in out) == (0, True)
+    code, _, err = hrvlab("generate", *GIVEN, "--images", 2, "--guidance-scale", 3)
+    assert code == 1
+    assert "holds another plan, which differs in batch_size, guidance_scale, seeds; move" in err
+    replaced = ["edit", "replace", *GIVEN, "--word", "red", "--by", "blue"]
+    code, _, err = hrvlab(*replaced)
+    assert (code, "differs in batch_size, blend_threshold, edit, " in err) == (1, True)
+    handle.remove()
+    assert not calls
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+
+
+def test_other_vectors_of_the_same_name_are_another_plan(hrvlab, tmp_path, monkeypatch):
+    monkeypatch.setattr("hrvlab.models.load.load", lambda *_, **__: tiny_sd())
+    given = ["edit", "strengthen", *GIVEN[:2], *CONCEPT, "--word", "red"]
+    given += ["--vectors", tmp_path / "hrv.zarr"]
+    hl.save_relevance(vectors(tiny_sd()), tmp_path / "hrv.zarr")
+    assert hrvlab(*given)[0] == 0
+    shutil.rmtree(tmp_path / "hrv.zarr")
+    hl.save_relevance(vectors(tiny_sd(), seed=1), tmp_path / "hrv.zarr")
+    code, _, err = hrvlab(*given)
+    assert (code, "holds another plan, which differs in vectors; move" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "images", "together", "units"),
+    [
+        (3, 1, 2, [([0, 1], [5]), ([2], [5])]),
+        (2, 3, 2, [([0], [5, 6]), ([0], [7]), ([1], [5, 6]), ([1], [7])]),
+        (3, 2, 5, [([0, 1], [5, 6]), ([2], [5, 6])]),
+    ],
+)
+def test_images_are_drawn_together_prompt_by_prompt(prompts, images, together, units):
+    found = split_images(prompts, list(range(5, 5 + images)), together)
+    assert [(list(indices), list(seeds)) for indices, seeds in found] == units

@@ -1,45 +1,61 @@
 """Commands that are stopped at any moment: one line, and the rerun gives the same."""
 
 import signal
+from functools import cache
 
 import pytest
 
-from hrvlab.storage.datasets import read_dataset
+from tests.cli.short_runs import (
+    CAPTURES,
+    IMAGES,
+    MAPS,
+    REPLACE,
+    WEAKEN,
+    check_same,
+    finished_in,
+    options,
+    results_in,
+    still_there,
+)
 from tests.faults import run_command
-from tests.pipelines import tiny_sd
-from tests.relevance.test_votes import same
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
-    """The options of a run of three batches."""
-    folder = tmp_path_factory.mktemp("given")
-    tiny_sd().save_pretrained(folder / "model")
-    (folder / "c.yaml").write_text("concepts: {Color: [red, blue], Animals: [cat, dog]}")
-    prompts = [text for noun in ("car", "cat", "tree") for text in ("--prompt", f"a red {noun}")]
-    common = ["-m", folder / "model", "--steps", 2, "--batch-size", 1, *prompts]
-    return {"capture": common, "votes": [*common, "--concepts", folder / "c.yaml"]}
+    """The options of a run of three batches, by command."""
+    return options(tmp_path_factory.mktemp("given"), "car", "cat", "tree")
 
 
 @pytest.fixture(scope="module")
 def whole(given, tmp_path_factory):
-    """What the commands give if nobody stops them."""
+    """A function that returns what a command gives if nobody stops it."""
     folder = tmp_path_factory.mktemp("whole")
-    for command, options in given.items():
-        assert run_command([command, "-o", folder / command, *options], folder / "log") == 0
-    return {command: results_in(folder / command) for command in given}
 
+    @cache
+    def make(command):
+        arguments = [*command.split(), "-o", folder / command, *given[command]]
+        assert run_command(arguments, folder / "log") == 0, (folder / "log").read_text()
+        return results_in(folder / command)
 
-def results_in(output):
-    stores = [output] if (output / "zarr.json").exists() else sorted(output.glob("*/*.zarr"))
-    return [read_dataset(path).load() for path in stores]
+    return make
 
 
 # Denoiser calls, units, the result and the vectors come one after the other.
-POINTS = {"votes": (1, 2, 5, 9, 14, 20, 40, 60, 90), "capture": (1, 2, 3, 4, 8, 11, 20, 40)}
-DAILY = [("votes", 9, signal.SIGINT), ("capture", 4, signal.SIGTERM)]
+POINTS = {
+    "votes": (1, 2, 5, 9, 14, 20, 40, 60, 90, 120),
+    "capture": (1, 2, 3, 4, 6, 8, 11, 20, 40, 60),
+    MAPS: (1, 4, 8, 20, 60),
+    "generate": (1, 4, 8, 12, 16, 20, 24, 28, 34, 40),
+    WEAKEN: (1, 6, 12, 18, 24, 30, 36, 42, 48, 54),
+    REPLACE: (3, 9, 14, 20, 26, 32, 38, 44, 50, 60),
+}
+DAILY = [
+    ("votes", 9, signal.SIGINT),
+    ("capture", 4, signal.SIGTERM),
+    ("generate", 20, signal.SIGTERM),
+]
 OTHERS = [
     pytest.param(command, point, number, marks=pytest.mark.full)
     for command, points in POINTS.items()
@@ -54,7 +70,7 @@ def test_a_stopped_command_ends_in_one_line_and_its_rerun_in_the_same_result(
     given, whole, tmp_path, command, point, number
 ):
     output, log = tmp_path / "there" / "out", tmp_path / "log"
-    arguments = [command, "-o", output, *given[command]]
+    arguments = [*command.split(), "-o", output, *given[command]]
     code = run_command(arguments, log, point, output.parent, number)
     text = log.read_text()
     assert code in (0, CODES[number])
@@ -62,16 +78,17 @@ def test_a_stopped_command_ends_in_one_line_and_its_rerun_in_the_same_result(
     if code:
         last = text.splitlines()[-1]
         assert last.startswith(f"stopped by {'Ctrl-C' if code == 130 else 'SIGTERM'}: ")
-        if command == "capture":
+        if command in CAPTURES:
             assert not output.exists()
-    left = {path: path.stat().st_mtime_ns for path in output.glob("*/ledger/*.npz")}
-    if code or command == "votes":
-        assert run_command(arguments, log) == 0
-    assert all(path.stat().st_mtime_ns == time for path, time in left.items())
+        if command in IMAGES:
+            assert "finished images are kept, and the same command goes on" in last
+    finished = finished_in(output, command)
+    if code or command not in CAPTURES:
+        assert run_command(arguments, log) == 0, log.read_text()
+    assert still_there(finished)
     # What is not finished is hidden.
     visible = {path.name for path in output.parent.glob("*") if not path.name.startswith(".")}
     assert visible == {"out"}
-    found = results_in(output)
-    assert len(found) == len(whole[command]) > 0
-    for one, other in zip(found, whole[command], strict=True):
-        same(one, other)
+    check_same(results_in(output), whole(command))
+    if command in IMAGES:
+        assert not list(output.glob(".*"))

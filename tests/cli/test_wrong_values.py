@@ -1,7 +1,6 @@
 """Every command and option with wrong, empty, huge and unreadable values, and on bad disks."""
 
 import errno
-import fcntl
 import os
 import sys
 
@@ -12,10 +11,18 @@ from hrvlab.errors import ModelError
 from hrvlab.storage.datasets import read_dataset
 from tests.cli.commands import commands
 from tests.cli.disks import disk
-from tests.cli.test_stopping import results_in
-from tests.pipelines import tiny_sd
+from tests.cli.short_runs import (
+    CAPTURES,
+    COMMANDS,
+    MAPS,
+    REPLACE,
+    check_same,
+    finished_in,
+    options,
+    results_in,
+    still_there,
+)
 from tests.publish.chapters import checkout
-from tests.relevance.test_votes import same
 from tests.test_cli import run
 
 REACHED = "the model was reached"
@@ -146,16 +153,11 @@ def test_any_value_of_any_option_ends_in_one_line(
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
     """The options of a run of two batches, by command."""
-    folder = tmp_path_factory.mktemp("given")
-    tiny_sd().save_pretrained(folder / "model")
-    (folder / "c.yaml").write_text("concepts: {Color: [red, blue], Animals: [cat, dog]}")
-    prompts = ["--prompt", "a red car", "--prompt", "a cat"]
-    common = ["-m", folder / "model", "--steps", 2, "--batch-size", 1, *prompts]
-    return {"capture": common, "votes": [*common, "--concepts", folder / "c.yaml"]}
+    return options(tmp_path_factory.mktemp("given"), "car", "cat")
 
 
 def run_on(monkeypatch, capsys, command, output, given):
-    return run(monkeypatch, capsys, command, "-o", output, *given[command])
+    return run(monkeypatch, capsys, *command.split(), "-o", output, *given[command])
 
 
 FULL = pytest.mark.full
@@ -168,7 +170,9 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("point", "number"), FAILURES)
-@pytest.mark.parametrize("command", ["capture", "votes"])
+@pytest.mark.parametrize(
+    "command", [pytest.param(c, marks=FULL if c in (MAPS, REPLACE) else ()) for c in COMMANDS]
+)
 def test_whenever_the_disk_fails_one_line_says_what_is_kept_and_a_rerun_completes_it(
     given, tmp_path, monkeypatch, capsys, command, point, number
 ):
@@ -178,23 +182,21 @@ def test_whenever_the_disk_fails_one_line_says_what_is_kept_and_a_rerun_complete
     errors = "\n".join(line for line in err.splitlines() if line.startswith("error"))
     if code:
         check_line(code, errors, 1)
-        kept = list(output.glob("*/ledger/*.npz"))
-        if command == "capture":
+        assert "nothing was computed yet" not in errors or not finished_in(output, command)
+        if command in CAPTURES:
             assert "lost" in errors or "nothing was computed yet" in errors or "cannot" in errors
             assert "is kept" not in errors
             assert not output.exists()
     else:
-        kept = []
         assert disk.passed < point
-    times = {path: path.stat().st_mtime_ns for path in kept}
-    if code or command == "votes":
+    finished = finished_in(output, command)
+    if code or command not in CAPTURES:
         code, _, err = run_on(monkeypatch, capsys, command, output, given)
         assert code == 0, err
-    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    assert still_there(finished)
     whole = tmp_path / "whole"
     assert run_on(monkeypatch, capsys, command, whole, given)[0] == 0
-    for one, other in zip(results_in(output), results_in(whole), strict=True):
-        same(one, other)
+    check_same(results_in(output), results_in(whole))
 
 
 def test_a_capture_s_place_is_tried_before_the_model_runs(
@@ -227,17 +229,6 @@ def test_two_captures_of_one_name_do_not_write_over_each_other(
     assert told[0][0] == 1
     assert "already exists" in told[0][2]
     assert read_dataset(tmp_path / "out").sizes["prompt"] == 2
-
-
-@pytest.mark.parametrize("command", ["votes", pytest.param("capture", marks=FULL)])
-def test_on_a_disk_without_locks_commands_work(given, tmp_path, monkeypatch, capsys, command):
-    def flock(*_):
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr(fcntl, "flock", flock)
-    for _ in range(1 + (command == "votes")):
-        code, _, _ = run_on(monkeypatch, capsys, command, tmp_path / "out", given)
-        assert code == 0
 
 
 def test_finished_votes_are_shown_to_whom_may_only_read(given, tmp_path, monkeypatch, capsys):

@@ -13,17 +13,6 @@ from tests.storage.test_datasets import votes_dataset
 from tests.storage.test_units import PLAN, fail, numbers
 
 
-@pytest.fixture
-def installed(monkeypatch):
-    """Return a function that pretends that another version of a library is installed."""
-
-    def install(name, version):
-        real = libraries.version
-        monkeypatch.setattr(libraries, "version", lambda n: version if n == name else real(n))
-
-    return install
-
-
 def some(ledger, count):
     """Finish so many of four units."""
     units = complete(ledger, 4, numbers)
