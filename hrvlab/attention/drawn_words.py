@@ -215,15 +215,15 @@ class LayersAlike:
         keys = self.keys.read(layers, words.rows[part]).flatten(0, 1).unflatten(-1, (heads, -1))
         outside = words.outside[part].flatten(0, 1)
         heads_at_once = max(1, AT_ONCE // query[:, :, 0, :, 0].numel())
-        means = []
+        means = query.new_empty((*query.shape[:3], outside.shape[-1] + words.open))
         # In mixed precision too, attention is computed in float32.
         with torch.autocast(query.device.type, enabled=False):
             for some in _parts(list(range(heads)), heads_at_once):
                 own = slice(some[0], some[-1] + 1)
                 scores = torch.matmul(query[:, :, own], keys[..., own, :].permute(0, 1, 3, 4, 2))
                 scores[..., words.open :] += outside
-                means.append(torch.softmax(scores, dim=-1).mean(dim=-2))
-        return torch.cat(means, dim=2)
+                torch.mean(torch.softmax(scores, dim=-1), dim=-2, out=means[:, :, own])
+        return means
 
 
 def _parts(numbers: list[int], length: int) -> list[list[int]]:
