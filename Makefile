@@ -57,7 +57,8 @@ SITE = import sysconfig; print(sysconfig.get_path("purelib"))
 
 test-oldest: .venv-oldest/.installed ## Run the tests of the core on the oldest supported libraries
 	.venv-oldest/bin/python $(PYTEST) $(call without,full) tests/attention tests/models \
-		tests/test_generation.py tests/test_capture.py tests/test_every_family.py
+		tests/test_generation.py tests/test_capture.py tests/test_every_family.py \
+		tests/test_joint.py tests/test_transformers.py
 
 lint: .venv/.installed ## Check format, style and types
 	$(BIN)/ruff format --check .

@@ -17,6 +17,7 @@ from hrvlab.forecast import capture_bytes, forecast_calls, forecast_latent_size
 from hrvlab.generation import as_uint8, plan_batches, run_batch
 from hrvlab.inputs.prompts import as_prompts
 from hrvlab.keywords import check_call, describe
+from hrvlab.models.columns import joined_padding, unnamed_tokens
 from hrvlab.models.families import family_of
 from hrvlab.models.known_words import warn_of_unknown_words
 from hrvlab.models.load import surroundings
@@ -51,6 +52,7 @@ def capture(
     seed: int | Sequence[int] = 0,
     maps: str | Sequence[str] | None = None,
     grids: int | Sequence[int] | None = None,
+    join_padding: bool = False,
     budget_bytes: int = BUDGET_BYTES,
     batch_size: int = 8,
     progress: bool = True,
@@ -73,6 +75,9 @@ def capture(
     grids : int or sequence of int, optional
         Keep the maps of layers with these grid sizes only, such as ``[16]``; by default of all
         layers.
+    join_padding : bool
+        Sum the columns that are padding in all prompts into one for each text encoder; T5 has
+        hundreds.
     budget_bytes : int
         Memory that the capture may take, in bytes; its size is forecast before generating.
     batch_size : int
@@ -128,18 +133,23 @@ def capture(
     columns = [[word_columns(pipe, text, word, **encoding) for word in words] for text in texts]
     mapped = _mapped_layers(layers, grids) if words else {}
     tables = [token_table(pipe, text, **encoding) for text in texts]
+    if embeds is not None:
+        tables = [unnamed_tokens(embeds.shape[1])] * len(texts)
+    first = joined_padding(tables) if join_padding else list(range(len(tables[0])))
     copies = int(call.get("num_images_per_prompt", 1))
     size = forecast_latent_size(pipe, call)
     needed = capture_bytes(
         layers,
         prompts=len(texts) * len(seeds) * copies,
         calls=forecast_calls(pipe, call),
-        tokens=len(tables[0]) if embeds is None else embeds.shape[1],
+        tokens=len(first),
         image_size=(size[0] * pipe.vae_scale_factor, size[1] * pipe.vae_scale_factor),
         words=len(words),
         map_sizes=[map_size(size, scale) for scale in mapped.values()],
     )
-    forecast = [table for table in tables for _ in range(len(seeds) * copies)]
+    forecast = [
+        [table[column] for column in first] for table in tables for _ in range(len(seeds) * copies)
+    ]
     coords = xr.Dataset(coords={**_layer_coords(layers), **_token_coords(forecast)})
     _check_budget(sum(needed.values()) + coords.nbytes, budget_bytes)
     means, generations = [], []
@@ -149,7 +159,8 @@ def capture(
         own_columns = [columns[index] for index in batch.indices for _ in range(copies)]
         spatial_maps = [SpatialMaps(own_columns, mapped)] if words else []
         made = run_batch(pipe, batch, token_means, *spatial_maps, output_type="np", **keywords)
-        means.append(token_means.result())
+        every = token_means.result()
+        means.append(np.add.reduceat(every, first, axis=-1) if join_padding else every)
         generations.append(replace(made, images=as_uint8(made.images)))
         spatial.extend(tap.result() for tap in spatial_maps)
     images = [(prompt, own_seed) for prompt in texts for own_seed in seeds for _ in range(copies)]
@@ -157,6 +168,7 @@ def capture(
     parameters = {
         "prompts": texts,
         "batch_size": batch_size,
+        **({"join_padding": True} if join_padding else {}),
         **surroundings(pipe),
         **describe(call),
     }
@@ -175,7 +187,9 @@ def capture(
             "prompt_text": ("prompt", [text for text, _ in images]),
             "seed": ("prompt", [own_seed for _, own_seed in images]),
             **_layer_coords(layers),
-            **_token_coords([row for session in sessions for row in session.tokens]),
+            **_token_coords(
+                [[row[column] for column in first] for one in sessions for row in one.tokens]
+            ),
             "scheduler_timestep": ("timestep", sessions[-1].scheduler_timesteps),
         },
         attrs=provenance(

@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,15 +57,18 @@ def capture_bytes(
     Returns
     -------
     dict of str to int
-        Bytes of ``attention``, ``image`` and ``maps``, all layers padded to the largest number of
-        heads.
+        Bytes of ``attention``, ``image`` and ``maps``, and of ``text_mass`` in joint attention, all
+        layers padded to the largest number of heads.
     """
     widest = max(layer.heads for layer in layers)
+    joint = any(layer.text != "alone" for layer in layers)
+    mass = FLOAT * prompts * calls * len(layers) * widest
     positions = sum(math.prod(size) for size in map_sizes if size)
     return {
-        "attention": FLOAT * prompts * calls * len(layers) * widest * tokens,
+        "attention": mass * tokens,
         "image": 3 * prompts * math.prod(image_size),
         "maps": FLOAT * prompts * calls * widest * words * positions,
+        **({"text_mass": mass} if joint else {}),
     }
 
 
@@ -111,13 +115,15 @@ def forecast_calls(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> int:
         raise ParameterError(
             f"{type(scheduler).__name__} does not take {given}: {' '.join(str(error).split())}"
         ) from error
-    # A scheduler with limits lists the end too, at which the denoiser is not called.
-    calls = len(scheduler.timesteps) - bool(limits)
+    timesteps = scheduler.timesteps
     # A start of one's own takes the place of the strength.
     if strength is not None and not consistency and call.get("denoising_start") is None:
-        steps = calls if own else int(scheduler.num_inference_steps)
-        skipped = steps - min(int(steps * strength), steps)
-        calls -= skipped * scheduler.order
+        # Pipelines round in different ways; of themselves they take the scheduler alone.
+        made = len(timesteps) if own else int(scheduler.num_inference_steps)
+        own_rule: Any = type(pipe).get_timesteps
+        timesteps, _ = own_rule(SimpleNamespace(scheduler=scheduler), made, strength, "cpu")
+    # A scheduler with limits lists the end too, at which the denoiser is not called.
+    calls = len(timesteps) - bool(limits)
     if calls < 1:
         raise ParameterError(
             f"strength={strength} of the steps is less than one step; give more steps, or a "

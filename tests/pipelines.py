@@ -184,10 +184,10 @@ def _text_config(tokenizer: CLIPTokenizer, **config: Any) -> CLIPTextConfig:
     )
 
 
-def _tiny_vae() -> AutoencoderKL:
+def _tiny_vae(channels: int = 4) -> AutoencoderKL:
     return AutoencoderKL(
         sample_size=16,
-        latent_channels=4,
+        latent_channels=channels,
         block_out_channels=(8, 8),
         layers_per_block=1,
         down_block_types=("DownEncoderBlock2D",) * 2,

@@ -8,6 +8,8 @@ import pytest
 import torch
 from diffusers import FluxTransformer2DModel, SD3Transformer2DModel
 from diffusers.models.transformers.transformer_flux import FluxIPAdapterAttnProcessor
+from peft import LoraConfig, get_peft_model_state_dict
+from safetensors.torch import save_file
 from torch.nn import functional
 from torch.overrides import _get_current_function_mode_stack
 
@@ -15,6 +17,7 @@ import hrvlab as hl
 from hrvlab.attention import Rescale, SpatialMaps, TokenMeans, attach, kernel
 from hrvlab.attention.kernel import Kernel, log_sum_exp
 from hrvlab.errors import CoverageError, ModelError, ParameterError
+from hrvlab.forecast import capture_bytes
 from hrvlab.models.families import STABLE_DIFFUSION, denoiser_of, family_of, known, register_family
 from hrvlab.models.heads import cross_attention_layers
 from hrvlab.models.load import fingerprint
@@ -26,7 +29,11 @@ from tests.tiny_joint import JOINT, tiny_flux, tiny_sd3, tiny_sd35
 PROMPTS = ["a red car", "a photo of a strange tree"]
 
 
-@pytest.fixture(scope="module", params=list(JOINT))
+# Stable Diffusion 3.5 is 3 with norms and a second attention.
+KINDS = [pytest.param(kind, marks=pytest.mark.full) if kind == "sd3" else kind for kind in JOINT]
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def tiny(request):
     """Return a pipeline in float64, which no test may change, and the keywords of its call."""
     kind = JOINT[request.param]
@@ -104,17 +111,29 @@ class Layout:
         if self.two_calls:
             call, layer = divmod(number, per_call)
             return None if call % 2 else (call // 2, layer)
-        if "skip_guidance_layers" in self.call:  # calls with skipped layers: after the second on
-            order = [*[(0, n) for n in range(per_call)]]
-            for call in (1, 2):
-                order += [(call, n) for n in range(per_call)] + [None] * (per_call - 1)
-            return order[number]
-        return divmod(number, per_call)
+        return [*self.steps()][number][:2] if self.skips else divmod(number, per_call)
 
-    def rows(self, maps):
-        """Return the prompts' rows."""
+    @property
+    def skips(self):
+        """Whether there are calls that skip layers, for guidance."""
+        return "skip_guidance_layers" in self.call
+
+    def steps(self):
+        """Yield call and layer of every attention, and whether its call skips a layer."""
+        every = range(len(self.layers))
+        for call in range(3):
+            yield from ((call, layer, False) for layer in every)
+            if call:
+                yield from ((call, layer, True) for layer in every if layer != 1)
+
+    def beside(self, number):
+        """Whether an attention is of a call that no tap sees."""
+        return self.skips and [*self.steps()][number][2]
+
+    def rows(self, number, maps):
+        """Return the prompts' rows; calls that skip layers have no others."""
         guided = not self.flux and self.call.get("guidance_scale", 7.0) > 1
-        return maps[len(maps) // 2 :] if guided else maps
+        return maps[len(maps) // 2 :] if guided and not self.beside(number) else maps
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -133,9 +152,9 @@ def test_observing_changes_nothing_and_sees_the_explicit_maps(tiny, variant):
     assert found.shape[:4] == (len(layout.prompts), 3, len(layout.layers), 2)
     places = [layout.place(number) for number in range(len(seen))]
     assert {place for place in places if place} == set(np.ndindex(3, len(layout.layers)))
-    for place, maps in zip(places, seen, strict=True):
-        if place is not None:
-            expected = layout.rows(maps)[:, :, layout.image, layout.text].mean(dim=2)
+    for number, (place, maps) in enumerate(zip(places, seen, strict=True)):
+        if place is not None and not layout.beside(number):
+            expected = layout.rows(number, maps)[:, :, layout.image, layout.text].mean(dim=2)
             np.testing.assert_allclose(found[:, *place], expected, atol=1e-6)
 
 
@@ -159,7 +178,7 @@ def test_rescaling_equals_scaling_what_the_image_reads(tiny, variant):
         place = layout.place(number)
         if place is not None:
             of_layer = torch.from_numpy(factors[layout.layers[place[1]].head_positions])
-            for row, chosen in zip(layout.rows(maps), columns, strict=True):
+            for row, chosen in zip(layout.rows(number, maps), columns, strict=True):
                 row[:, layout.image, layout.text][..., chosen] *= of_layer[:, None, None]
         return maps
 
@@ -179,6 +198,9 @@ def test_a_capture_has_the_share_of_all_text_columns_and_maps_of_words(tiny):
     )
     mass = captured["text_mass"]
     np.testing.assert_allclose(mass, captured["attention"].sum("token"), atol=1e-6)
+    size = {"prompts": 2, "calls": 3, "tokens": captured.sizes["token"], "image_size": (16, 16)}
+    forecast = capture_bytes(cross_attention_layers(denoiser_of(pipe)), **size)
+    assert forecast["text_mass"] == mass.nbytes
     assert ((mass > 0) & (mass < 1)).all()
     padding = captured["token_kind"] == "padding"
     assert (captured["attention"].where(padding).max("token") > 0).all()  # it is read
@@ -192,6 +214,26 @@ def test_a_capture_has_the_share_of_all_text_columns_and_maps_of_words(tiny):
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def test_padding_that_is_joined_is_one_column_of_each_encoder(tiny):
+    pipe, call = tiny
+    call = call | {"num_inference_steps": 1, "progress": False}
+    every, joined = (hl.capture(pipe, PROMPTS, join_padding=own, **call) for own in (False, True))
+    encoders = 2 if "encoder" in joined.coords else 1
+    common = (joined["token_kind"] == "padding").all("prompt")
+    assert common.sum() == encoders
+    assert joined.sizes["token"] < every.sizes["token"]
+    np.testing.assert_array_equal(joined["image"], every["image"])
+    for kind in ("content", "end", "padding"):
+        sums = [
+            one["attention"].where(one["token_kind"] == kind).sum("token")
+            for one in (joined, every)
+        ]
+        np.testing.assert_allclose(*sums, rtol=1e-5)
+    words = [one["word"].values[one["token_kind"].values == "content"] for one in (joined, every)]
+    np.testing.assert_array_equal(*words)
+    np.testing.assert_allclose(joined["text_mass"], every["text_mass"], rtol=1e-5)
+
+
 def test_maps_lie_on_the_grid_of_an_image_that_is_not_square(tiny):
     pipe, call = tiny
     call = call | {"height": 16, "width": 32, "num_inference_steps": 1}
@@ -203,7 +245,7 @@ def test_maps_lie_on_the_grid_of_an_image_that_is_not_square(tiny):
     with explicit(layout.keys) as seen:
         run(pipe, PROMPTS[:1], call)
     red = word_columns(pipe, "a red car", "red", **own)
-    expected = layout.rows(seen[1])[:, :, layout.image, layout.text][..., red].sum(dim=-1)
+    expected = layout.rows(1, seen[1])[:, :, layout.image, layout.text][..., red].sum(dim=-1)
     (maps,) = tap.result().values()
     np.testing.assert_allclose(maps[:, :, 0], expected.unflatten(-1, (4, 8)), atol=1e-6)
 
@@ -213,10 +255,17 @@ def test_without_the_kernels_own_sums_maps_are_the_same(tiny, monkeypatch):
     call = call | {"num_inference_steps": 1, "progress": False}
     found = hl.capture(pipe, PROMPTS, **call)
 
-    def other(query, *given, **how):
+    def another_output(query, *given):
         return query, query[..., 0]
 
-    monkeypatch.setattr(kernel, "RETURNS_LOG_SUM", other)
+    def another_sum(query, key, value, bias, scale):
+        output, log_sum = kernel._on_cpu(query, key, value, bias, scale)
+        return output, log_sum + 1
+
+    def not_taken(*given):
+        raise RuntimeError
+
+    monkeypatch.setattr(kernel, "KERNELS", {"cpu": (not_taken, another_output, another_sum)})
     monkeypatch.setattr(kernel, "AT_ONCE", 100)  # numbers: some positions at a time
     fallback = hl.capture(pipe, PROMPTS, **call)
     np.testing.assert_array_equal(found["image"], fallback["image"])
@@ -420,6 +469,24 @@ def test_methods_that_are_not_defined_are_refused_with_the_reason(tiny, concepts
         hl.excite(pipe, "a red car", "red")
 
 
+@pytest.mark.parametrize("kind", ["sd3.5", "flux"])
+def test_images_that_begin_alike_are_edited_apart(kind):
+    pipe, call = JOINT[kind].build(), JOINT[kind].call | {"num_inference_steps": 2}
+    factors = np.stack([np.full(8 if kind == "flux" else 6, factor) for factor in (1.0, -2.0)])
+    prompts = ["a red car"] * 2
+    own = encoding_of(pipe, call)
+    with attach(pipe, Rescale(factors, "red"), prompts=prompts, encoding=own):
+        plain, edited = pipe(
+            prompts,
+            generator=[torch.Generator().manual_seed(0) for _ in prompts],
+            output_type="latent",
+            **call,
+        ).images
+    (alone,) = run(pipe, prompts[:1], call)
+    torch.testing.assert_close(plain, alone, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(plain, edited, atol=1e-2)
+
+
 def test_vectors_steer_the_image():
     for kind in ("sd3.5", "flux"):
         pipe, call = JOINT[kind].build(), JOINT[kind].call | {"num_inference_steps": 2}
@@ -440,6 +507,33 @@ def test_a_saved_pipeline_is_loaded_as_the_same_model(tmp_path):
         loaded = hl.load(tmp_path / kind, device="cpu")
         assert fingerprint(loaded) == fingerprint(pipe)
         assert torch.equal(run(loaded, PROMPTS, call), run(pipe, PROMPTS, call))
+
+
+@pytest.mark.parametrize("kind", ["sd3.5", "flux"])
+def test_a_lora_is_read_with_its_change_at_its_scale(kind, tmp_path):
+    pipe, plain = (JOINT[kind].build() for _ in range(2))
+    call = JOINT[kind].call | {"num_inference_steps": 1, "progress": False}
+    plain.save_pretrained(tmp_path / "model")
+    config = {"r": 2, "lora_alpha": 2, "init_lora_weights": False}  # a file has no alpha
+    config |= {"target_modules": ["to_k", "add_k_proj", "add_v_proj"]}
+    pipe.transformer.add_adapter(LoraConfig(**config))
+    weights = get_peft_model_state_dict(pipe.transformer)
+    (tmp_path / "style").mkdir()
+    named = {f"transformer.{name}": value for name, value in weights.items()}
+    save_file(named, tmp_path / "style" / "pytorch_lora_weights.safetensors")
+    loaded = hl.load(tmp_path / "model", lora=f"{tmp_path / 'style'}:0.5", device="cpu")
+    assert fingerprint(loaded) != fingerprint(plain)
+    model = fingerprint(pipe)
+    by_call = hl.capture(pipe, PROMPTS, joint_attention_kwargs={"scale": 0.5}, **call)
+    hl.generate(pipe, PROMPTS, joint_attention_kwargs={"scale": 0}, **call)
+    assert fingerprint(pipe) == model
+    pipe.set_adapters(["default"], [0.5])
+    by_strength, by_file, without = (
+        hl.capture(one, PROMPTS, **call)["attention"] for one in (pipe, loaded, plain)
+    )
+    np.testing.assert_array_equal(by_strength, by_file)
+    np.testing.assert_array_equal(by_strength, by_call["attention"])
+    assert (np.abs(by_strength - without) > 1e-3).any()
 
 
 def test_a_word_has_columns_of_both_encoders():

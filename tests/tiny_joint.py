@@ -24,8 +24,8 @@ def _t5(tokenizer):
     return T5EncoderModel(T5Config(vocab_size=len(tokenizer), **size)).eval()
 
 
-def _vae():
-    vae = _tiny_vae()
+def _vae(channels=4):
+    vae = _tiny_vae(channels)
     vae.register_to_config(shift_factor=0.1)
     return vae
 
@@ -38,7 +38,7 @@ def sharpened(transformer):
     return transformer.eval()
 
 
-def tiny_sd3(**config) -> DiffusionPipeline:
+def tiny_sd3(channels: int = 4, **config) -> DiffusionPipeline:
     """Build an SD 3 pipeline: 3 layers of 2 heads, patches of 2 × 2 latents."""
     torch.manual_seed(0)
     tokenizer, t5 = tiny_tokenizer(), t5_tokenizer()
@@ -48,8 +48,8 @@ def tiny_sd3(**config) -> DiffusionPipeline:
     ]
     transformer = SD3Transformer2DModel(
         sample_size=8,
-        in_channels=4,
-        out_channels=4,
+        in_channels=channels,
+        out_channels=channels,
         num_layers=3,
         attention_head_dim=8,
         num_attention_heads=2,
@@ -62,7 +62,7 @@ def tiny_sd3(**config) -> DiffusionPipeline:
     pipe = StableDiffusion3Pipeline(
         transformer=sharpened(transformer),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
-        vae=_vae(),
+        vae=_vae(channels),
         text_encoder=encoders[0],
         tokenizer=tokenizer,
         text_encoder_2=encoders[1],
@@ -79,12 +79,13 @@ def tiny_sd35() -> DiffusionPipeline:
     return tiny_sd3(qk_norm="rms_norm", dual_attention_layers=(0,))
 
 
-def tiny_flux() -> DiffusionPipeline:
+def tiny_flux(channels: int = 16) -> DiffusionPipeline:
     """Build a FLUX.1 pipeline: 2 double and 2 single layers of 2 heads."""
     torch.manual_seed(0)
     tokenizer, t5 = tiny_tokenizer(), t5_tokenizer()
     transformer = FluxTransformer2DModel(
-        in_channels=16,
+        in_channels=channels,
+        out_channels=16,
         num_layers=2,
         num_single_layers=2,
         attention_head_dim=8,

@@ -62,6 +62,9 @@ class Call:
         softmax; None: no column is masked.
     columns : int
         How many text columns the denoiser is given.
+    observed : bool
+        Whether taps see it; False: it runs beside a step's own call, as a perturbed model for
+        guidance, in which edits act too.
     """
 
     index: int
@@ -72,6 +75,7 @@ class Call:
     steps: int | None
     key_bias: Tensor | None = None
     columns: int = 0
+    observed: bool = True
 
     @property
     def conditional(self) -> slice:

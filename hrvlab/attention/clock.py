@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import torch
 
 from hrvlab.errors import ParameterError
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+    from torch import Tensor
 
     from hrvlab.attention.running import Running
 
@@ -34,9 +38,23 @@ class Clock:
     def __init__(self, pipe: DiffusionPipeline) -> None:
         self._pipe = pipe
         self._expected: list[float] = []
+        self._timesteps: Tensor | Sequence[float] = ()
+        self._read: list[float] = []
         self.scheduler_timesteps: list[float] = []
         self.calls: int | None = None
         self.steps: int | None = None
+
+    def moment(self, run: Running | None) -> float | None:
+        """Return the scheduler's timestep of the step that runs now, if the run shows it.
+
+        An accelerator is waited for once a generation, at its first step.
+        """
+        if run is None or run.step is None:
+            return None
+        if self._timesteps is not run.timesteps:
+            self._timesteps = run.timesteps
+            self._read = [float(one) for one in torch.as_tensor(run.timesteps).tolist()]
+        return self._read[run.step]
 
     def check_call(self, scheduler_timestep: float) -> None:
         """Check that a call belongs to the same generation as the ones before.

@@ -31,6 +31,8 @@ class DrawnWords(NamedTuple):
     ----------
     calls : list of int
         The places of those calls among all that were drawn for.
+    places : Tensor of int64, shape (call,)
+        The same.
     rows : Tensor of int64, shape (call, layer, sample, column)
         The row of the layer's keys that each column attends to.
     open : int
@@ -45,6 +47,7 @@ class DrawnWords(NamedTuple):
     """
 
     calls: list[int]
+    places: Tensor
     rows: Tensor
     open: int
     outside: Tensor
@@ -117,15 +120,17 @@ class WordTable:
         inside[..., 0] = False
         rows[inside] = self._rows[words][is_token]
         tensors = (
-            torch.from_numpy(values).to(device)
+            # An accelerator need not be waited for.
+            torch.from_numpy(values).to(device, non_blocking=True)
             for values in (
+                calls,
                 rows,
                 outside[..., None, None, first_outside:],
                 columns[..., None, :],
                 self._weights[words][..., None, :, :],
             )
         )
-        return DrawnWords(calls.tolist(), next(tensors), first_outside, *tensors)
+        return DrawnWords(calls.tolist(), next(tensors), next(tensors), first_outside, *tensors)
 
 
 class LayersAlike:

@@ -162,7 +162,7 @@ class BoundRescale:
         self.window = edit.window
         self.mask = torch.from_numpy(mask)
         self.factors = torch.from_numpy(np.atleast_2d(edit.factors))
-        self._scales: dict[int, tuple[Rows, Tensor | None]] = {}
+        self._scales: dict[tuple[int, bool], tuple[Rows, Tensor | None]] = {}
 
     def check(self, call: Call) -> None:
         """Check that the window begins within the generation."""
@@ -181,11 +181,12 @@ class BoundRescale:
         start, stop = self.window
         if call.index < start or (stop is not None and call.index >= stop):
             return value
-        rows, scale = self._scales.get(layer.index, (None, None))
+        place = layer.index, call.observed
+        rows, scale = self._scales.get(place, (None, None))
         # The factors are laid out anew only when the rows of the batch are others.
         if rows is not call.rows:
             scale = self._lay_out(layer, call, value)
-            self._scales[layer.index] = call.rows, scale
+            self._scales[place] = call.rows, scale
         if scale is None:
             return value
         return (value.unflatten(-1, (layer.heads, -1)) * scale).flatten(-2)

@@ -7,27 +7,66 @@ log of every softmax's denominator; with it, the map of any text column follows 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from hrvlab.typing import Key, Probabilities, Query
 
-# It is no public function of PyTorch, so that its results are compared before they are taken.
-RETURNS_LOG_SUM = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 AT_ONCE = 2**24  # numbers of a map that are held at a time
+Returned = tuple[Tensor, Tensor]
+
+
+def _on_cpu(
+    query: Query, key: Key, value: Tensor, bias: Tensor | None, scale: float | None
+) -> Returned:
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    output, log_sum = kernel(query, key, value, 0.0, False, attn_mask=bias, scale=scale)
+    return output, log_sum
+
+
+def _flash(
+    query: Query, key: Key, value: Tensor, bias: Tensor | None, scale: float | None
+) -> Returned:
+    if bias is not None:
+        raise RuntimeError("it takes no bias")
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention
+    output, log_sum, *_ = kernel(query, key, value, 0.0, False, False, scale=scale)
+    return output, log_sum
+
+
+def _efficient(
+    query: Query, key: Key, value: Tensor, bias: Tensor | None, scale: float | None
+) -> Returned:
+    kernel = torch.ops.aten._scaled_dot_product_efficient_attention
+    output, log_sum, *_ = kernel(query, key, value, bias, True, scale=scale)
+    return output, log_sum[:, :, : query.shape[2]]  # it pads positions
+
+
+def _cudnn(
+    query: Query, key: Key, value: Tensor, bias: Tensor | None, scale: float | None
+) -> Returned:
+    kernel = torch.ops.aten._scaled_dot_product_cudnn_attention
+    output, log_sum, *_ = kernel(query, key, value, bias, True, scale=scale)
+    return output, log_sum.reshape(query.shape[:3])
+
+
+# They are no public functions of PyTorch, so that their results are compared before they are taken.
+KERNELS = {"cpu": (_on_cpu,), "cuda": (_flash, _cudnn, _efficient)}
+SOME = slice(0, 64)  # positions whose log of the denominator is compared
+ROUNDING = 0.02  # of scores in half precision
 
 
 class Kernel:
     """Attention as PyTorch computes it, with the log of the denominator of every softmax."""
 
     def __init__(self) -> None:
-        self._equal: dict[tuple[object, ...], bool] = {}
+        self._chosen: dict[tuple[object, ...], Callable[..., Returned] | None] = {}
 
     def attend(
         self, query: Query, key: Key, value: Tensor, bias: Tensor | None, scale: float | None
@@ -54,19 +93,33 @@ class Kernel:
             *((part.shape, part.stride()) for part in given),
             None if bias is None else bias.dtype,
         )
-        own = query.device.type == "cpu" and (bias is None or bias.is_floating_point())
-        if own and self._equal.get(kind, True):
-            try:
-                found = RETURNS_LOG_SUM(*given, 0.0, False, attn_mask=bias, scale=scale)
-            except RuntimeError:  # it does not take what the function gives to another kernel
-                found = None
-            if kind not in self._equal:
-                plain = scaled_dot_product_attention(*given, attn_mask=bias, scale=scale)
-                self._equal[kind] = found is not None and torch.equal(found[0], plain)
-            if found is not None and self._equal[kind]:
-                return found[0], found[1]
+        if kind not in self._chosen:
+            self._chosen[kind] = _choose(*given, bias, scale)
+        if (kernel := self._chosen[kind]) is not None:
+            return kernel(*given, bias, scale)
         output = scaled_dot_product_attention(*given, attn_mask=bias, scale=scale)
         return output, log_sum_exp(query, key, bias, score_scale(query, scale))
+
+
+def _choose(
+    query: Query, key: Key, value: Tensor, bias: Tensor | None, scale: float | None
+) -> Callable[..., Returned] | None:
+    """Find the kernel that PyTorch's own function takes; None: it does not return the log."""
+    if bias is not None and not bias.is_floating_point():
+        return None
+    given = (query, key, value)
+    plain = scaled_dot_product_attention(*given, attn_mask=bias, scale=scale)
+    some = None if bias is None else part_of(bias, SOME)
+    expected = log_sum_exp(query[:, :, SOME], key, some, score_scale(query, scale))
+    for kernel in KERNELS.get(query.device.type, ()):
+        try:
+            output, log_sum = kernel(*given, bias, scale)
+        except (RuntimeError, NotImplementedError):  # it does not take such tensors
+            continue
+        near = log_sum[:, :, SOME].to(expected)
+        if torch.equal(output, plain) and torch.allclose(near, expected, ROUNDING, ROUNDING):
+            return kernel
+    return None
 
 
 def score_scale(query: Query, scale: float | None) -> float:
@@ -103,10 +156,15 @@ def _scores(query: Query, key: Key, bias: Tensor | None, scale: float, positions
     scores = torch.matmul(query[:, :, positions].to(dtype) * scale, key.to(dtype).mT)
     if bias is None:
         return scores
-    own = bias if bias.shape[2] == 1 else bias[:, :, positions]
+    own = part_of(bias, positions)
     if own.dtype == torch.bool:
         return scores.masked_fill(~own, -torch.inf)
     return scores + own.to(dtype)
+
+
+def part_of(bias: Tensor, positions: slice) -> Tensor:
+    """Return the part of a bias that some queries have."""
+    return bias if bias.shape[2] == 1 else bias[:, :, positions]
 
 
 @dataclass(frozen=True)

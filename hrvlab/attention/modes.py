@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from hrvlab.attention.calls import JointTap
 from hrvlab.attention.hooks import full_precision
-from hrvlab.attention.kernel import Kernel, TextSoftmax, score_scale
+from hrvlab.attention.kernel import Kernel, TextSoftmax, part_of, score_scale
 from hrvlab.errors import CoverageError, ModelError
 from hrvlab.models.caches import active_cache
 
@@ -160,24 +160,25 @@ class _LayerMode(TorchFunctionMode):
                 f"{self.layer.module} computes its attention causally, with dropout or with "
                 "grouped heads, which is not supported"
             )
+        taps = self._taps if call.observed else ()
         text, image = split_columns(self.layer, key.shape[2], call.columns)
         bias = None if attn_mask is None else attn_mask[(None,) * (4 - attn_mask.ndim)]
         edited = self._edit(call, value, text)
         if self.layer.text == "alone":
             output = scaled_dot_product_attention(query, key, edited, bias, scale=scale)
-            if self._taps:
+            if taps:
                 self._show(call, query, key, score_scale(query, scale))
             return output
         log_sum: Tensor | None = None
         if edited is value:
-            if not self._taps:
+            if not taps:
                 return scaled_dot_product_attention(query, key, value, bias, scale=scale)
             output, every = self._kernel.attend(query, key, value, bias, scale)
             log_sum = every[:, :, image]
         else:
             # The words' own queries read the words as they are.
             own = (query[:, :, image], key, edited, _of_queries(bias, image), scale)
-            if self._taps:
+            if taps:
                 seen, log_sum = self._kernel.attend(*own)
             else:
                 seen = _attend(*own)
@@ -193,7 +194,7 @@ class _LayerMode(TorchFunctionMode):
             number = score_scale(query, scale)
             text_softmax = TextSoftmax(queries, keys, number, own_bias, log_sum[rows].detach())
             with full_precision(query.device.type):
-                for tap in self._taps:
+                for tap in taps:
                     assert isinstance(tap, JointTap)
                     tap.observe_joint(call, self.layer, text_softmax)
         return output
@@ -256,7 +257,7 @@ def _attend(
 
 def _of_queries(bias: Tensor | None, queries: slice) -> Tensor | None:
     """Return the part of a bias that some queries have."""
-    return bias if bias is None or bias.shape[2] == 1 else bias[:, :, queries]
+    return bias if bias is None else part_of(bias, queries)
 
 
 def _check_processor(layer: Layer, module: Any) -> None:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from hrvlab.attention.calls import Rows
+from hrvlab.attention.layouts import assign_rows, choose_rows, in_order
 from hrvlab.attention.loops import other_prompts
 from hrvlab.attention.texts import Reading, match_rows
 from hrvlab.errors import ParameterError
@@ -91,7 +92,10 @@ class RowFinder:
         for known, of_version, rows in self._known:
             if known is states and version == of_version >= 0:
                 return rows
-        rows = self._in_loop(states, sample) if run is None else self._in_pipeline(states, run)
+        if run is None or self._family.two_calls:
+            rows = self._in_loop(states, guided=run is None and _halves_equal(sample))
+        else:
+            rows = self._in_pipeline(states, run)
         # The prompts' states, and those of a negative prompt with calls of its own.
         self._known = [*self._known[-1:], (states, version, rows)]
         return rows
@@ -115,14 +119,13 @@ class RowFinder:
             )
         return Rows(rows, prompts, passes)
 
-    def _in_loop(self, states: Tensor, sample: Tensor) -> Rows | None:
+    def _in_loop(self, states: Tensor, *, guided: bool) -> Rows | None:
         """Find the rows by their contents."""
         if perturbed(self._family.denoiser(self._pipe)):
             raise ParameterError(
                 "perturbed-attention guidance repeats the prompts' rows, and it is not known which "
                 "of them to read; attach to the pipeline that guides by it, and call this one"
             )
-        guided = _halves_equal(sample)
         if self._prompts is None:
             return self._only_text(states, guided=guided)
         matched = self._match(states)
@@ -204,94 +207,6 @@ class RowFinder:
 
 def _as_lists(ids: Tensor | None, texts: int) -> list[list[int]]:
     return [[]] * texts if ids is None else ids.tolist()
-
-
-def in_order(matched: NDArray[np.bool_]) -> tuple[int, ...] | None:
-    """Assign rows to prompts as pipelines lay them out: prompt by prompt, equally many for each.
-
-    Parameters
-    ----------
-    matched : ndarray of bool, shape (row, prompt)
-        Whether a row's text states are a prompt's.
-
-    Returns
-    -------
-    tuple of int or None
-        For each row the number of its prompt; None: the rows are laid out in another way.
-    """
-    rows, prompts = matched.shape
-    expected = np.repeat(np.arange(prompts), rows // prompts)
-    if not rows or len(expected) != rows or not matched[np.arange(rows), expected].all():
-        return None
-    return tuple(expected.tolist())
-
-
-def choose_rows(matched: NDArray[np.bool_], *, guided: bool) -> slice | None:
-    """Choose the rows of a loop of one's own that are conditioned on prompts, by their contents.
-
-    Parameters
-    ----------
-    matched : ndarray of bool, shape (row, prompt)
-        Whether a row's text states are a prompt's.
-    guided : bool
-        Whether the latents consist of two equal halves, as with classifier-free guidance.
-
-    Returns
-    -------
-    slice or None
-        None: no row is conditional.
-
-    Raises
-    ------
-    ParameterError
-        If the rows are not adjacent, or half of them may be a negative prompt's.
-    """
-    found = np.flatnonzero(matched.any(axis=1))
-    if not len(found):
-        return None
-    if found[-1] - found[0] + 1 != len(found):
-        raise ParameterError(
-            f"rows {found.tolist()} of the denoiser's batch are conditioned on the prompts; "
-            "give them to the denoiser side by side"
-        )
-    half = len(matched) // 2
-    if guided and len(found) == len(matched) and matched[:half].any(axis=0).all():
-        raise ParameterError(
-            "both halves of the denoiser's batch have the same latents and the prompts' text "
-            "states, and it is not known whether one is the negative prompt's; give another "
-            "negative prompt, or other latents"
-        )
-    return slice(int(found[0]), int(found[-1]) + 1)
-
-
-def assign_rows(matched: NDArray[np.bool_]) -> tuple[int, ...]:
-    """Assign the conditional rows of a loop of one's own to prompts.
-
-    Parameters
-    ----------
-    matched : ndarray of bool, shape (row, prompt)
-        Whether a row's text states are a prompt's; every row's are.
-
-    Returns
-    -------
-    tuple of int
-        For each row the number of its prompt.
-
-    Raises
-    ------
-    ParameterError
-        If the prompts have different numbers of rows, as when one of them is also a negative one.
-    """
-    if (prompts := in_order(matched)) is not None:
-        return prompts
-    found = matched.argmax(axis=1)
-    counts = np.unique(found, return_counts=True)[1]
-    if len({*counts.tolist()}) > 1:
-        raise ParameterError(
-            f"the rows of the denoiser's batch are those of prompts {found.tolist()}, not equally "
-            "many for each; give every prompt as many rows, and another negative prompt"
-        )
-    return tuple(found.tolist())
 
 
 def _halves_equal(sample: Tensor) -> bool:

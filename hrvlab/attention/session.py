@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from hrvlab.attention.binding import Edit, bind_edits
 from hrvlab.attention.calls import Call, Tap, Unedited
 from hrvlab.attention.clock import Clock
-from hrvlab.attention.edits import NO_WORDS, BoundRescale, Rescale, check_fingerprint
 from hrvlab.attention.hooks import ProjectionHooks
-from hrvlab.attention.injection import BoundInjection, Injection
+from hrvlab.attention.injection import BoundInjection
 from hrvlab.attention.loops import LoopCheck, other_prompts
 from hrvlab.attention.modes import ModeHooks
 from hrvlab.attention.rows import RowFinder
 from hrvlab.attention.running import running
 from hrvlab.attention.texts import TextRecord
-from hrvlab.errors import CoverageError, ModelError, ParameterError, TokenError
+from hrvlab.errors import CoverageError, ModelError, ParameterError
 from hrvlab.inputs.prompts import as_prompts
 from hrvlab.models.adapters import adapters_kept
 from hrvlab.models.caches import active_cache
@@ -32,11 +33,10 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from torch import nn
 
-    from hrvlab.attention.calls import BoundEdit
+    from hrvlab.attention.running import Running
     from hrvlab.models.columns import Token
     from hrvlab.typing import Prompts
 
-Edit = Rescale | Injection
 Part = Tap | Unedited | Edit
 
 
@@ -98,31 +98,21 @@ class Session:
         edits = [part for part in parts if isinstance(part, Edit)]
         self._unedited = [part.tap for part in parts if isinstance(part, Unedited)]
         self._taps = [part for part in parts if not isinstance(part, Edit | Unedited)]
-        if edits and not prompts:
-            raise ParameterError(
-                "an edit needs the prompts it acts on: attach(pipe, edit, prompts=['a red car'])"
-            )
-        if edits and given is not None:
-            raise TokenError(NO_WORDS)
-        for model in {edit.model for edit in edits if edit.model}:
-            check_fingerprint(pipe, model)
-        self._edits = [self._bind(edit, prompts or []) for edit in edits]
+        self._edits = bind_edits(
+            edits,
+            pipe,
+            family,
+            self.layers,
+            self._projections.modules,
+            prompts=prompts,
+            named=self._named,
+            encoding=encoding,
+        )
 
     @property
     def scheduler_timesteps(self) -> list[float]:
         """The scheduler's timestep of every finished denoiser call."""
         return self._clock.scheduler_timesteps
-
-    def _bind(self, edit: Edit, prompts: Sequence[str]) -> BoundEdit:
-        if isinstance(edit, Injection):
-            self._family.check_method("attention injection")
-            if any(hasattr(module.processor, "to_k_ip") for module in self._projections.modules):
-                raise ModelError(
-                    "with an IP-Adapter, injected queries would attend to its image too; call "
-                    "pipe.unload_ip_adapter() first"
-                )
-            return BoundInjection(edit, len(prompts), self.layers)
-        return BoundRescale(edit, edit.columns(self._pipe, prompts, **self._encoding), self.layers)
 
     def install(self, hooks: ExitStack) -> None:
         """Register all hooks; when the stack is closed, they are removed and the texts let go."""
@@ -150,17 +140,18 @@ class Session:
     def _begin_call(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         inputs = self._family.inputs(self.denoiser, args, kwargs)
         sample, timestep, states, bias = inputs[:4]
-        if not inputs.is_step:
-            self._current = None
-            return
-        moment = self._family.scheduler_timestep(
-            self._pipe, float(timestep.max() if isinstance(timestep, Tensor) else timestep)
-        )
         run, self._ran = running(self._pipe), True
+        if not inputs.is_step:
+            self._current = self._beside(states, sample, run)
+            return
+        moment = self._clock.moment(run)
+        if moment is None:
+            number = float(timestep.max() if isinstance(timestep, Tensor) else timestep)
+            moment = self._family.scheduler_timestep(self._pipe, number)
         by_order = None if self._family.two_calls else run
         if by_order is not None:
             self._clock.check_call(moment)
-        rows = self._rows.find(states, sample, by_order)
+        rows = self._rows.find(states, sample, run)
         self._projections.begin_call()
         if by_order is None:
             self._loop.check(moment, sample, states, rows)
@@ -185,6 +176,15 @@ class Session:
                 edit.check(call)
         self._current = self.call = call
 
+    def _beside(self, states: Tensor, sample: Tensor, run: Running | None) -> Call | None:
+        """Return the call of a perturbed model for guidance, all of whose rows are the prompts'."""
+        if self.call is None:
+            return None
+        unguided = None if run is None else replace(run, guided=False)
+        rows = self._rows.find(states, sample, unguided)
+        self._projections.begin_call()
+        return None if rows is None else replace(self.call, rows=rows, observed=False)
+
     def _name_columns(self, call: Call, columns: int) -> None:
         """Name the columns of the first call."""
         unnamed = unnamed_tokens(columns)
@@ -199,11 +199,11 @@ class Session:
         self._rows.forget()
 
     def _end_call(self, *_: object) -> None:
-        if self._current is None:
+        call, self._current = self._current, None
+        if call is None or not call.observed:
             return
-        self._projections.check_coverage(self._current.index)
-        self._clock.scheduler_timesteps.append(self._current.scheduler_timestep)
-        self._current = None
+        self._projections.check_coverage(call.index)
+        self._clock.scheduler_timesteps.append(call.scheduler_timestep)
 
     def check_finished(self) -> None:
         """Check, when the block has ended, that something was observed.

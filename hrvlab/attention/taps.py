@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hrvlab.attention.transfer import Transfer
 from hrvlab.errors import CoverageError
 
 if TYPE_CHECKING:
@@ -75,21 +76,21 @@ class TokenMeans:
     def begin(self, layers: Sequence[Layer], modules: Sequence[Attention]) -> None:
         """Start an empty record."""
         self._layers = layers
-        self._calls: list[list[Tensor]] = []
+        self._kept = Transfer()
+        self._calls = 0
 
     def observe(self, call: Call, layer: Layer, query: Tensor, key: Tensor, scale: float) -> None:
         """Compute and keep the mean over positions."""
         maps = attention_map(*split_heads(call, layer, query, key), scale, call.key_bias)
-        self._keep(call, maps.mean(dim=2))
+        self._keep(call, layer, maps.mean(dim=2))
 
     def observe_joint(self, call: Call, layer: Layer, text: TextSoftmax) -> None:
         """Compute and keep the mean over positions, of text columns alone."""
-        self._keep(call, text.means())
+        self._keep(call, layer, text.means())
 
-    def _keep(self, call: Call, means: Tensor) -> None:
-        if call.index == len(self._calls):
-            self._calls.append([])
-        self._calls[call.index].append(means.cpu())
+    def _keep(self, call: Call, layer: Layer, means: Tensor) -> None:
+        self._kept.keep(call.index, layer.index, means)
+        self._calls = call.index + 1
 
     def result(self) -> TokenMass:
         """Return the means.
@@ -104,17 +105,18 @@ class TokenMeans:
         CoverageError
             If nothing was read, or the attention is not finite.
         """
-        if not self._calls:
+        kept = self._kept.result()
+        if not kept:
             raise CoverageError("no attention was read; run the pipeline within attach")
-        samples, _, tokens = self._calls[0][0].shape
+        samples, _, tokens = next(iter(kept.values())).shape
         widest = max(layer.heads for layer in self._layers)
-        shape = (samples, len(self._calls), len(self._layers), widest, tokens)
+        shape = (samples, self._calls, len(self._layers), widest, tokens)
         means = np.full(shape, np.nan, np.float32)
-        for index, per_layer in enumerate(self._calls):
-            # Layers report in the order they run, which is the forward order.
-            for layer, mean in zip(self._layers, per_layer, strict=True):
-                _check_finite(mean.numpy())
-                means[:, index, layer.index, : layer.heads] = mean.numpy()
+        for index in range(self._calls):
+            for layer in self._layers:
+                mean = kept[index, layer.index]
+                _check_finite(mean)
+                means[:, index, layer.index, : layer.heads] = mean
         return means
 
 
@@ -144,8 +146,9 @@ class SpatialMaps:
 
     def begin(self, layers: Sequence[Layer], modules: Sequence[Attention]) -> None:
         """Start an empty record."""
-        self._maps: dict[tuple[int, int], NDArray[np.float32]] = {}
+        self._kept = Transfer()
         self._select: Tensor | None = None
+        self._chosen: Tensor | None = None
 
     def observe(self, call: Call, layer: Layer, query: Tensor, key: Tensor, scale: float) -> None:
         """Compute and keep the chosen columns."""
@@ -158,20 +161,23 @@ class SpatialMaps:
         """Compute and keep the chosen columns, and no others."""
         if layer.index not in self._downscale:
             return
-        select = self._selected(text.key.shape[2], text.key.device)
-        columns = sorted({column for words in self._columns for word in words for column in word})
-        chosen = torch.tensor(columns, device=select.device)
-        self._keep(call, layer, text.maps(chosen), select[..., chosen])
+        device = text.key.device
+        select = self._selected(text.key.shape[2], device)
+        if self._chosen is None:
+            of_words = (word for words in self._columns for word in words)
+            columns = sorted({column for word in of_words for column in word})
+            self._chosen = torch.tensor(columns).to(device, non_blocking=True)
+        self._keep(call, layer, text.maps(self._chosen), select[..., self._chosen])
 
     def _selected(self, tokens: int, device: torch.device) -> Tensor:
         if self._select is None:
-            self._select = self._selection(tokens).to(device)
+            self._select = self._selection(tokens).to(device, non_blocking=True)
         return self._select
 
     def _keep(self, call: Call, layer: Layer, maps: Probabilities, select: Tensor) -> None:
         maps = torch.einsum("shpt,swt->shwp", maps, select)
         size = map_size(call.latent_size, self._downscale[layer.index])
-        self._maps[call.index, layer.index] = maps.unflatten(-1, size).cpu().numpy()
+        self._kept.keep(call.index, layer.index, maps.unflatten(-1, size))
 
     def _selection(self, tokens: int) -> Tensor:
         """Mark the columns of each word, shape (sample, word, token)."""
@@ -193,11 +199,12 @@ class SpatialMaps:
         CoverageError
             If nothing was read, or the attention is not finite.
         """
-        if not self._maps:
+        found = self._kept.result()
+        if not found:
             raise CoverageError("no attention was read; run the pipeline within attach")
-        for maps in self._maps.values():
+        for maps in found.values():
             _check_finite(maps)
-        return self._maps
+        return found
 
 
 NOT_FINITE = (

@@ -153,7 +153,7 @@ class ConceptVotes:
             of_calls = [queries[call] for call in words.calls]
             for group in self._alike:
                 for layer, mass in zip(*group.attend(of_calls, words), strict=True):
-                    self._mass[words.calls, :, layer.head_positions] = mass
+                    self._mass[words.places, :, layer.head_positions] = mass
         self._left -= len(queries[0])
         if self._left:
             return

@@ -56,6 +56,38 @@ class Token:
     encoder: str = ""
 
 
+def joined_padding(tables: Sequence[Sequence[Token]]) -> list[int]:
+    """Return the columns that are left where padding is joined.
+
+    Parameters
+    ----------
+    tables : sequence of sequence of Token
+        The columns of several prompts.
+
+    Returns
+    -------
+    list of int
+        The first of each group: every column is one, but those that are padding in all prompts are
+        one for each encoder.
+
+    Examples
+    --------
+    >>> from hrvlab.models.columns import Token, joined_padding
+    >>> kinds = ["start", "content", "end", "padding", "padding"]
+    >>> joined_padding([[Token("", "", kind, (0, 0), 0) for kind in kinds]])
+    [0, 1, 2, 3]
+    """
+    columns = list(zip(*tables, strict=True))
+    padding = [all(token.kind == "padding" for token in column) for column in columns]
+    return [
+        number
+        for number, column in enumerate(columns)
+        if not number
+        or not (padding[number] and padding[number - 1])
+        or column[0].encoder != columns[number - 1][0].encoder
+    ]
+
+
 def unnamed_tokens(columns: int) -> list[Token]:
     """Number the columns of text states that were given in place of a prompt."""
     return [Token(str(column), "", "unnamed", (0, 0), -1) for column in range(columns)]

@@ -5,7 +5,7 @@ import torch
 import hrvlab as hl
 from hrvlab.attention import attach
 from hrvlab.attention.clock import Clock
-from hrvlab.attention.running import Running, running
+from hrvlab.attention.running import BETWEEN, running
 from hrvlab.errors import ParameterError
 from tests.attention.loops import noise, unguided
 from tests.pipelines import BETAS, tiny_sd
@@ -107,7 +107,29 @@ def test_the_call_of_a_pipeline_is_found_with_what_it_knows():
     other = diffusers.StableDiffusionPipeline.from_pipe(pipe)
     other.set_progress_bar_config(disable=True)
     other(RED, num_inference_steps=2, output_type="latent")
-    assert found == [Running(3, True)] * 3 + [Running(3, False)] * 3 + [None] * 3
+    known = [one and (one.calls, one.guided) for one in found]
+    assert known == [(3, True)] * 3 + [(3, False)] * 3 + [None] * 3
+
+
+def test_only_a_call_that_a_pipelines_own_loop_makes_states_its_step(monkeypatch):
+    pipe, found = tiny_sd(), []
+    monkeypatch.setattr("hrvlab.attention.running.BETWEEN", (*BETWEEN, __name__))
+    pipe.unet.register_forward_pre_hook(lambda *_: found.append(running(pipe).step))
+
+    def call_again(pipe, step, timestep, given):
+        states = torch.zeros(1, 20, 16)
+        # As by a function of another module.
+        exec("unet(latents, timestep, states)", {}, locals() | given | {"unet": pipe.unet})
+        return given
+
+    pipe(
+        RED,
+        num_inference_steps=2,
+        guidance_scale=1.0,
+        output_type="latent",
+        callback_on_step_end=call_again,
+    )
+    assert found == [0, None, 1, None, 2, None]
 
 
 def test_a_class_with_a_call_of_its_own_is_a_loop_of_ones_own():

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrvlab.attention.rows import assign_rows, choose_rows, in_order
+from hrvlab.attention.layouts import assign_rows, choose_rows, in_order
 from hrvlab.attention.texts import Reading, match_rows
 from hrvlab.errors import ParameterError
 
