@@ -22,7 +22,7 @@ from hrvlab.keywords import check_call, for_batch
 from hrvlab.models.adapters import adapters_kept
 from hrvlab.models.families import family_of
 from hrvlab.models.known_words import warn_of_unknown_words
-from hrvlab.noise import as_seeds, image_generator
+from hrvlab.noise import as_seeds, global_noise, image_generator
 from hrvlab.progress import track
 
 if TYPE_CHECKING:
@@ -128,7 +128,8 @@ def run_pipeline(pipe: DiffusionPipeline, batch: Batch, **call: Any) -> Generati
     if own.get("padding_mask_crop") is not None:
         own["output_type"] = "pil"  # diffusers pastes the crop into images of PIL alone
     prompts = None if own.get("prompt_embeds") is not None else list(batch.prompts)
-    with ONE_AT_A_TIME, _silent(pipe), adapters_kept(pipe):
+    noise = global_noise(pipe, batch.seeds[0], batch.indices[0])
+    with ONE_AT_A_TIME, _silent(pipe), adapters_kept(pipe), noise:
         made = pipe(prompts, **own)
     flagged = getattr(made, "nsfw_content_detected", None) or [False] * (count * copies)
     images = made.images

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from diffusers.utils.torch_utils import unwrap_module
 
 from hrvlab.errors import ParameterError
+from hrvlab.faults import NOT_REPEATED, check_pairs, check_taken
 from hrvlab.forecast import forecast_calls
 from hrvlab.models.families import family_of
 from hrvlab.options import check_generation
@@ -33,17 +33,6 @@ NEVER = {
 REPLACED = {
     "callback": "diffusers replaced it by callback_on_step_end",
     "callback_steps": "diffusers replaced it by callback_on_step_end",
-}
-# Keywords with which a class fails in diffusers 0.42 itself.
-FAILING = {
-    ("StableDiffusionPAGInpaintPipeline", "padding_mask_crop"),
-    ("StableDiffusionPAGInpaintPipeline", "guidance_rescale"),
-    ("StableDiffusionControlNetPAGPipeline", "guess_mode"),
-    ("StableDiffusionInstructPix2PixPipeline", "ip_adapter_image_embeds"),
-    ("StableDiffusionXLControlNetUnionPipeline", "guess_mode"),
-    ("StableDiffusionXLControlNetUnionImg2ImgPipeline", "guess_mode"),
-    ("StableDiffusionXLControlNetUnionInpaintPipeline", "guess_mode"),
-    ("StableDiffusionXLControlNetUnionInpaintPipeline", "padding_mask_crop"),
 }
 EMBEDDINGS = (
     "prompt_embeds",
@@ -124,8 +113,9 @@ def check_call(
     ModelError
         If the pipeline is not supported.
     """
-    family_of(pipe)
+    family = family_of(pipe)
     there = [name for name in inspect.signature(type(pipe).__call__).parameters if name != "self"]
+    check_pairs(call, masked="prompt_attention_mask" in there and not family.by_mode)
     found = {}
     for name, value in call.items():
         if name in NEVER:
@@ -136,29 +126,21 @@ def check_call(
             near = difflib.get_close_matches(name, there, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(there)}"
             raise ParameterError(f"{type(pipe).__name__} has no keyword {name}; {hint}")
-        if (type(pipe).__name__, name) in FAILING and value:
+        if family.by_mode and "ip_adapter" in name and value is not None:
             raise ParameterError(
-                f"{type(pipe).__name__} fails with {name} in diffusers itself; leave out {name}"
+                f"with an IP-Adapter, heads attend to its image too; leave out {name}"
             )
-        if name == "clip_skip" and value is not None:
-            _check_clip_skip(pipe)
+        check_taken(pipe, name, value)
         copies = _copies(call)
         found[name] = _plain(name, value, prompts, images * copies)
         if name in PICTURES and value is not None:
             found[name] = as_pictures(pipe, name, found[name], prompts=prompts, copies=copies)
+        single = value is not None and not isinstance(found[name], PerPrompt | list)
+        if (type(pipe).__name__, name) in NOT_REPEATED and single:
+            found[name] = PerPrompt([found[name]] * prompts, copies)
     check_generation(*(found.get(name) for name in ("guidance_scale", "height", "width")))
     forecast_calls(pipe, found)
     return found
-
-
-def _check_clip_skip(pipe: DiffusionPipeline) -> None:
-    """Check that the pipeline can skip layers of its text encoder."""
-    joined = hasattr(pipe, "text_encoder_2")
-    if not joined and not hasattr(unwrap_module(pipe.text_encoder), "text_model"):
-        raise ParameterError(
-            "this diffusers looks for the text encoder's layers where this transformers does not "
-            "keep them, and cannot skip any; leave out clip_skip, or give prompt_embeds"
-        )
 
 
 def _copies(call: Mapping[str, Any]) -> int:

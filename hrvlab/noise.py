@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +42,23 @@ def image_generator(seed: int, prompt_index: int, image: int = 0) -> torch.Gener
     sequence = np.random.SeedSequence([seed, prompt_index, image])
     state = int(sequence.generate_state(1, np.uint64)[0])
     return torch.Generator("cpu").manual_seed(state >> 1)
+
+
+@contextmanager
+def global_noise(pipe: DiffusionPipeline, seed: int, prompt_index: int) -> Iterator[None]:
+    """Seed PyTorch's own random generators within a block, and restore them.
+
+    Some pipelines draw from them too, as those of SD 3 do to encode a ControlNet's image; of a
+    batch, its first image gives the seed.
+    """
+    device = pipe._execution_device
+    number = image_generator(seed, prompt_index).initial_seed()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(number)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(number)
+        yield
 
 
 def initial_noise(

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from torch import nn
 
-PICTURES = ("image", "mask_image", "masked_image_latents", "control_image", "depth_map")
+PICTURES = (
+    "image", "mask_image", "masked_image_latents", "control_image", "control_mask", "depth_map",
+)  # fmt: skip
 # Dims of a batch of arrays.
 BATCH_DIMS = {"depth_map": 3}
 
@@ -145,7 +147,7 @@ def _of_prompts(pipe: DiffusionPipeline, name: str, value: Any, prompts: int, co
             "several; give several seeds, and leave out num_images_per_prompt"
         )
     # Pipelines repeat control images in the order of the prompts, and all other images in another.
-    return PerPrompt(value, 1 if control else copies)
+    return PerPrompt(value, 1 if control or name.startswith("control_") else copies)
 
 
 def _is_batch(name: str, value: Any) -> bool:

@@ -13,7 +13,7 @@ FLOORS = [
     ["options"],
     ["statistics", "models"],
     ["inputs"],
-    ["attention", "forecast", "pictures", "storage", "words"],
+    ["attention", "faults", "forecast", "pictures", "storage", "words"],
     ["keywords", "noise"],
     ["generation"],
     ["provenance", "rehearsal", "watch"],

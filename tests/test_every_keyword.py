@@ -12,7 +12,7 @@ from PIL import Image
 
 import hrvlab as hl
 from hrvlab.errors import ParameterError
-from hrvlab.keywords import FAILING
+from hrvlab.faults import FAILING
 from hrvlab.models.families import FAMILIES
 from hrvlab.models.heads import cross_attention_layers
 from tests.attention.oracle import explicit

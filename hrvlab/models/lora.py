@@ -49,10 +49,12 @@ def add_loras(pipe: DiffusionPipeline, loras: Sequence[tuple[str, float]]) -> No
     for source, scale in loras:
         path = _locate(source)
         before = _adapters(pipe)
-        named = str(path or source)
+        # Offline, earlier versions of diffusers take a file by its name alone.
+        where = {"weight_name": path.name} if path else {}
+        folder = str(path.parent if path else source)
         try:
-            pipe.load_lora_weights(named, use_safetensors=True)
-            found = pipe.lora_state_dict(named, use_safetensors=True)
+            pipe.load_lora_weights(folder, use_safetensors=True, **where)
+            found = pipe.lora_state_dict(folder, use_safetensors=True, **where)
         except (*FAILURES, ImportError) as error:
             why = (
                 f"{source} does not fit: {reason(error)}"
@@ -61,7 +63,9 @@ def add_loras(pipe: DiffusionPipeline, loras: Sequence[tuple[str, float]]) -> No
             )
             raise ModelError(f"cannot load the LoRA: {why}") from error
         new = sorted(_adapters(pipe) - before)
-        _check_complete(named, found[0] if isinstance(found, tuple) else found, pipe, new)
+        _check_complete(
+            str(path or source), found[0] if isinstance(found, tuple) else found, pipe, new
+        )
         scales |= dict.fromkeys(new, scale)
     pipe.set_adapters(list(scales), list(scales.values()))
 

@@ -17,10 +17,6 @@ REFUSED = (
         "words and image share one softmax (joint attention), and the keys of words change with "
         "the image, so that a word alone has no key",
         (
-            "StableDiffusion3PAGPipeline",
-            "StableDiffusion3ControlNetPipeline",
-            "FluxControlPipeline",
-            "FluxControlNetPipeline",
             "Flux2Pipeline",
             "Flux2KleinPipeline",
             "BriaPipeline",
@@ -63,13 +59,14 @@ REFUSED = (
     ),
     Refused(
         "not yet",
-        "it is unknown which samples of its batch are conditioned on the prompt",
-        (
-            "PixArtSigmaPAGPipeline",
-            "SanaPAGPipeline",
-            "SanaControlNetPipeline",
-            "SanaSprintImg2ImgPipeline",
-        ),
+        "it fails in diffusers itself, which looks for guidance_embeds among its transformer's "
+        "settings",
+        ("ChromaInpaintPipeline",),
+    ),
+    Refused(
+        "not yet",
+        "it perturbs joint attention itself, in two parts of a batch that are computed one by one",
+        ("StableDiffusion3PAGPipeline", "StableDiffusion3PAGImg2ImgPipeline"),
     ),
     Refused(
         "never",
@@ -79,7 +76,13 @@ REFUSED = (
     Refused(
         "never",
         "images to edit or refer to stand among its keys, so that no head has a map of words alone",
-        ("FluxKontextPipeline", "ZImageOmniPipeline"),
+        (
+            "FluxKontextPipeline",
+            "FluxKontextInpaintPipeline",
+            "VisualClozePipeline",
+            "VisualClozeGenerationPipeline",
+            "ZImageOmniPipeline",
+        ),
     ),
     Refused("never", "it makes videos", ("HeliosPipeline", "HeliosPyramidPipeline")),
     *UNETS,

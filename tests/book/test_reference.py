@@ -13,6 +13,7 @@ GUESTS = {
         "capture",
         "cluster",
         "dry_run",
+        "faults",
         "forecast",
         "keywords",
         "libraries",

@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 
 import diffusers
+import pytest
 from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING
 
 from hrvlab.models.catalog import TABLES, write_tables
@@ -29,22 +30,33 @@ def test_every_pipeline_of_diffusers_from_text_to_image_is_supported_or_has_a_re
     assert not {name for name in known - {*SUPPORTED} if find_refused([name]) is None}
 
 
-def classes_with_a_unet():
-    """List PyTorch's pipelines of the installed diffusers that take a UNet2DConditionModel."""
+DENOISERS = (
+    "UNet2DConditionModel",
+    "PixArtTransformer2DModel",
+    "SanaTransformer2DModel",
+    "SD3Transformer2DModel",
+    "FluxTransformer2DModel",
+    "ChromaTransformer2DModel",
+)
+
+
+def classes_around(denoiser):
+    """List PyTorch's pipelines of the installed diffusers that take a denoiser of a class."""
     folder = Path(diffusers.__file__).parent / "pipelines"
     for path in folder.rglob("pipeline_*.py"):
         if path.name.startswith("pipeline_flax_"):  # of JAX, in versions up to 0.39
             continue
         for definition in path.read_text(encoding="utf-8").split("\nclass ")[1:]:
             taken = re.search(r"def __init__\((.*?)\n    \)", definition, re.DOTALL)
-            if taken and "UNet2DConditionModel" in taken[1]:
+            if taken and re.search(rf"\b{denoiser}\b", taken[1]):
                 yield re.match(r"\w+", definition)[0]
 
 
-def test_every_pipeline_around_a_unet_is_supported_or_has_a_reason():
-    there = {*classes_with_a_unet()}
-    assert "StableDiffusionPipeline" in there
-    assert len(there) > 80
+@pytest.mark.parametrize("denoiser", DENOISERS)
+def test_every_pipeline_around_a_supported_denoiser_is_supported_or_has_a_reason(denoiser):
+    there = {*classes_around(denoiser)}
+    assert len(there) > (80 if denoiser.startswith("UNet") else 2)
+    assert there & {*SUPPORTED}
     assert not {name for name in there - {*SUPPORTED} if find_refused([name]) is None}
 
 

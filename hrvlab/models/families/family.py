@@ -172,7 +172,9 @@ class Family(ABC):
             ``"prompt"`` once, ``"negative"`` for rows without the prompt, and ``"perturbed"``,
             after it, for those that have the prompt again, whose self-attention is perturbed.
         """
-        return ("negative", "prompt") if guided else ("prompt",)
+        usual: tuple[Branch, ...] = ("negative", "prompt") if guided else ("prompt",)
+        perturbed = getattr(pipe, "do_perturbed_attention_guidance", False)
+        return (*usual, "perturbed") if perturbed else usual
 
     def scheduler_timestep(self, pipe: DiffusionPipeline, given: float) -> float:
         """Return the scheduler's timestep from the one that the denoiser is given."""

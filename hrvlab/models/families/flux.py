@@ -77,7 +77,18 @@ class Flux(JointTexts):
 
 FLUX = Flux(
     "FLUX.1",
-    ("FluxPipeline",),
+    (
+        "FluxPipeline",
+        "FluxImg2ImgPipeline",
+        "FluxInpaintPipeline",
+        "FluxFillPipeline",
+        "FluxControlPipeline",
+        "FluxControlImg2ImgPipeline",
+        "FluxControlInpaintPipeline",
+        "FluxControlNetPipeline",
+        "FluxControlNetImg2ImgPipeline",
+        "FluxControlNetInpaintPipeline",
+    ),
     encoders=(("tokenizer_2", "text_encoder_2"),),
     denoisers=("FluxTransformer2DModel",),
     component="transformer",
@@ -93,7 +104,7 @@ CHROMA = Flux(
         vars(FLUX)
         | {
             "name": "Chroma",
-            "pipelines": ("ChromaPipeline",),
+            "pipelines": ("ChromaPipeline", "ChromaImg2ImgPipeline"),
             "encoders": (("tokenizer", "text_encoder"),),
             "denoisers": ("ChromaTransformer2DModel",),
             # diffusers adds its mask of 0 and 1 to the scores, so that padding is read too.

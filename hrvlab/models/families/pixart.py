@@ -22,7 +22,7 @@ REFUSED: dict[Method, str] = {
 
 PIXART = MaskedTexts(
     "PixArt-α and PixArt-Σ",
-    ("PixArtAlphaPipeline", "PixArtSigmaPipeline"),
+    ("PixArtAlphaPipeline", "PixArtSigmaPipeline", "PixArtSigmaPAGPipeline"),
     encoders=(("tokenizer", "text_encoder"),),
     denoisers=("PixArtTransformer2DModel",),
     component="transformer",

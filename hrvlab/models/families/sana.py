@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 INSTRUCTION = "complex_human_instruction"
 ROUNDING = 1e-5  # of float32
-SPRINT = ("SanaSprintPipeline",)
+SPRINT = ("SanaSprintPipeline", "SanaSprintImg2ImgPipeline")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def unrounded_timestep(pipe: DiffusionPipeline, timestep: float) -> float:
 
 SANA = Sana(
     "Sana",
-    ("SanaPipeline",),
+    ("SanaPipeline", "SanaPAGPipeline", "SanaControlNetPipeline"),
     encoders=(("tokenizer", "text_encoder"),),
     denoisers=("SanaTransformer2DModel",),
     component="transformer",

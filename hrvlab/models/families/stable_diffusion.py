@@ -52,16 +52,13 @@ class StableDiffusion(ClipTexts):
         return how
 
     def branches(self, pipe: DiffusionPipeline, *, guided: bool) -> tuple[Branch, ...]:
-        """Return the branches of guidance in a batch, of which some pipelines have more than two.
+        """Return the branches of guidance in a batch.
 
         InstructPix2Pix has the prompt with the image first, then the image alone, then neither.
-        Perturbed-attention guidance has the prompt again, last.
         """
         if any("InstructPix2Pix" in cls.__name__ for cls in type(pipe).__mro__):
             return ("prompt", "negative", "negative") if guided else ("prompt",)
-        usual = super().branches(pipe, guided=guided)
-        perturbed = getattr(pipe, "do_perturbed_attention_guidance", False)
-        return (*usual, "perturbed") if perturbed else usual
+        return super().branches(pipe, guided=guided)
 
 
 def unet_layers(unet: nn.Module) -> list[Layer]:

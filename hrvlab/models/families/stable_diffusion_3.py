@@ -79,7 +79,13 @@ class StableDiffusion3(JointTexts):
 
 STABLE_DIFFUSION_3 = StableDiffusion3(
     "Stable Diffusion 3 and 3.5",
-    ("StableDiffusion3Pipeline",),
+    (
+        "StableDiffusion3Pipeline",
+        "StableDiffusion3Img2ImgPipeline",
+        "StableDiffusion3InpaintPipeline",
+        "StableDiffusion3ControlNetPipeline",
+        "StableDiffusion3ControlNetInpaintingPipeline",
+    ),
     encoders=(
         ("tokenizer", "text_encoder"),
         ("tokenizer_2", "text_encoder_2"),
