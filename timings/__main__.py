@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from timings import full_size, memory, miniature, startup, tables
+from timings import compared, full_size, memory, miniature, startup, tables
 from timings.clocks import machine
 
 HERE = Path(__file__).parent
@@ -19,6 +19,7 @@ PARTS = {
     "miniature": miniature.measure,
     "memory": memory.measure,
     "startup": startup.measure,
+    "compared": compared.measure,
 }
 
 

@@ -50,6 +50,8 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
         "startup": _startup(results["startup"]["cpu_seconds"]),
         "busy": _busy(results["startup"]["busy_seconds"]),
     }
+    if "compared" in results:
+        built["compared"] = _compared(results["compared"])
     return {name: _csv(table) for name, table in built.items()}
 
 
@@ -135,6 +137,26 @@ def _votes(miniature: dict[str, Any], memory: dict[str, int]) -> Table:
     ratio = memory[many] / memory[few]
     rows.append([f"peak memory, {many} prompts over {few}", f"{ratio:.2f}", "1"])
     return [["votes on the miniature", "measured", "promised"], *rows]
+
+
+def _compared(shapes: dict[str, Any]) -> Table:
+    header = [
+        "block", "seconds per call", "hrvlab, times plain", "attention-map-diffusers, times plain",
+        "memory above plain, hrvlab", "attention-map-diffusers",
+    ]  # fmt: skip
+    rows = []
+    for name, shape in shapes.items():
+        peaks = shape["peak_bytes"]
+        above = [max(0, peaks[one] - peaks["plain"]) for one in shape["ratios"]]
+        rows.append(
+            [
+                name,
+                _spread(shape["seconds_plain"], "{:.2f}"),
+                *(_spread(ratios, "{:.3f}") for ratios in shape["ratios"].values()),
+                *map(_bytes, above),
+            ]
+        )
+    return [header, *rows]
 
 
 def _startup(cpu_seconds: dict[str, list[float]]) -> Table:
