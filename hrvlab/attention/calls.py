@@ -88,6 +88,19 @@ class Call:
         return len(self.rows.prompts)
 
 
+@dataclass
+class Now:
+    """What runs now.
+
+    Parameters
+    ----------
+    call : Call or None
+        The denoiser call; None: none of its rows is conditional.
+    """
+
+    call: Call | None = None
+
+
 # Maps the states of one projection in one call to the states that replace them.
 Hook = Callable[[Call, Tensor], Tensor]
 

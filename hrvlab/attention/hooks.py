@@ -6,7 +6,7 @@ and change their inputs and outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from hrvlab.models.projections import Projections
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from hrvlab.attention.calls import BoundEdit, Call, Hook, Tap
+    from hrvlab.attention.calls import BoundEdit, Call, Hook, Now, Tap
     from hrvlab.models.layers import Layer
 
 
@@ -32,14 +32,11 @@ class ProjectionHooks:
     ----------
     denoiser : torch.nn.Module
     layers : sequence of Layer
-    current : callable () -> Call or None
-        The denoiser call that runs now; None: none of its rows is conditional.
+    now : Now
     """
 
-    def __init__(
-        self, denoiser: nn.Module, layers: Sequence[Layer], current: Callable[[], Call | None]
-    ) -> None:
-        self._denoiser, self._layers, self._current = denoiser, layers, current
+    def __init__(self, denoiser: nn.Module, layers: Sequence[Layer], now: Now) -> None:
+        self._denoiser, self._layers, self._now = denoiser, layers, now
         self.modules = [attention_module(denoiser, layer) for layer in layers]
         self._hooked: set[str] = set()
         self._fired: set[str] = set()
@@ -71,17 +68,15 @@ class ProjectionHooks:
 
     def _register(self, name: str, hook: Hook) -> torch.utils.hooks.RemovableHandle:
         """Register a hook on a projection's output, or on the input of an output projection."""
-        fired, current = self._fired, self._current
+        fired, now = self._fired, self._now
 
         def before(_: nn.Module, given: tuple[Tensor]) -> tuple[Tensor] | None:
             fired.add(name)
-            call = current()
-            return None if call is None else (hook(call, given[0]),)
+            return None if now.call is None else (hook(now.call, given[0]),)
 
         def after(_: nn.Module, __: object, output: Tensor) -> Tensor | None:
             fired.add(name)
-            call = current()
-            return None if call is None else hook(call, output)
+            return None if now.call is None else hook(now.call, output)
 
         projection = self._denoiser.get_submodule(name)
         self._hooked.add(name)

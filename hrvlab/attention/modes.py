@@ -7,7 +7,7 @@ is replaced and no forward method is patched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from hrvlab.models.caches import active_cache
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from hrvlab.attention.calls import BoundEdit, Call, Hook, Tap
+    from hrvlab.attention.calls import BoundEdit, Call, Hook, Now, Tap
     from hrvlab.models.layers import Layer
 
 VALUES = "attn2.to_v"
@@ -40,14 +40,11 @@ class ModeHooks:
     ----------
     denoiser : torch.nn.Module
     layers : sequence of Layer
-    current : callable () -> Call or None
-        The denoiser call that runs now; None: none of its rows is conditional.
+    now : Now
     """
 
-    def __init__(
-        self, denoiser: nn.Module, layers: Sequence[Layer], current: Callable[[], Call | None]
-    ) -> None:
-        self._denoiser, self._layers, self._current = denoiser, layers, current
+    def __init__(self, denoiser: nn.Module, layers: Sequence[Layer], now: Now) -> None:
+        self._denoiser, self._layers, self._now = denoiser, layers, now
         self.modules: list[Any] = [denoiser.get_submodule(layer.module) for layer in layers]
         for layer, module in zip(layers, self.modules, strict=True):
             _check_processor(layer, module)
@@ -69,7 +66,7 @@ class ModeHooks:
         kernel = Kernel()
         for layer, module in zip(self._layers, self.modules, strict=True):
             changes = [edit.hooks(layer)[VALUES] for edit in edits]
-            mode = _LayerMode(layer, self._current, every, changes, kernel)
+            mode = _LayerMode(layer, self._now, every, changes, kernel)
             self._modes.append(mode)
             # An interruption from the keyboard skips the hook after the module.
             hooks.callback(mode.leave)
@@ -110,20 +107,20 @@ class _LayerMode(TorchFunctionMode):
     def __init__(
         self,
         layer: Layer,
-        current: Callable[[], Call | None],
+        now: Now,
         taps: Sequence[Tap],
         changes: Sequence[Hook],
         kernel: Kernel,
     ) -> None:
         super().__init__()
-        self.layer, self._current, self._kernel = layer, current, kernel
+        self.layer, self._now, self._kernel = layer, now, kernel
         self._taps, self._changes = taps, changes
         self._entered = False
         self.answered = 0
 
     def enter(self, *_: object) -> None:
         """Enter the mode, in calls with conditional rows."""
-        if self._current() is not None:
+        if self._now.call is not None:
             self._entered = True
             self.__enter__()
 
@@ -136,7 +133,7 @@ class _LayerMode(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        call = self._current()
+        call = self._now.call
         if func is not scaled_dot_product_attention or call is None:
             return func(*args, **(kwargs or {}))
         self.answered += 1

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hrvlab.attention.binding import Edit, bind_edits
-from hrvlab.attention.calls import Call, Tap, Unedited
+from hrvlab.attention.calls import Call, Now, Tap, Unedited
 from hrvlab.attention.clock import Clock
 from hrvlab.attention.hooks import ProjectionHooks
 from hrvlab.attention.injection import BoundInjection
@@ -88,13 +88,13 @@ class Session:
         self._clock = Clock(pipe)
         self._record = TextRecord(family.text_encoders(pipe))
         self._rows = RowFinder(pipe, family, self._record, prompts, given, encoding)
-        self._current: Call | None = None
+        self._now = Now()
         self._loop = LoopCheck(prompts)
         self._ran = False
         if cache := active_cache(self.denoiser):
             raise ModelError(cache)
         reader = ModeHooks if family.by_mode else ProjectionHooks
-        self._projections = reader(self.denoiser, self.layers, lambda: self._current)
+        self._projections = reader(self.denoiser, self.layers, self._now)
         edits = [part for part in parts if isinstance(part, Edit)]
         self._unedited = [part.tap for part in parts if isinstance(part, Unedited)]
         self._taps = [part for part in parts if not isinstance(part, Edit | Unedited)]
@@ -142,7 +142,7 @@ class Session:
         sample, timestep, states, bias = inputs[:4]
         run, self._ran = running(self._pipe), True
         if not inputs.is_step:
-            self._current = self._beside(states, sample, run)
+            self._now.call = self._beside(states, sample, run)
             return
         moment = self._clock.moment(run)
         if moment is None:
@@ -156,7 +156,7 @@ class Session:
         if by_order is None:
             self._loop.check(moment, sample, states, rows)
         if rows is None:
-            self._current = None
+            self._now.call = None
             return
         index = self._clock.begin_call(moment, run)
         clock, last = self._clock, self.call
@@ -174,7 +174,7 @@ class Session:
         if last is None or call.calls != last.calls:
             for edit in self._edits:
                 edit.check(call)
-        self._current = self.call = call
+        self._now.call = self.call = call
 
     def _beside(self, states: Tensor, sample: Tensor, run: Running | None) -> Call | None:
         """Return the call of a perturbed model for guidance, all of whose rows are the prompts'."""
@@ -199,7 +199,7 @@ class Session:
         self._rows.forget()
 
     def _end_call(self, *_: object) -> None:
-        call, self._current = self._current, None
+        call, self._now.call = self._now.call, None
         if call is None or not call.observed:
             return
         self._projections.check_coverage(call.index)

@@ -21,6 +21,7 @@ from hrvlab.models.alignment import Aligned
 from hrvlab.models.families import family_of
 from tests.attention.loops import denoise, encode, noise, one_batch, two_calls, unguided
 from tests.pipelines import BETAS, tiny_lora, tiny_sd, tiny_sdxl
+from tests.tiny_joint import tiny_sd3
 
 RED, NEGATIVE = "a red car", "blue dog"
 ORDERS = [("negative", "prompt"), ("prompt", "negative")]
@@ -427,3 +428,20 @@ def test_a_generation_after_an_interrupted_one_is_a_second_one(pipe):
     ):
         pipe(RED, num_inference_steps=4, callback_on_step_end=stop)
         pipe(RED, num_inference_steps=4)
+
+
+@pytest.mark.parametrize("build", [tiny_sd, tiny_sd3])
+def test_what_was_read_goes_with_the_last_reference_to_it(build):
+    pipe = build()
+    pipe.set_progress_bar_config(disable=True)
+    call = {"num_inference_steps": 1, "output_type": "latent"}
+    gc.collect()
+    gc.disable()
+    try:
+        with attach(pipe, TokenMeans(), prompts=RED) as session:
+            pipe(RED, **call, **family_of(pipe).encoding(pipe, call))
+        kept = weakref.ref(session)
+        del session
+        assert kept() is None
+    finally:
+        gc.enable()
