@@ -64,7 +64,8 @@ def bind_edits(
         raise TokenError(NO_WORDS)
     for model in {edit.model for edit in edits if edit.model}:
         check_fingerprint(pipe, model)
-    texts, bound = list(prompts or ()), []
+    texts = list(prompts or ())
+    bound: list[BoundEdit] = []
     for edit in edits:
         if isinstance(edit, Rescale):
             bound.append(BoundRescale(edit, edit.columns(pipe, texts, **encoding), layers))
