@@ -135,12 +135,19 @@ def check_call(
         found[name] = _plain(name, value, prompts, images * copies)
         if name in PICTURES and value is not None:
             found[name] = as_pictures(pipe, name, found[name], prompts=prompts, copies=copies)
-        single = value is not None and not isinstance(found[name], PerPrompt | list)
-        if (type(pipe).__name__, name) in NOT_REPEATED and single:
-            found[name] = PerPrompt([found[name]] * prompts, copies)
+        if (type(pipe).__name__, name) in NOT_REPEATED and value is not None:
+            found[name] = _repeated(found[name], prompts, copies)
     check_generation(*(found.get(name) for name in ("guidance_scale", "height", "width")))
     forecast_calls(pipe, found)
     return found
+
+
+def _repeated(value: Any, prompts: int, copies: int) -> Any:
+    """Return one value for each prompt, if there is one for all."""
+    if isinstance(value, PerPrompt) or (isinstance(value, list) and len(value) > 1):
+        return value
+    one = value[0] if isinstance(value, list) else value
+    return PerPrompt([one] * prompts, copies)
 
 
 def _copies(call: Mapping[str, Any]) -> int:

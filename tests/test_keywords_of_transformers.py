@@ -202,6 +202,15 @@ def test_negative_states_beside_a_prompt_are_refused_where_diffusers_takes_none(
         hl.generate(pipe, PROMPTS, **CALLS["Sana"], **given)
 
 
+def test_a_list_of_one_image_is_that_image_for_all_prompts():
+    pipe = transformer_variant("StableDiffusion3Img2ImgPipeline")
+    call = CALLS["Stable Diffusion 3 and 3.5"] | {"progress": False}
+    one, listed = (
+        hl.generate(pipe, PROMPTS, image=own, **call) for own in (picture(0), [picture(0)])
+    )
+    np.testing.assert_array_equal(one, listed)
+
+
 def test_a_mask_for_all_prompts_beside_an_image_for_each_is_refused():
     pipe = transformer_variant("StableDiffusion3ControlNetInpaintingPipeline")
     with pytest.raises(ParameterError, match="have other numbers of images"):
