@@ -80,9 +80,14 @@ TINY = {
 }
 
 
+def installed() -> bool:
+    """Return whether the other library can be imported."""
+    return find_spec(OTHER) is not None
+
+
 def measure(rounds: int, quick: bool) -> dict[str, Any]:
     """Time both libraries in turn, and take the peak memory of each over all steps."""
-    if find_spec(OTHER) is None:
+    if not installed():
         raise typer.BadParameter(
             "compared needs attention-map-diffusers 1.0.0 on PYTHONPATH; see timings/compared.py"
         )
