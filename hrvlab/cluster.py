@@ -21,8 +21,14 @@ from hrvlab.errors import ClusterError, HrvlabError, ModelError
 from hrvlab.generation import ONE_AT_A_TIME
 from hrvlab.libraries import computing_versions, describe_versions
 from hrvlab.models.families import denoiser_of
-from hrvlab.models.load import fingerprint, load, scheduler_settings, surroundings
-from hrvlab.paths import MINIATURE, data_path
+from hrvlab.models.load import (
+    fingerprint,
+    load,
+    loaded_with,
+    scheduler_settings,
+    surroundings,
+)
+from hrvlab.paths import MINIATURE, data_path, user_path
 from hrvlab.watch import Sign, watched
 
 if TYPE_CHECKING:
@@ -43,6 +49,9 @@ class Source:
     dtype : torch.dtype
     threads : int
         PyTorch's CPU threads; another number would add up floats in another order.
+    options : tuple of (str, object)
+        Further keywords of `hrvlab.load`, as the pipeline was loaded with; each worker chooses its
+        own device.
     identity : str
         Weights and scheduler, as JSON.
     versions : str
@@ -52,6 +61,7 @@ class Source:
     model: str
     dtype: torch.dtype
     threads: int
+    options: tuple[tuple[str, Any], ...]
     identity: str
     versions: str
 
@@ -70,15 +80,12 @@ class Source:
                 "workers load the pipeline themselves, but this one was made in memory; save it "
                 "with save_pretrained and load it from there"
             )
-        folder = Path(name).resolve()
-        if folder == data_path(MINIATURE).resolve():
-            name = MINIATURE
-        elif folder.is_dir():
-            name = str(folder)
+        name = MINIATURE if Path(name).resolve() == data_path(MINIATURE).resolve() else _there(name)
         return cls(
             name,
             denoiser_of(pipe).dtype,
             torch.get_num_threads(),
+            _options(pipe),
             _identity(pipe),
             json.dumps(computing_versions()),
         )
@@ -98,7 +105,7 @@ class Source:
                 f"a worker on {platform.node()} has other versions than this process: {other}; "
                 "units of several versions are not mixed: install the same ones there"
             )
-        pipe = load(self.model, dtype=self.dtype)
+        pipe = load(self.model, dtype=self.dtype, **dict(self.options))
         here, there = json.loads(_identity(pipe)), json.loads(self.identity)
         if changed := [name for name in there if here[name] != there[name]]:
             raise ModelError(
@@ -106,6 +113,25 @@ class Source:
                 "changed pipeline with save_pretrained and load it from there"
             )
         return pipe
+
+
+def _there(name: str) -> str:
+    """Return a name as workers in another folder find it."""
+    path = user_path(name).resolve()
+    return str(path) if path.exists() else name
+
+
+def _options(pipe: DiffusionPipeline) -> tuple[tuple[str, Any], ...]:
+    """Return the options that a pipeline was loaded with, besides device, offloading and dtype."""
+    options = loaded_with(pipe)
+    return (
+        ("variant", options.variant),
+        ("config", None if options.config is None else _there(str(options.config))),
+        ("lora", tuple(f"{_there(source)}:{scale}" for source, scale in options.loras)),
+        ("scheduler", options.scheduler),
+        ("slicing", options.slicing),
+        ("tiling", options.tiling),
+    )
 
 
 def _identity(pipe: DiffusionPipeline) -> str:
@@ -260,7 +286,7 @@ def _pipeline(source: Source) -> DiffusionPipeline:
     """Load the pipeline once per worker."""
     pipe, sign = source.load(), Sign()
     sign()
-    pipe.unet.register_forward_pre_hook(sign)
+    denoiser_of(pipe).register_forward_pre_hook(sign)
     return pipe
 
 

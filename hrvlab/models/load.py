@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import diffusers
 import torch
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from hrvlab.options import Offload
 
 SAMPLED_VALUES = 1024
+# The options of the pipelines that are there, for those who load them again elsewhere.
+LOADED: WeakKeyDictionary[DiffusionPipeline, LoadOptions] = WeakKeyDictionary()
 
 
 def load(
@@ -92,7 +95,13 @@ def load(
     add_loras(pipe, options.loras)
     set_decoding(pipe, slicing=slicing, tiling=tiling)
     place(pipe, place_of_weights, offload)
+    LOADED[pipe] = options
     return pipe
+
+
+def loaded_with(pipe: DiffusionPipeline) -> LoadOptions:
+    """Return the options with which a pipeline was loaded by `load`; else the defaults."""
+    return LOADED.get(pipe, LoadOptions())
 
 
 def _load_file(path: Path, dtype: torch.dtype, options: LoadOptions) -> DiffusionPipeline:
