@@ -16,9 +16,12 @@ from hrvlab import watch
 from hrvlab.cluster import connect, spread
 from hrvlab.errors import ClusterError, ModelError
 from hrvlab.storage.datasets import read_dataset
+from tests.experiments.weakening.test_trial import PROMPTS as WEAKENED
+from tests.experiments.weakening.test_trial import TEXTS, vectors
 from tests.faults import start_worker
 from tests.pipelines import tiny_sd
 from tests.relevance.test_votes import PROMPTS, STEPS, same
+from tests.scores import Brightness
 from tests.test_cli import run
 
 MANY = PROMPTS * 5
@@ -137,6 +140,23 @@ def test_a_worker_that_would_load_another_model_names_the_difference(
     changed.scheduler = DDIMScheduler.from_config(changed.scheduler.config)
     with pytest.raises(ModelError, match="differs on a worker from yours in scheduler; save"):
         hl.collect_votes(changed, concepts, PROMPTS, client=client, **STEPS)
+
+
+def test_workers_load_with_your_options_and_generate_the_images_of_a_trial(
+    folder, client, workers, tmp_path
+):
+    workers(1)
+    pipe = hl.load(folder, device="cpu", scheduler="ddim")
+    given = {"texts": TEXTS, "score": Brightness(), "cuts": [3], "draws": 1, "progress": False}
+    given |= {"num_inference_steps": 2, "batch_size": 4}
+    here, there = (
+        hl.weaken(
+            pipe, vectors(pipe), "Color", WEAKENED, store=tmp_path / name, client=one, **given
+        )
+        for name, one in (("here", None), ("there", client))
+    )
+    np.testing.assert_array_equal(there.data["score"], here.data["score"])
+    np.testing.assert_array_equal(*(run.images(run.data["image"]) for run in (here, there)))
 
 
 @pytest.mark.parametrize(

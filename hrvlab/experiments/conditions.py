@@ -212,7 +212,7 @@ def plan_trial(
         check_texts(score, of_rows)
     units = [
         TrialUnit(
-            partial(condition.generate, pipe, seeds, batch_size=batch_size, **call),
+            partial(condition.generate, seeds=seeds, batch_size=batch_size, **call),
             [f"{number:03d}-{row:02d}-{s:03d}.png" for row in range(condition.rows) for s in seeds],
             {
                 name: np.repeat(of_rows[first[number] : first[number + 1]], len(seeds)).tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,7 +134,7 @@ def plan_trial(
     images = list(np.ndindex(shape))
     size = given.batch_size
     units = [
-        _unit(pipe, factors, given, call, images[start : start + size])
+        _unit(factors, given, call, images[start : start + size])
         for start in range(0, len(images), size)
     ]
 
@@ -161,7 +162,6 @@ def plan_trial(
 
 
 def _unit(
-    pipe: DiffusionPipeline,
     factors: HeadFactors,
     given: Intervention,
     call: Mapping[str, Any],
@@ -169,17 +169,19 @@ def _unit(
 ) -> TrialUnit:
     """Make a unit of images, each given by the indices of its prompt, seed and setting."""
     prompts, seeds, settings = (list(numbers) for numbers in zip(*images, strict=True))
-    texts = [given.texts[prompt] for prompt in prompts]
-
-    def generate() -> Generated:
-        batch = Batch(
-            tuple(given.prompts[prompt] for prompt in prompts),
-            tuple(prompts),
-            tuple(given.seeds[seed] for seed in seeds),
-        )
-        edit = given.edit(factors[settings], prompts)
-        made = run_batch(pipe, batch, edit, output_type="np", **call)
-        return Generated(as_uint8(made.images))
-
+    batch = Batch(
+        tuple(given.prompts[prompt] for prompt in prompts),
+        tuple(prompts),
+        tuple(given.seeds[seed] for seed in seeds),
+    )
+    edit = given.edit(factors[settings], prompts)
     names = [f"{prompt:03d}-{seed:03d}-{setting:03d}.png" for prompt, seed, setting in images]
-    return TrialUnit(generate, names, {"score": texts})
+    texts = [given.texts[prompt] for prompt in prompts]
+    return TrialUnit(partial(_generate, batch, edit, call), names, {"score": texts})
+
+
+def _generate(
+    batch: Batch, edit: Rescale, call: Mapping[str, Any], pipe: DiffusionPipeline
+) -> Generated:
+    """Generate the images of a unit."""
+    return Generated(as_uint8(run_batch(pipe, batch, edit, output_type="np", **call).images))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from diffusers import DiffusionPipeline
+    from distributed import Client
 
     from hrvlab.scorers.base import Score
     from hrvlab.storage.run import Run
@@ -56,14 +57,15 @@ class TrialUnit:
 
     Parameters
     ----------
-    generate : callable () -> Generated
+    generate : callable (pipe) -> Generated
+        It can be pickled, for the workers of a cluster, and so does not hold the pipeline.
     names : sequence of str
         File names of the images.
     texts : mapping of str to sequence of str
         By the name of the scores: for each image, the text that it is scored against.
     """
 
-    generate: Callable[[], Generated]
+    generate: Callable[[DiffusionPipeline], Generated]
     names: Sequence[str]
     texts: Mapping[str, Sequence[str]]
 
@@ -103,6 +105,7 @@ def run_trial(
     trial: Trial,
     *,
     store: str | Path | None,
+    client: Client | None = None,
     progress: bool = True,
 ) -> Run:
     """Run a trial, or read what an earlier run of the same plan has finished.
@@ -114,6 +117,9 @@ def run_trial(
     store : str or Path, optional
         Keeps units, images and the result, in a folder of its own for every plan; by default
         nothing is kept.
+    client : distributed.Client, optional
+        Of a cluster whose workers generate the images. Each loads the pipeline as this one was
+        loaded, with as many CPU threads; only this process scores them and writes to the store.
     progress : bool
         Show a progress bar over units.
 
@@ -127,14 +133,15 @@ def run_trial(
     StoreError
         If another run is writing to the same folder, its units were computed under other versions
         of the libraries, or something cannot be written; finished units stay.
+    ModelError, ClusterError
+        If the cluster cannot generate them, see `hrvlab.cluster.spread`.
     """
     evaluators = list(trial.score) if isinstance(trial.score, Mapping) else []
     ledger = None if store is None else _open_ledger(pipe, store, trial.plan)
 
     def compute(missing: list[int]) -> Iterator[tuple[int, Unit]]:
-        for number in missing:
+        for number, generated in _generated(pipe, trial.units, missing, client):
             unit = trial.units[number]
-            generated = unit.generate()
             arrays = dict(generated.measures)
             for name, texts in unit.texts.items():
                 arrays[name] = rate(trial.score, generated.images, texts, generated.withheld)
@@ -168,6 +175,52 @@ def run_trial(
     run = keep(ledger, make, trial.parameters)
     run.data.load()  # a later run with other parameters replaces the file
     return run
+
+
+def run_trials(
+    pipe: DiffusionPipeline, trials: Iterable[tuple[str, Trial]], **how: Any
+) -> dict[str, Run]:
+    """Run several trials, one after the other.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    trials : iterable of (str, Trial)
+        With their labels.
+    **how
+        Keywords of `run_trial`.
+
+    Returns
+    -------
+    dict of str to Run
+    """
+    return {label: run_trial(pipe, trial, **how) for label, trial in trials}
+
+
+def _generated(
+    pipe: DiffusionPipeline,
+    units: Sequence[TrialUnit],
+    missing: list[int],
+    client: Client | None,
+) -> Iterator[tuple[int, Generated]]:
+    """Generate the images of units, here or on the workers of a cluster."""
+    if client is None:
+        for number in missing:
+            yield number, units[number].generate(pipe)
+        return
+    # Imported here because dask.distributed takes half a second to load.
+    from hrvlab.cluster import spread
+
+    yield from spread(
+        client, pipe, _generator, (), {number: (units[number].generate,) for number in missing}
+    )
+
+
+def _generator(
+    pipe: DiffusionPipeline,
+) -> Callable[[Callable[[DiffusionPipeline], Generated]], Generated]:
+    """Return a function that generates the images of a unit, on a worker."""
+    return lambda generate: generate(pipe)
 
 
 def is_image(name: Hashable) -> bool:

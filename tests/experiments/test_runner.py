@@ -31,7 +31,7 @@ def trial(generated):
     """Three units of two images, each brighter than the one before."""
 
     def unit(number):
-        def generate():
+        def generate(_):
             generated.append(number)
             images = np.full((2, 8, 8, 3), 10 * number + 10, np.uint8)
             return Generated(images, {"passes": np.array([number, number])})
@@ -77,9 +77,9 @@ def test_images_are_scored_kept_and_described(run, tmp_path):
 
 def test_an_image_that_was_withheld_has_no_score(run, trial, tmp_path):
     first, *rest = trial.units
-    generated = first.generate()
+    generated = first.generate(None)
     generated.images[1] = 0
-    units = [replace(first, generate=lambda: generated), *rest]
+    units = [replace(first, generate=lambda _: generated), *rest]
     for _ in range(2):  # the second run reads what the first has stored
         shown = run(tmp_path, units=units).data["shown"]
         np.testing.assert_array_equal(shown, [[11, np.nan], [21, 23], [31, 33]])

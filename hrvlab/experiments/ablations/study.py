@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hrvlab.experiments.ablations.conditions import VOTING_RULES
-from hrvlab.experiments.ablations.trial import ablate
-from hrvlab.experiments.study import CommonSetting, Study
+from hrvlab.experiments.ablations.trial import plan_ablations
+from hrvlab.experiments.runner import run_trials
+from hrvlab.experiments.study import Study
 from hrvlab.experiments.votes.study import VOTES, vectors
-from hrvlab.experiments.weakening.cases import choose_cases
+from hrvlab.experiments.weakening.study import (
+    WordsSetting,
+    chosen_cases,
+    lacking_concepts,
+    split_concepts,
+)
 from hrvlab.inputs.concepts import ConceptSet
 from hrvlab.inputs.prompts import read_prompts
-from hrvlab.paths import MINIATURE
 from hrvlab.relevance import votes
 from hrvlab.relevance.vectors import relevance
 
 if TYPE_CHECKING:
+    import xarray as xr
     from diffusers import DiffusionPipeline
 
-    from hrvlab.inputs.cases import Split
+    from hrvlab.experiments.runner import Trial
     from hrvlab.storage.run import Run
 
 RULES, ABLATIONS = "voting-rules", "ablations"
 
 
 @dataclass(frozen=True)
-class AblationSetting(CommonSetting):
-    """Parameters of the studies.
+class AblationSetting(WordsSetting):
+    """Parameters of the studies, whose prompts are those of ordered weakening.
 
     Parameters
     ----------
     rule_prompts : int
         Number of prompts from which vectors are built with each voting rule.
     ablated : tuple of str
-        Concepts whose heads are weakened.
-    cases : str or Path
-        Prompts of each concept, those of ordered weakening.
-    split : {"dev", "test"}
-    prompts_each, seeds_each : int
-        Numbers of prompts of each concept, and of images of each prompt.
+        Concepts whose heads are weakened; where there are none of them, the first that there are.
     cuts : tuple of int
         Numbers of weakened heads, besides none and all.
     draws : int
@@ -49,9 +51,6 @@ class AblationSetting(CommonSetting):
 
     rule_prompts: int = 128
     ablated: tuple[str, ...] = ("Weather Conditions", "Image Style", "Color", "Material")
-    cases: str | Path = MINIATURE
-    split: Split = "test"
-    prompts_each: int = 8
     seeds_each: int = 1
     cuts: tuple[int, ...] = (16, 64)
     draws: int = 2
@@ -62,8 +61,8 @@ def run_voting_rules(
 ) -> dict[str, Run]:
     """Collect votes with every voting rule, from the same prompts."""
     concepts = ConceptSet.read(setting.concepts)
-    prompts = read_prompts(setting.prompts)[: setting.rule_prompts]
-    given = {"store": store / RULES, **setting.call}
+    prompts = read_prompts(setting.prompts, setting.column)[: setting.rule_prompts]
+    given = {"store": store / RULES, **setting.call, **setting.how}
     return {
         name: votes.run_votes(pipe, concepts, prompts, voting_rule=rule, **given)
         for name, rule in VOTING_RULES.items()
@@ -74,33 +73,46 @@ def run_ablations(
     pipe: DiffusionPipeline, store: Path, setting: AblationSetting = AblationSetting()
 ) -> dict[str, Run]:
     """Weaken heads of a few concepts in all variants, and in the order of other vectors."""
-    hrv, score = vectors(pipe, store, setting), setting.evaluators()
+    hrv = vectors(pipe, store, setting)
     by_rule = {
         name: relevance(run.data) for name, run in run_voting_rules(pipe, store, setting).items()
     }
-    return {
-        f"{concept}, {variant}": run
-        for concept in setting.ablated
-        for variant, run in ablate(
+    trials = plan_all(pipe, hrv, setting, by_rule)
+    return run_trials(pipe, trials, store=store / ABLATIONS, **setting.how)
+
+
+def plan_all(
+    pipe: DiffusionPipeline,
+    hrv: xr.DataArray,
+    setting: AblationSetting,
+    by_rule: Mapping[str, xr.DataArray] | None = None,
+) -> Iterator[tuple[str, Trial]]:
+    """Plan a trial for every concept and variant; without other vectors, with the same ones."""
+    score = setting.evaluators()
+    there, _ = split_concepts(setting)
+    ablated = [name for name in setting.ablated if name in there]
+    for concept in ablated or there[: len(setting.ablated)]:
+        trials = plan_ablations(
             pipe,
             hrv,
             concept,
-            by_rule=by_rule,
-            **choose_cases(
-                setting.cases,
-                concept,
-                setting.prompts_each,
-                setting.seeds_each,
-                split=setting.split,
-            ),
+            by_rule=by_rule or dict.fromkeys(VOTING_RULES, hrv),
+            **chosen_cases(setting, concept),
             score=score,
             cuts=setting.cuts,
             draws=setting.draws,
-            store=store / ABLATIONS,
             **setting.call,
-        ).items()
-    }
+        )
+        for variant, trial in trials:
+            yield f"{concept}, {variant}", trial
 
 
-VOTING_RULES_STUDY = Study(RULES, run_voting_rules, "voting_rule")
-STUDY = Study(ABLATIONS, run_ablations, needs=(VOTES, RULES))
+VOTING_RULES_STUDY = Study(RULES, run_voting_rules, "voting_rule", setting=AblationSetting())
+STUDY = Study(
+    ABLATIONS,
+    run_ablations,
+    needs=(VOTES, RULES),
+    setting=AblationSetting(),
+    plan=plan_all,
+    lacks=lacking_concepts,
+)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import xarray as xr
 
 from hrvlab.experiments.ablations.conditions import PUBLISHED, variants
+from hrvlab.experiments.runner import run_trials
 from hrvlab.experiments.weakening.conditions import LEAST_FIRST
-from hrvlab.experiments.weakening.trial import weaken
+from hrvlab.experiments.weakening.trial import plan_weakening
 from hrvlab.forecast import forecast_calls
 from hrvlab.statistics import mean_with_interval
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+    from distributed import Client
 
+    from hrvlab.experiments.runner import Trial
     from hrvlab.storage.run import Run
     from hrvlab.typing import Prompts
 
@@ -29,6 +33,9 @@ def ablate(
     *,
     by_rule: Mapping[str, xr.DataArray],
     num_inference_steps: int,
+    store: str | Path | None = None,
+    client: Client | None = None,
+    progress: bool = True,
     **given: Any,
 ) -> dict[str, Run]:
     """Weaken heads as published, and in variants that each differ in one factor.
@@ -43,6 +50,8 @@ def ablate(
         Vectors built with each of `VOTING_RULES`, which order the heads instead of ``hrv``.
     num_inference_steps : int
         Enough for three denoiser calls, one for each of the three windows.
+    store, client, progress
+        See `hrvlab.weaken`.
     **given
         Further keywords of `hrvlab.weaken`.
 
@@ -68,17 +77,39 @@ def ablate(
     >>> list(runs)[:2], list(runs)[-1]
     (['published', 'factor -1'], 'by votes')
     """
+    given |= {"by_rule": by_rule, "num_inference_steps": num_inference_steps}
+    trials = plan_ablations(pipe, hrv, concept, prompts, **given)
+    return run_trials(pipe, trials, store=store, client=client, progress=progress)
+
+
+def plan_ablations(
+    pipe: DiffusionPipeline,
+    hrv: xr.DataArray,
+    concept: str,
+    prompts: Prompts,
+    *,
+    by_rule: Mapping[str, xr.DataArray],
+    num_inference_steps: int,
+    **given: Any,
+) -> Iterator[tuple[str, Trial]]:
+    """Plan the trials that `ablate` runs, by the name of the variant.
+
+    Parameters
+    ----------
+    pipe, hrv, concept, prompts, by_rule, num_inference_steps, **given
+        See `ablate`.
+
+    Yields
+    ------
+    str
+    Trial
+    """
     common = {**given, "num_inference_steps": num_inference_steps}
     changes = variants(forecast_calls(pipe, {"num_inference_steps": num_inference_steps}))
-    ablated = {
-        name: weaken(pipe, hrv, concept, prompts, **{**common, **changed})
-        for name, changed in changes.items()
-    }
-    ordered = {
-        f"by {name}": weaken(pipe, other, concept, prompts, **common)
-        for name, other in by_rule.items()
-    }
-    return ablated | ordered
+    for name, changed in changes.items():
+        yield name, plan_weakening(pipe, hrv, concept, prompts, **{**common, **changed})
+    for name, other in by_rule.items():
+        yield f"by {name}", plan_weakening(pipe, other, concept, prompts, **common)
 
 
 def by_variant(result: xr.Dataset) -> xr.Dataset:

@@ -117,6 +117,27 @@ class Swapped:
         return Generated(np.concatenate(images))
 
 
+def why_not_swapped(pipe: DiffusionPipeline, cases: Sequence[AmbiguousWord]) -> str:
+    """Say why text states of cases cannot be swapped.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    cases : sequence of AmbiguousWord
+
+    Returns
+    -------
+    str
+        Empty if they can.
+    """
+    try:
+        for case in cases:
+            Swapped(case, 0, (WORD, END)).check(pipe)
+    except (ModelError, TokenError) as error:
+        return str(error)
+    return ""
+
+
 def swapped_conditions(cases: Sequence[AmbiguousWord]) -> dict[str, list[Swapped]]:
     """Build the conditions that swap every case's states of the word, of the end, and of both.
 

@@ -19,9 +19,11 @@ from hrvlab.scorers.base import score_names, score_thresholds, thresholds_of, wh
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+    from distributed import Client
 
     from hrvlab.experiments.conditions import Condition
     from hrvlab.experiments.disambiguation.cases import AmbiguousWord
+    from hrvlab.experiments.runner import Trial
     from hrvlab.scorers.base import Score
     from hrvlab.storage.run import Run
 
@@ -31,43 +33,25 @@ def disambiguate(
     hrv: xr.DataArray,
     cases: Sequence[AmbiguousWord],
     *,
-    score: Score | Mapping[str, Score],
     store: str | Path | None = None,
-    seeds: Sequence[int] = tuple(range(8)),
-    gain: float = 2.0,
-    loss: float = 1.0,
-    window: tuple[int, int | None] = (0, None),
-    others: Mapping[str, Sequence[Condition]] | None = None,
-    batch_size: int = 16,
+    client: Client | None = None,
     progress: bool = True,
-    **call: Any,
+    **options: Any,
 ) -> Run:
     """Generate ambiguous words under several conditions, and score which sense each image shows.
 
     Parameters
     ----------
-    pipe : diffusers.DiffusionPipeline
-    hrv : xarray.DataArray, dims (concept, head_position)
-    cases : sequence of AmbiguousWord
-        From `read_disambiguation`.
-    score : Score or mapping of str to Score
-        An image shows the sense that scores higher, and not the wanted one if that scores below
-        the score's threshold; one, or several by the names of their evaluators.
+    pipe, hrv, cases
+        See `plan_disambiguation`.
     store : str or Path, optional
-        Keeps scores, images and the result; a killed run resumes.
-    seeds : sequence of int
-        Of the initial noise.
-    gain, loss : float
-        Of adjusting.
-    window : tuple of int or None
-        First denoiser call and past-the-last denoiser call in which heads are rescaled.
-    others : mapping of str to sequence of Condition, optional
-        Further conditions by name: for each case a condition of one row.
-    batch_size : int
-        Images of a condition that go through the model together.
+        Keeps finished units, images and the result, in a folder of its own for every plan; a
+        killed trial resumes at its first missing unit and ends in the same numbers.
+    client : distributed.Client, optional
+        Of a cluster that generates the images; see `hrvlab.experiments.runner.run_trial`.
     progress : bool
-    **call
-        Keywords of the pipeline's own call.
+    **options
+        Further keywords of `plan_disambiguation`, such as ``score``, ``seeds`` and ``gain``.
 
     Returns
     -------
@@ -96,6 +80,56 @@ def disambiguate(
     ... )
     >>> dict(run.data["misread"].sizes)
     {'condition': 6, 'prompt': 1, 'seed': 1}
+    """
+    trial = plan_disambiguation(pipe, hrv, cases, **options)
+    return run_trial(pipe, trial, store=store, client=client, progress=progress)
+
+
+def plan_disambiguation(
+    pipe: DiffusionPipeline,
+    hrv: xr.DataArray,
+    cases: Sequence[AmbiguousWord],
+    *,
+    score: Score | Mapping[str, Score],
+    seeds: Sequence[int] = tuple(range(8)),
+    gain: float = 2.0,
+    loss: float = 1.0,
+    window: tuple[int, int | None] = (0, None),
+    others: Mapping[str, Sequence[Condition]] | None = None,
+    batch_size: int = 16,
+    **call: Any,
+) -> Trial:
+    """Plan the trial that `disambiguate` runs.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    hrv : xarray.DataArray, dims (concept, head_position)
+    cases : sequence of AmbiguousWord
+        From `read_disambiguation`.
+    score : Score or mapping of str to Score
+        An image shows the sense that scores higher, and not the wanted one if that scores below
+        the score's threshold; one, or several by the names of their evaluators.
+    seeds : sequence of int
+        Of the initial noise.
+    gain, loss : float
+        Of adjusting.
+    window : tuple of int or None
+        First denoiser call and past-the-last denoiser call in which heads are rescaled.
+    others : mapping of str to sequence of Condition, optional
+        Further conditions by name: for each case a condition of one row.
+    batch_size : int
+        Images of a condition that go through the model together.
+    **call
+        Keywords of the pipeline's own call.
+
+    Returns
+    -------
+    Trial
+
+    Raises
+    ------
+    ParameterError, ConceptError, TokenError, ModelError
     """
     if not cases:
         raise ParameterError("the list of cases is empty; give at least one")
@@ -143,7 +177,7 @@ def disambiguate(
         "batch_size": batch_size,
         **call,
     }
-    trial = plan_trial(
+    return plan_trial(
         pipe,
         conditions,
         finish,
@@ -155,7 +189,6 @@ def disambiguate(
         batch_size=batch_size,
         **call,
     )
-    return run_trial(pipe, trial, store=store, progress=progress)
 
 
 def choose_setting(found: xr.Dataset, settings: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,15 +13,19 @@ from numpy.typing import NDArray
 
 from hrvlab.experiments.conditions import extremes
 from hrvlab.experiments.editing.cases import read_editing
-from hrvlab.experiments.editing.conditions import make_candidates
-from hrvlab.experiments.editing.trial import compare_edits, rate_edits
-from hrvlab.experiments.study import SEEDS_SHOWN, CommonSetting, Study
+from hrvlab.experiments.editing.conditions import make_candidates, make_conditions
+from hrvlab.experiments.editing.trial import plan_edits
+from hrvlab.experiments.runner import run_trials
+from hrvlab.experiments.study import SEEDS_SHOWN, CommonSetting, Study, split_cases
 from hrvlab.experiments.votes.study import VOTES, vectors
 from hrvlab.paths import MINIATURE
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
+    from hrvlab.experiments.editing.cases import EditingCase
+    from hrvlab.experiments.runner import Trial
+    from hrvlab.inputs.cases import Split
     from hrvlab.storage.run import Run
 
 EDITING, TUNING = "editing", "editing-tuning"
@@ -50,35 +55,57 @@ def run_tuning(
     pipe: DiffusionPipeline, store: Path, setting: EditingSetting = EditingSetting()
 ) -> dict[str, Run]:
     """Try settings that were not published, on words of their own."""
-    hrv, cases = vectors(pipe, store, setting), read_editing(setting.cases, "dev").cases
-    run = rate_edits(
+    trials = plan_tuning(pipe, vectors(pipe, store, setting), setting)
+    return run_trials(pipe, trials, store=store / TUNING, **setting.how)
+
+
+def plan_tuning(
+    pipe: DiffusionPipeline, hrv: xr.DataArray, setting: EditingSetting
+) -> Iterator[tuple[str, Trial]]:
+    """Plan the trial of settings that were not published."""
+    cases, _ = _cases(setting, "dev")
+    trial = plan_edits(
         pipe,
         hrv,
         cases,
         [make_candidates(hrv, case, index) for index, case in enumerate(cases)],
         score=setting.evaluators(),
         seeds=setting.tuning_seeds,
-        store=store / TUNING,
         **setting.call,
     )
-    return {TUNING: run}
+    yield TUNING, trial
 
 
 def run_editing(
     pipe: DiffusionPipeline, store: Path, setting: EditingSetting = EditingSetting()
 ) -> dict[str, Run]:
     """Edit words of five attributes under every condition, with every strength."""
-    run = compare_edits(
+    trials = plan_test(pipe, vectors(pipe, store, setting), setting)
+    return run_trials(pipe, trials, store=store / EDITING, **setting.how)
+
+
+def plan_test(
+    pipe: DiffusionPipeline, hrv: xr.DataArray, setting: EditingSetting
+) -> Iterator[tuple[str, Trial]]:
+    """Plan the trial of all conditions."""
+    cases, _ = _cases(setting, "test")
+    strengths = setting.strengths
+    trial = plan_edits(
         pipe,
-        vectors(pipe, store, setting),
-        read_editing(setting.cases, "test").cases,
+        hrv,
+        cases,
+        [make_conditions(hrv, case, i, strengths=strengths) for i, case in enumerate(cases)],
         score=setting.evaluators(),
-        strengths=setting.strengths,
         seeds=setting.seeds,
-        store=store / EDITING,
         **setting.call,
     )
-    return {EDITING: run}
+    yield EDITING, trial
+
+
+def _cases(setting: EditingSetting, split: Split) -> tuple[list[EditingCase], list[str]]:
+    """Return the cases of a split that have vectors, and the concepts that others lack."""
+    cases = read_editing(setting.cases, split).cases
+    return split_cases(cases, lambda case: [case.concept], setting)
 
 
 def extreme_edits(data: xr.Dataset) -> NDArray[np.str_]:
@@ -91,5 +118,20 @@ def extreme_edits(data: xr.Dataset) -> NDArray[np.str_]:
     return np.concatenate([shown["source_image"].values.ravel(), shown["image"].values.ravel()])
 
 
-TUNING_STUDY = Study(TUNING, run_tuning, needs=(VOTES,))
-STUDY = Study(EDITING, run_editing, shown=extreme_edits, needs=(VOTES,))
+TUNING_STUDY = Study(
+    TUNING,
+    run_tuning,
+    needs=(VOTES,),
+    setting=EditingSetting(),
+    plan=plan_tuning,
+    lacks=lambda setting: _cases(setting, "dev")[1],
+)
+STUDY = Study(
+    EDITING,
+    run_editing,
+    shown=extreme_edits,
+    needs=(VOTES,),
+    setting=EditingSetting(),
+    plan=plan_test,
+    lacks=lambda setting: _cases(setting, "test")[1],
+)

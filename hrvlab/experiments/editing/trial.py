@@ -20,9 +20,11 @@ from hrvlab.scorers.base import reaches, score_names
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+    from distributed import Client
 
     from hrvlab.experiments.conditions import Condition
     from hrvlab.experiments.editing.cases import EditingCase
+    from hrvlab.experiments.runner import Trial
     from hrvlab.scorers.base import Score
     from hrvlab.storage.run import Run
 
@@ -36,34 +38,25 @@ def rate_edits(
     cases: Sequence[EditingCase],
     conditions: Sequence[Mapping[str, Condition]],
     *,
-    score: Score | Mapping[str, Score],
     store: str | Path | None = None,
-    seeds: Sequence[int] = tuple(range(8)),
-    batch_size: int = 16,
+    client: Client | None = None,
     progress: bool = True,
-    **call: Any,
+    **options: Any,
 ) -> Run:
     """Edit prompts under several conditions, and score the target, the object and the background.
 
     Parameters
     ----------
-    pipe : diffusers.DiffusionPipeline
-    hrv : xarray.DataArray, dims (concept, head_position)
-    cases : sequence of EditingCase
-        From `read_editing`.
-    conditions : sequence of dict of str to Condition
-        For each case the same conditions, from `make_conditions` or of one's own.
-    score : Score or mapping of str to Score
-        One, or several by the names of their evaluators.
+    pipe, hrv, cases, conditions
+        See `plan_edits`.
     store : str or Path, optional
-        Keeps scores, images and the result; a killed run resumes.
-    seeds : sequence of int
-        Of the initial noise.
-    batch_size : int
-        Images of a condition that go through the model together.
+        Keeps finished units, images and the result, in a folder of its own for every plan; a
+        killed trial resumes at its first missing unit and ends in the same numbers.
+    client : distributed.Client, optional
+        Of a cluster that generates the images; see `hrvlab.experiments.runner.run_trial`.
     progress : bool
-    **call
-        Keywords of the pipeline's own call.
+    **options
+        Further keywords of `plan_edits`, such as ``score`` and ``seeds``.
 
     Returns
     -------
@@ -84,6 +77,48 @@ def rate_edits(
     -----
     The weaker the source's cross-attention to the object at a pixel, the more the pixel counts as
     background.
+    """
+    trial = plan_edits(pipe, hrv, cases, conditions, **options)
+    return run_trial(pipe, trial, store=store, client=client, progress=progress)
+
+
+def plan_edits(
+    pipe: DiffusionPipeline,
+    hrv: xr.DataArray,
+    cases: Sequence[EditingCase],
+    conditions: Sequence[Mapping[str, Condition]],
+    *,
+    score: Score | Mapping[str, Score],
+    seeds: Sequence[int] = tuple(range(8)),
+    batch_size: int = 16,
+    **call: Any,
+) -> Trial:
+    """Plan the trial that `rate_edits` runs.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    hrv : xarray.DataArray, dims (concept, head_position)
+    cases : sequence of EditingCase
+        From `read_editing`.
+    conditions : sequence of dict of str to Condition
+        For each case the same conditions, from `make_conditions` or of one's own.
+    score : Score or mapping of str to Score
+        One, or several by the names of their evaluators.
+    seeds : sequence of int
+        Of the initial noise.
+    batch_size : int
+        Images of a condition that go through the model together.
+    **call
+        Keywords of the pipeline's own call.
+
+    Returns
+    -------
+    Trial
+
+    Raises
+    ------
+    ParameterError, ConceptError, TokenError, ModelError
     """
     if not cases:
         raise ParameterError("the list of cases is empty; give at least one")
@@ -118,7 +153,7 @@ def rate_edits(
         "batch_size": batch_size,
         **call,
     }
-    trial = plan_trial(
+    return plan_trial(
         pipe,
         [
             Beside(condition, source)
@@ -134,7 +169,6 @@ def rate_edits(
         batch_size=batch_size,
         **call,
     )
-    return run_trial(pipe, trial, store=store, progress=progress)
 
 
 def compare_edits(

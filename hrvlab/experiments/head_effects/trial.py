@@ -23,7 +23,9 @@ from hrvlab.relevance.vectors import stack_heads
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+    from distributed import Client
 
+    from hrvlab.experiments.runner import Trial
     from hrvlab.scorers.base import Score
     from hrvlab.storage.run import Run
     from hrvlab.typing import Prompts
@@ -33,44 +35,25 @@ def head_effects(
     pipe: DiffusionPipeline,
     prompts: Prompts,
     *,
-    texts: Sequence[str],
-    score: Score | Mapping[str, Score],
-    factor: float = -2.0,
-    seeds: Sequence[int] = (0,),
-    tokens: str | Sequence[str] = CONTENT,
-    window: tuple[int, int | None] = (0, None),
-    batch_size: int = 16,
     store: str | Path | None = None,
+    client: Client | None = None,
     progress: bool = True,
-    **call: Any,
+    **options: Any,
 ) -> Run:
     """Weaken every head alone, and measure by how much the score of the images falls.
 
     Parameters
     ----------
-    pipe : diffusers.DiffusionPipeline
-    prompts : str, Path, or iterable of str
-    texts : sequence of str
-        For each prompt, the text that its images are scored against.
-    score : Score or mapping of str to Score
-        Such as `judge_score` loads for the miniature: the probability of the right answer; or
-        several, by the names of their evaluators.
-    factor : float
-        By which the weakened head's attention is multiplied.
-    seeds : sequence of int
-        Of the initial noise.
-    tokens : str or sequence of str
-        ``"content"``: every word of the prompt; ``"scored"``: only the word that its images are
-        scored against; or a word, or several.
-    window : tuple of int or None
-        First denoiser call in which the head is weakened, and the one after the last.
-    batch_size : int
-        Images that go through the model together; part of the plan.
+    pipe, prompts
+        See `plan_head_effects`.
     store : str or Path, optional
-        Keeps finished batches, images and the result, in a folder of its own for every plan.
+        Keeps finished units, images and the result, in a folder of its own for every plan; a
+        killed trial resumes at its first missing unit and ends in the same numbers.
+    client : distributed.Client, optional
+        Of a cluster that generates the images; see `hrvlab.experiments.runner.run_trial`.
     progress : bool
-    **call
-        Keywords of the pipeline's own call.
+    **options
+        Further keywords of `plan_head_effects`, such as ``texts``, ``score`` and ``seeds``.
 
     Returns
     -------
@@ -96,6 +79,56 @@ def head_effects(
     >>> dict(run.data["effect"].sizes)
     {'head_position': 128, 'prompt': 1, 'seed': 1}
     """
+    trial = plan_head_effects(pipe, prompts, **options)
+    return run_trial(pipe, trial, store=store, client=client, progress=progress)
+
+
+def plan_head_effects(
+    pipe: DiffusionPipeline,
+    prompts: Prompts,
+    *,
+    texts: Sequence[str],
+    score: Score | Mapping[str, Score],
+    factor: float = -2.0,
+    seeds: Sequence[int] = (0,),
+    tokens: str | Sequence[str] = CONTENT,
+    window: tuple[int, int | None] = (0, None),
+    batch_size: int = 16,
+    **call: Any,
+) -> Trial:
+    """Plan the trial that `head_effects` runs.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    prompts : str, Path, or iterable of str
+    texts : sequence of str
+        For each prompt, the text that its images are scored against.
+    score : Score or mapping of str to Score
+        Such as `judge_score` loads for the miniature: the probability of the right answer; or
+        several, by the names of their evaluators.
+    factor : float
+        By which the weakened head's attention is multiplied.
+    seeds : sequence of int
+        Of the initial noise.
+    tokens : str or sequence of str
+        ``"content"``: every word of the prompt; ``"scored"``: only the word that its images are
+        scored against; or a word, or several.
+    window : tuple of int or None
+        First denoiser call in which the head is weakened, and the one after the last.
+    batch_size : int
+        Images that go through the model together; part of the plan.
+    **call
+        Keywords of the pipeline's own call.
+
+    Returns
+    -------
+    Trial
+
+    Raises
+    ------
+    ParameterError, ConceptError, TokenError, ModelError
+    """
     table = head_table(denoiser_of(pipe))
     heads = table.sizes["head_position"]
     factors = np.ones((heads + 1, heads))
@@ -112,8 +145,7 @@ def head_effects(
         return effect.assign_coords(table.coords)
 
     plan = {"experiment": "head effects"}
-    trial = plan_trial(pipe, factors, given, finish, schema="head_effects", plan=plan)
-    return run_trial(pipe, trial, store=store, progress=progress)
+    return plan_trial(pipe, factors, given, finish, schema="head_effects", plan=plan)
 
 
 def effects_beside_attention(
@@ -125,13 +157,14 @@ def effects_beside_attention(
     factor: float = -2.0,
     seeds: Sequence[int] = (0,),
     store: str | Path | None = None,
+    client: Client | None = None,
     **call: Any,
 ) -> Run:
     """Weaken every head alone, and measure how much it attends to the word that is scored.
 
     Parameters
     ----------
-    pipe, prompts, texts, score, factor, seeds, store
+    pipe, prompts, texts, score, factor, seeds, store, client
         See `head_effects`; every text is a word of its prompt.
     **call
         Keywords of the pipeline's own call, and ``batch_size`` and ``progress``.
@@ -159,9 +192,8 @@ def effects_beside_attention(
     """
     prompts = as_prompts(prompts)
     columns = [word_columns(pipe, *pair) for pair in zip(prompts, texts, strict=True)]
-    run = head_effects(
-        pipe, prompts, texts=texts, score=score, factor=factor, seeds=seeds, store=store, **call
-    )
+    given = {"texts": texts, "score": score, "factor": factor, "seeds": seeds}
+    run = head_effects(pipe, prompts, **given, store=store, client=client, **call)
     captured = capture(pipe, prompts, seed=as_seeds(seeds)[0], **call)
     attention = word_attention(captured, columns, head_table(denoiser_of(pipe)))
     return replace(run, data=run.data.assign(attention=attention))

@@ -3,7 +3,8 @@
 from hrvlab.experiments.conditions import extremes
 from hrvlab.experiments.findings import compare
 from hrvlab.experiments.neglect.cases import read_pairs
-from hrvlab.experiments.neglect.trial import best_condition, compare_excitations, count_outcomes
+from hrvlab.experiments.neglect.outcomes import best_condition, count_outcomes
+from hrvlab.experiments.neglect.trial import compare_excitations
 
 __all__ = [
     "best_condition",

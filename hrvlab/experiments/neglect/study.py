@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 
 from hrvlab.experiments.conditions import extremes
 from hrvlab.experiments.neglect.cases import read_pairs
-from hrvlab.experiments.neglect.conditions import make_candidates
-from hrvlab.experiments.neglect.trial import best_condition, compare_excitations, try_excitations
-from hrvlab.experiments.study import SEEDS_SHOWN, CommonSetting, Study
+from hrvlab.experiments.neglect.conditions import make_candidates, make_conditions
+from hrvlab.experiments.neglect.outcomes import best_condition
+from hrvlab.experiments.neglect.trial import plan_pairs, try_conditions
+from hrvlab.experiments.runner import run_trials
+from hrvlab.experiments.study import SEEDS_SHOWN, CommonSetting, Study, split_cases
 from hrvlab.experiments.votes.study import VOTES, vectors
+from hrvlab.methods.excitation import Excitation
 from hrvlab.paths import MINIATURE
 from hrvlab.scorers.clip import clip_score
 from hrvlab.scorers.pair_judge import pair_score
@@ -24,12 +27,18 @@ from hrvlab.scorers.pair_judge import pair_score
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-    from hrvlab.methods.excitation import Excitation
+    from hrvlab.experiments.neglect.cases import ObjectPair
+    from hrvlab.experiments.runner import Trial
     from hrvlab.scorers.base import Score
     from hrvlab.storage.run import Run
 
 NEGLECT, TUNING = "neglect", "neglect-tuning"
 WITH, WITHOUT = "with vectors", "without vectors"
+# What is used where there are no pairs by which to choose.
+PUBLISHED = {
+    WITH: Excitation(),
+    WITHOUT: Excitation(side=1 / 4, layers="side", leave_out_last=True),
+}
 
 
 def pair_judge_and_clip() -> Mapping[str, Score]:
@@ -80,47 +89,78 @@ def run_tuning(
     pipe: DiffusionPipeline, store: Path, setting: NeglectSetting = NeglectSetting()
 ) -> dict[str, Run]:
     """Try sides and step sizes on the pairs of the first section that are for choosing."""
-    hrv = vectors(pipe, store, setting)
-    pairs = read_pairs(setting.cases).pairs(f"{setting.sections[0]}, dev")
-    return {
-        label: try_excitations(
-            pipe,
-            hrv,
-            pairs,
-            of_label,
-            vectors=label == WITH,
-            score=setting.evaluators(),
-            seeds=setting.tuning_seeds,
-            store=store / TUNING,
-            **setting.call,
-        )
-        for label, of_label in candidates(setting).items()
-    }
+    trials = plan_tuning(pipe, vectors(pipe, store, setting), setting)
+    return run_trials(pipe, trials, store=store / TUNING, **setting.how)
+
+
+def plan_tuning(
+    pipe: DiffusionPipeline, hrv: xr.DataArray, setting: NeglectSetting
+) -> Iterator[tuple[str, Trial]]:
+    """Plan a trial of all settings with vectors, and one without."""
+    pairs, score = _pairs(setting, _dev(setting))[0], setting.evaluators()
+    for label, of_label in candidates(setting).items():
+        weights = hrv if label == WITH else None
+        conditions = try_conditions(pairs, of_label, weights)
+        given = {"score": score, "seeds": setting.tuning_seeds, **setting.call}
+        yield label, plan_pairs(pipe, hrv, pairs, conditions, **given)
 
 
 def run_neglect(
     pipe: DiffusionPipeline, store: Path, setting: NeglectSetting = NeglectSetting()
 ) -> dict[str, Run]:
     """Generate the test pairs under every condition."""
-    hrv, cases = vectors(pipe, store, setting), read_pairs(setting.cases)
-    chosen = {
-        label: candidates(setting)[label][best_condition(run.data.isel(evaluator=0))]
-        for label, run in run_tuning(pipe, store, setting).items()
-    }
-    return {
-        section: compare_excitations(
+    hrv, chosen = vectors(pipe, store, setting), PUBLISHED
+    if _dev(setting) in read_pairs(setting.cases).sections:
+        chosen = {
+            label: candidates(setting)[label][best_condition(run.data.isel(evaluator=0))]
+            for label, run in run_tuning(pipe, store, setting).items()
+        }
+    trials = plan_test(pipe, hrv, setting, chosen)
+    return run_trials(pipe, trials, store=store / NEGLECT, **setting.how)
+
+
+def plan_test(
+    pipe: DiffusionPipeline,
+    hrv: xr.DataArray,
+    setting: NeglectSetting,
+    chosen: Mapping[str, Excitation] | None = None,
+) -> Iterator[tuple[str, Trial]]:
+    """Plan a trial of every section, with the chosen settings, or those that come first."""
+    score = setting.evaluators()
+    if chosen is None:
+        dev = _dev(setting) in read_pairs(setting.cases).sections
+        first = {label: next(iter(some.values())) for label, some in candidates(setting).items()}
+        chosen = first if dev else PUBLISHED
+    for section in setting.sections:
+        pairs = _pairs(setting, section)[0][: setting.pairs_each]
+        given = {"with_vectors": chosen[WITH], "without": chosen[WITHOUT]}
+        trial = plan_pairs(
             pipe,
             hrv,
-            cases.pairs(section, setting.pairs_each),
-            with_vectors=chosen[WITH],
-            without=chosen[WITHOUT],
-            score=setting.evaluators(),
+            pairs,
+            [make_conditions(hrv, pair, index, **given) for index, pair in enumerate(pairs)],
+            score=score,
             seeds=setting.seeds,
-            store=store / NEGLECT,
             **setting.call,
         )
-        for section in setting.sections
-    }
+        yield section, trial
+
+
+def _dev(setting: NeglectSetting) -> str:
+    """Name the section of the pairs by which settings are chosen."""
+    return f"{setting.sections[0]}, dev"
+
+
+def _pairs(setting: NeglectSetting, section: str) -> tuple[list[ObjectPair], list[str]]:
+    """Return the pairs of a section that have vectors, and the concepts that others lack."""
+    pairs = read_pairs(setting.cases).pairs(section)
+    return split_cases(pairs, lambda pair: pair.concepts, setting)
+
+
+def _lacking(setting: NeglectSetting) -> list[str]:
+    """Name the concepts without vectors of all sections."""
+    of_sections = [_pairs(setting, section)[1] for section in setting.sections]
+    return list(dict.fromkeys(name for lacking in of_sections for name in lacking))
 
 
 def extreme_pairs(data: xr.Dataset) -> NDArray[np.str_]:
@@ -130,5 +170,22 @@ def extreme_pairs(data: xr.Dataset) -> NDArray[np.str_]:
     return data["image"].isel(prompt=[most, least], seed=slice(SEEDS_SHOWN)).values
 
 
-TUNING_STUDY = Study(TUNING, run_tuning, "vectors", needs=(VOTES,))
-STUDY = Study(NEGLECT, run_neglect, "section", extreme_pairs, needs=(VOTES, TUNING))
+TUNING_STUDY = Study(
+    TUNING,
+    run_tuning,
+    "vectors",
+    needs=(VOTES,),
+    setting=NeglectSetting(),
+    plan=plan_tuning,
+    lacks=lambda setting: _pairs(setting, _dev(setting))[1],
+)
+STUDY = Study(
+    NEGLECT,
+    run_neglect,
+    "section",
+    extreme_pairs,
+    needs=(VOTES, TUNING),
+    setting=NeglectSetting(),
+    plan=plan_test,
+    lacks=_lacking,
+)

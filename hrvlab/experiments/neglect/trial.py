@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 
 from hrvlab.errors import ParameterError
@@ -19,9 +18,11 @@ from hrvlab.scorers.base import reaches, score_names, score_thresholds, threshol
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+    from distributed import Client
 
     from hrvlab.experiments.conditions import Condition
     from hrvlab.experiments.neglect.cases import ObjectPair
+    from hrvlab.experiments.runner import Trial
     from hrvlab.methods.excitation import Excitation
     from hrvlab.scorers.base import Score
     from hrvlab.storage.run import Run
@@ -36,34 +37,25 @@ def rate_pairs(
     pairs: Sequence[ObjectPair],
     conditions: Sequence[Mapping[str, Condition]],
     *,
-    score: Score | Mapping[str, Score],
     store: str | Path | None = None,
-    seeds: Sequence[int] = tuple(range(8)),
-    batch_size: int = 8,
+    client: Client | None = None,
     progress: bool = True,
-    **call: Any,
+    **options: Any,
 ) -> Run:
     """Generate pairs under several conditions, and score which of their objects the images show.
 
     Parameters
     ----------
-    pipe : diffusers.DiffusionPipeline
-    hrv : xarray.DataArray, dims (concept, head_position)
-    pairs : sequence of ObjectPair
-    conditions : sequence of dict of str to Condition
-        For each pair the same conditions, from `make_conditions` or of one's own.
-    score : Score or mapping of str to Score
-        An image shows an object that scores at least the score's threshold; one, or several by
-        the names of their evaluators.
+    pipe, hrv, pairs, conditions
+        See `plan_pairs`.
     store : str or Path, optional
-        Keeps scores, images and the result; a killed run resumes.
-    seeds : sequence of int
-        Of the initial noise.
-    batch_size : int
-        Images of a pair that go through the model together.
+        Keeps finished units, images and the result, in a folder of its own for every plan; a
+        killed trial resumes at its first missing unit and ends in the same numbers.
+    client : distributed.Client, optional
+        Of a cluster that generates the images; see `hrvlab.experiments.runner.run_trial`.
     progress : bool
-    **call
-        Keywords of the pipeline's own call.
+    **options
+        Further keywords of `plan_pairs`, such as ``score`` and ``seeds``.
 
     Returns
     -------
@@ -80,6 +72,48 @@ def rate_pairs(
     ------
     ParameterError, ConceptError, TokenError, ModelError, StoreError
         Before anything is generated.
+    """
+    trial = plan_pairs(pipe, hrv, pairs, conditions, **options)
+    return run_trial(pipe, trial, store=store, client=client, progress=progress)
+
+
+def plan_pairs(
+    pipe: DiffusionPipeline,
+    hrv: xr.DataArray,
+    pairs: Sequence[ObjectPair],
+    conditions: Sequence[Mapping[str, Condition]],
+    *,
+    score: Score | Mapping[str, Score],
+    seeds: Sequence[int] = tuple(range(8)),
+    batch_size: int = 8,
+    **call: Any,
+) -> Trial:
+    """Plan the trial that `rate_pairs` runs.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    hrv : xarray.DataArray, dims (concept, head_position)
+    pairs : sequence of ObjectPair
+    conditions : sequence of dict of str to Condition
+        For each pair the same conditions, from `make_conditions` or of one's own.
+    score : Score or mapping of str to Score
+        An image shows an object that scores at least the score's threshold; one, or several by
+        the names of their evaluators.
+    seeds : sequence of int
+        Of the initial noise.
+    batch_size : int
+        Images of a pair that go through the model together.
+    **call
+        Keywords of the pipeline's own call.
+
+    Returns
+    -------
+    Trial
+
+    Raises
+    ------
+    ParameterError, ConceptError, TokenError, ModelError
     """
     if not pairs:
         raise ParameterError("the list of pairs is empty; give at least one")
@@ -116,7 +150,7 @@ def rate_pairs(
         "batch_size": batch_size,
         **call,
     }
-    trial = plan_trial(
+    return plan_trial(
         pipe,
         [of_pair[name] for name in names for of_pair in conditions],
         finish,
@@ -128,7 +162,6 @@ def rate_pairs(
         batch_size=batch_size,
         **call,
     )
-    return run_trial(pipe, trial, store=store, progress=progress)
 
 
 def compare_excitations(
@@ -184,105 +217,25 @@ def compare_excitations(
     return rate_pairs(pipe, hrv, pairs, conditions, **options)
 
 
-def try_excitations(
-    pipe: DiffusionPipeline,
-    hrv: xr.DataArray,
+def try_conditions(
     pairs: Sequence[ObjectPair],
     candidates: Mapping[str, Excitation],
-    *,
-    vectors: bool,
-    **options: Any,
-) -> Run:
-    """Generate pairs with several settings; results should be reported on other pairs.
+    weights: xr.DataArray | None,
+) -> list[dict[str, Condition]]:
+    """Build a condition of every setting for each pair.
 
     Parameters
     ----------
-    pipe, hrv, pairs
-        See `rate_pairs`.
+    pairs : sequence of ObjectPair
     candidates : mapping of str to Excitation
-        From `make_candidates`, or of one's own.
-    vectors : bool
-        Whether the vectors weight the heads.
-    **options
-        Of `rate_pairs`.
+    weights : xarray.DataArray, dims (concept, head_position), optional
+        Vectors that weight the heads; none: all heads alike.
 
     Returns
     -------
-    Run
-        See `rate_pairs`; each candidate is a condition.
-
-    Raises
-    ------
-    ParameterError, ConceptError, TokenError, ModelError, StoreError
-        Before anything is generated.
+    list of dict of str to Condition
     """
-    weights = hrv if vectors else None
-    conditions = [
+    return [
         {name: ExcitedPair(pair, index, one, weights) for name, one in candidates.items()}
         for index, pair in enumerate(pairs)
     ]
-    return rate_pairs(pipe, hrv, pairs, conditions, **options)
-
-
-def best_condition(found: xr.Dataset) -> str:
-    """Choose the condition whose images show their worse object best, on average.
-
-    Parameters
-    ----------
-    found : xarray.Dataset, dims (condition, prompt, seed, object)
-        Data of a run of `rate_pairs`, by one evaluator.
-
-    Returns
-    -------
-    str
-        Of equally good conditions the first.
-
-    Examples
-    --------
-    >>> scores = xr.DataArray(
-    ...     [[[[0.9, 0.1]]], [[[0.4, 0.5]]]], {"condition": ["A&E", "A&E-HRV"]},
-    ...     ("condition", "prompt", "seed", "object"),
-    ... )
-    >>> best_condition(xr.Dataset({"score": scores}))
-    'A&E-HRV'
-    """
-    worse = found["score"].min("object").mean(("prompt", "seed"))
-    return str(worse.idxmax("condition").item())
-
-
-def count_outcomes(found: xr.Dataset) -> xr.DataArray:
-    """Count the images by which of the two objects they show.
-
-    Parameters
-    ----------
-    found : xarray.Dataset, dims (..., condition, prompt, seed, object)
-        Data of a run of `rate_pairs`.
-
-    Returns
-    -------
-    xarray.DataArray, dims (..., condition, outcome)
-        Shares of each condition's images: both objects as the prompt says, both but one in a
-        wrong color, the first or the second object alone, none. Images about which this is not
-        known are left out.
-
-    Examples
-    --------
-    >>> dims = ("condition", "prompt", "seed", "object")
-    >>> shown = xr.DataArray([[[[True, True], [True, False]]]], {"condition": ["plain"]}, dims)
-    >>> shares = count_outcomes(xr.Dataset({"shown": shown, "present": shown}))
-    >>> shares.sel(condition="plain").to_series()[["all right", "the first alone"]].tolist()
-    [0.5, 0.5]
-    """
-    shown, in_any_color = (found[name].astype(float) for name in ("shown", "present"))
-    right = shown.min("object", skipna=False)
-    present = xr.apply_ufunc(np.maximum, shown, in_any_color)
-    first, second = (present.isel(object=number) for number in (0, 1))
-    outcomes = {  # products of 0 and 1, so that what is not known stays NaN
-        "all right": right,
-        "both, a color wrong": first * second * (1 - right),
-        "the first alone": first * (1 - second),
-        "the second alone": second * (1 - first),
-        "none": (1 - first) * (1 - second),
-    }
-    shares = xr.concat(list(outcomes.values()), "outcome").mean(("prompt", "seed"))
-    return shares.assign_coords(outcome=list(outcomes)).transpose(..., "condition", "outcome")

@@ -48,8 +48,10 @@ def run_votes(
     >>> run_votes(pipe, store, setting)["votes"].data.sizes["prompt"]
     1
     """
-    concepts, prompts = ConceptSet.read(setting.concepts), read_prompts(setting.prompts)
-    run = votes.run_votes(pipe, concepts, prompts, store=store / VOTES, **setting.call)
+    concepts = ConceptSet.read(setting.concepts)
+    prompts = read_prompts(setting.prompts, setting.column)
+    how = {"store": store / VOTES, **setting.call, **setting.how}
+    run = votes.run_votes(pipe, concepts, prompts, **how)
     return {VOTES: run}
 
 
@@ -80,4 +82,4 @@ def vectors(pipe: DiffusionPipeline, store: Path, setting: CommonSetting = SHIPP
     return relevance(run_votes(pipe, store, setting)[VOTES].data)
 
 
-STUDY = Study(VOTES, run_votes)
+STUDY = Study(VOTES, run_votes, setting=SHIPPED)

@@ -26,13 +26,74 @@ from hrvlab.relevance.vectors import concept_vector
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+    from distributed import Client
 
+    from hrvlab.experiments.runner import Trial
     from hrvlab.scorers.base import Score
     from hrvlab.storage.run import Run
     from hrvlab.typing import Prompts
 
 
 def weaken(
+    pipe: DiffusionPipeline,
+    hrv: xr.DataArray,
+    concept: str,
+    prompts: Prompts,
+    *,
+    store: str | Path | None = None,
+    client: Client | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> Run:
+    """Weaken more and more heads, in several orders, and score the images.
+
+    Many interventions share a batch, so that a trial costs no more than plain generation. With a
+    store, a killed trial resumes at its first missing batch and ends in the same numbers.
+
+    Parameters
+    ----------
+    pipe, hrv, concept, prompts
+        See `plan_weakening`.
+    store : str or Path, optional
+        Keeps finished units, images and the result, in a folder of its own for every plan; a
+        killed trial resumes at its first missing unit and ends in the same numbers.
+    client : distributed.Client, optional
+        Of a cluster that generates the images; see `hrvlab.experiments.runner.run_trial`.
+    progress : bool
+    **options
+        Further keywords of `plan_weakening`, such as ``texts``, ``score``, ``seeds`` and ``cuts``.
+
+    Returns
+    -------
+    Run
+        Its data: ``score (order, weakened, prompt, seed)`` float32, with the leading dim
+        ``evaluator`` if there are several; with a store also ``image``, file names for
+        `Run.images`. The coordinate ``kind (order)`` is the same for all random orders; ``share
+        (weakened)`` is the share of heads that are weakened.
+
+    Raises
+    ------
+    ConceptError, ParameterError, TokenError, ModelError, StoreError
+        Before anything is generated.
+
+    Notes
+    -----
+    Section 4 of arXiv 2412.02237.
+
+    Examples
+    --------
+    >>> run = hl.weaken(
+    ...     pipe, hrv, "Color", ["a red car"], texts=["red"], score=hl.judge_score(), cuts=[64],
+    ...     draws=1, num_inference_steps=2, progress=False,
+    ... )
+    >>> dict(run.data["score"].sizes)
+    {'order': 3, 'weakened': 3, 'prompt': 1, 'seed': 1}
+    """
+    trial = plan_weakening(pipe, hrv, concept, prompts, **options)
+    return run_trial(pipe, trial, store=store, client=client, progress=progress)
+
+
+def plan_weakening(
     pipe: DiffusionPipeline,
     hrv: xr.DataArray,
     concept: str,
@@ -48,15 +109,10 @@ def weaken(
     tokens: str | Sequence[str] = CONTENT,
     window: tuple[int, int | None] = (0, None),
     batch_size: int = 16,
-    store: str | Path | None = None,
     allow_other_model: bool = False,
-    progress: bool = True,
     **call: Any,
-) -> Run:
-    """Weaken more and more heads, in several orders, and score the images.
-
-    Many interventions share a batch, so that a trial costs no more than plain generation. With a
-    store, a killed trial resumes at its first missing batch and ends in the same numbers.
+) -> Trial:
+    """Plan the trial that `weaken` runs.
 
     Parameters
     ----------
@@ -87,39 +143,18 @@ def weaken(
         First denoiser call in which heads are weakened, and the one after the last.
     batch_size : int
         Images that go through the model together; part of the plan.
-    store : str or Path, optional
-        Keeps finished batches, images and the result, in a folder of its own for every plan.
     allow_other_model : bool
         Use vectors that were built from another model.
-    progress : bool
     **call
         Keywords of the pipeline's own call.
 
     Returns
     -------
-    Run
-        Its data: ``score (order, weakened, prompt, seed)`` float32, with the leading dim
-        ``evaluator`` if there are several; with a store also ``image``, file names for
-        `Run.images`. The coordinate ``kind (order)`` is the same for all random orders; ``share
-        (weakened)`` is the share of heads that are weakened.
+    Trial
 
     Raises
     ------
-    ConceptError, ParameterError, TokenError, ModelError, StoreError
-        Before anything is generated.
-
-    Notes
-    -----
-    Section 4 of arXiv 2412.02237.
-
-    Examples
-    --------
-    >>> run = hl.weaken(
-    ...     pipe, hrv, "Color", ["a red car"], texts=["red"], score=hl.judge_score(), cuts=[64],
-    ...     draws=1, num_inference_steps=2, progress=False,
-    ... )
-    >>> dict(run.data["score"].sizes)
-    {'order': 3, 'weakened': 3, 'prompt': 1, 'seed': 1}
+    ParameterError, ConceptError, TokenError, ModelError
     """
     check_model(hrv, pipe, allow_other_model=allow_other_model)
     prompts = as_prompts(prompts)
@@ -141,5 +176,4 @@ def weaken(
 
     orders_plan = {name: order.tolist() for name, order in ordered.items()}
     plan = {"concept": concept, "orders": orders_plan, "cuts": counts}
-    trial = plan_trial(pipe, factors, given, finish, schema="weakening", plan=plan)
-    return run_trial(pipe, trial, store=store, progress=progress)
+    return plan_trial(pipe, factors, given, finish, schema="weakening", plan=plan)

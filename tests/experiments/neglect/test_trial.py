@@ -8,13 +8,8 @@ import hrvlab as hl
 from hrvlab.errors import ConceptError, ModelError, ParameterError, TokenError
 from hrvlab.experiments.neglect.cases import ObjectPair
 from hrvlab.experiments.neglect.conditions import ExcitedPair, make_candidates
-from hrvlab.experiments.neglect.trial import (
-    best_condition,
-    compare_excitations,
-    count_outcomes,
-    rate_pairs,
-    try_excitations,
-)
+from hrvlab.experiments.neglect.outcomes import best_condition, count_outcomes
+from hrvlab.experiments.neglect.trial import compare_excitations, rate_pairs, try_conditions
 from hrvlab.methods.excitation import Excitation
 from hrvlab.noise import initial_noise
 from tests.experiments.withholding import Withholding
@@ -95,8 +90,9 @@ def test_a_second_run_generates_nothing_anew(pipe, tmp_path):
 def test_the_candidate_whose_worse_object_scores_highest_is_chosen(pipe, tmp_path):
     candidates = make_candidates([1 / 2, 1], [1.0, 3000.0], thresholds={})
     assert candidates["side 0.5, step 3000"] == Excitation(0.5, step_size=3000.0, thresholds={})
-    call = {"store": tmp_path, "vectors": False, **CALL}
-    chosen = best_condition(try_excitations(pipe, vectors(pipe), [PAIR], candidates, **call).data)
+    conditions = try_conditions([PAIR], candidates, None)
+    run = rate_pairs(pipe, vectors(pipe), [PAIR], conditions, store=tmp_path, **CALL)
+    chosen = best_condition(run.data)
     means = {}
     for name, one in candidates.items():
         noise = initial_noise(pipe, CALL["seeds"], 0)
