@@ -1,16 +1,31 @@
-"""``hrvlab results`` and ``check-results``: make and check the shipped results."""
+"""``hrvlab results`` and ``check-results``: make results of studies, and check those that ship."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from hrvlab.cli.options import LARGEST_SEED, Device, DryRun, out, path_option, say
+from hrvlab.cli.clusters import Cluster, check_cluster
+from hrvlab.cli.options import (
+    LARGEST_SEED,
+    Column,
+    Device,
+    DryRun,
+    Prompts,
+    out,
+    path_option,
+    say,
+)
+from hrvlab.cli.own_results import Own, make_own_results
+from hrvlab.cli.takes import takes
+from hrvlab.errors import ParameterError
+from hrvlab.options import GenerationOptions, LoadOptions
 from hrvlab.paths import MINIATURE
 from hrvlab.results.registry import find_study, select_studies
 
@@ -19,6 +34,7 @@ if TYPE_CHECKING:
 
     from hrvlab.experiments.study import Study
 
+WORK = Path("runs/results")
 Names = Annotated[list[str] | None, typer.Argument(help="Names of studies; default: all of them.")]
 
 
@@ -28,19 +44,67 @@ def _check_share(share: float) -> float:
     return share
 
 
+@takes(loading=LoadOptions, generating=GenerationOptions)
 def results(
     study: Names = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Of your own: a pipeline folder, file or hub id."),
+    ] = None,
+    concepts: Annotated[
+        str | None, typer.Option(help="For your model: 'miniature', 'published', or a YAML file.")
+    ] = None,
+    prompts: Prompts = None,
+    column: Column = None,
+    cases: Annotated[
+        str | None,
+        typer.Option(help="'miniature', 'published', or a folder of lists such as editing.yaml."),
+    ] = None,
+    clip: Annotated[
+        str | None, typer.Option(help="The CLIP that scores: 'miniature', a folder, or a hub id.")
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", metavar="NAME=VALUE", help="Of studies, such as weakening.draws=2."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        path_option("--output", "-o", folder=True, help="Folder of your results and their pages."),
+    ] = None,
     work: Annotated[
-        Path,
+        Path | None,
         path_option(
-            "--work", folder=True, help="Folder of finished units; an interrupted run resumes."
+            "--work",
+            folder=True,
+            help="Of finished units, for resuming; default: runs/results, or work in --output.",
         ),
-    ] = Path("runs/results"),
-    device: Device = None,
+    ] = None,
+    cluster: Cluster = None,
     dry_run: DryRun = False,
+    *,
+    loading: LoadOptions,
+    generating: GenerationOptions,
 ) -> None:
-    """Recompute the shipped results of the miniature: takes hours on two CPU cores."""
+    """Recompute the shipped results of the miniature, or run its studies on a model of your own.
+
+    Without --model: takes hours on two CPU cores. With it:
+    hrvlab results --model FOLDER --clip FOLDER --concepts published --prompts imagenet -o mine
+    """
     names = select_studies(study or ())
+    given = {"concepts": concepts, "prompts": prompts, "column": column, "cases": cases}
+    given |= {"clip": clip, "parameter": parameter, "output": output, "cluster": cluster}
+    check_cluster(cluster, loading, dry_run)
+    if model is not None:
+        own = Own(study or [], model, {**given, "work": work}, loading, generating)
+        make_own_results(own, dry_run)
+        return
+    given |= _changed(replace(loading, device=None)) | _changed(generating)
+    if needless := [name for name, value in given.items() if value not in (None, [])]:
+        flag = "-p" if needless[0] == "parameter" else f"--{needless[0].replace('_', '-')}"
+        raise ParameterError(
+            f"{flag} is for a model of your own; give it as --model, or leave both out to "
+            "recompute the shipped results"
+        )
     # Imported here so that help and errors of parameters need not wait for it.
     from hrvlab.models.load import load
     from hrvlab.results.make import make_result, results_path
@@ -48,13 +112,23 @@ def results(
 
     studies = [find_study(name) for name in names]
     if dry_run:
-        _forecast(studies, load(MINIATURE, device=device), 1.0)
+        _forecast(studies, load(MINIATURE, device=loading.device), 1.0)
         return
     check_writable(results_path())
-    pipe = load(MINIATURE, device=device)
+    pipe = load(MINIATURE, device=loading.device)
     for one in studies:
         done = "replaced" if (results_path() / one.name).exists() else "made"
-        say(f"{done}: {make_result(one, pipe, work, results_path())}")
+        say(f"{done}: {make_result(one, pipe, work or WORK, results_path())}")
+
+
+def _changed(options: LoadOptions | GenerationOptions) -> dict[str, Any]:
+    """Return the options that differ from their defaults; no value at all differs from none."""
+    usual = vars(type(options)())
+    return {
+        name: value
+        for name, value in vars(options).items()
+        if value != usual[name] and value not in ([], ())
+    }
 
 
 def check_results(

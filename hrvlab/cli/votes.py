@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from hrvlab.cli.clusters import Cluster, check_cluster, connected
 from hrvlab.cli.options import (
     Column,
     DryRun,
@@ -23,16 +22,10 @@ from hrvlab.cli.options import (
     say,
 )
 from hrvlab.cli.takes import takes
-from hrvlab.errors import ParameterError
 from hrvlab.inputs.concepts import ConceptSet
 from hrvlab.models.locate import locate_model
 from hrvlab.options import GenerationOptions, LoadOptions
 from hrvlab.paths import MINIATURE
-
-if TYPE_CHECKING:
-    from distributed import Client
-
-ADDRESS = re.compile(r"(\w+://)?[^/\s]+:\d+")
 
 
 @takes(loading=LoadOptions, generating=GenerationOptions)
@@ -52,12 +45,7 @@ def votes(
     model: Model = MINIATURE,
     seed: Seed = 0,
     dry_run: DryRun = False,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            help="Address of a dask scheduler, such as tcp://host:8786, to use its workers."
-        ),
-    ] = None,
+    cluster: Cluster = None,
     *,
     loading: LoadOptions,
     generating: GenerationOptions,
@@ -65,20 +53,7 @@ def votes(
     """Collect the votes of heads for concepts and build Head Relevance Vectors from them."""
     texts = prompts_from(prompt, prompts, column)
     concept_set = ConceptSet.read(concepts)
-    if ADDRESS.fullmatch(loading.scheduler or ""):
-        raise ParameterError(
-            "--scheduler is the model's own; give the address of dask's as --cluster "
-            f"{loading.scheduler}"
-        )
-    if cluster and dry_run:
-        raise ParameterError("--dry-run measures on this machine; leave out --cluster")
-    if cluster and loading.device:
-        raise ParameterError("workers choose their own device; leave out --device")
-    if cluster and not ADDRESS.fullmatch(cluster):
-        raise ParameterError(
-            f"there is no dask scheduler at {cluster!r}: an address has a host and a port, such "
-            "as 'tcp://host:8786', which `dask scheduler` prints when it starts"
-        )
+    check_cluster(cluster, loading, dry_run)
     locate_model(model)
     # Imported here so that help and errors of parameters need not wait for it.
     from hrvlab.dry_run import rehearse_votes
@@ -88,7 +63,7 @@ def votes(
     from hrvlab.relevance.votes import run_votes
     from hrvlab.storage.units import DATA
 
-    with _connect(cluster) if cluster else nullcontext() as client:
+    with connected(cluster) as client:
         pipe = load(model, **vars(replace(loading, device="cpu") if client else loading))
         check_steps(pipe, generating.steps)
         if dry_run:
@@ -109,10 +84,3 @@ def votes(
     counts = run.stored() / DATA
     say(f"votes of {len(texts)} prompts for {len(concept_set.names)} concepts: {counts}")
     say(f"Head Relevance Vectors {done}: {vectors}")
-
-
-def _connect(address: str) -> Client:
-    # Imported here because dask takes half a second, which other runs need not wait.
-    from hrvlab.cluster import connect
-
-    return connect(address)

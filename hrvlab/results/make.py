@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hrvlab.experiments.study import Study
 
 PACKED = "units"
+PART = "part"  # the dim of studies that name none
 
 # With other numbers of threads sums are rounded otherwise, which refinements of latents amplify.
 THREADS = 2
@@ -44,17 +45,24 @@ def results_path() -> Path:
 
 
 @contextmanager
-def threads_of_results() -> Iterator[None]:
-    """Compute with as many threads as all shipped results, wherever that is."""
+def threads_of_results(threads: int | None = THREADS) -> Iterator[None]:
+    """Compute with as many threads as all shipped results, wherever that is; None: as it is."""
     before = torch.get_num_threads()
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(threads or before)
     try:
         yield
     finally:
         torch.set_num_threads(before)
 
 
-def make_result(study: Study, pipe: DiffusionPipeline, work: Path, results: Path) -> Path:
+def make_result(
+    study: Study,
+    pipe: DiffusionPipeline,
+    work: Path,
+    results: Path,
+    *,
+    threads: int | None = THREADS,
+) -> Path:
     """Run a study and write its result; a killed run resumes.
 
     Parameters
@@ -65,6 +73,8 @@ def make_result(study: Study, pipe: DiffusionPipeline, work: Path, results: Path
         Keeps finished units and all images.
     results : Path
         Folder of all results; the study's own is replaced once the new one is complete.
+    threads : int, optional
+        PyTorch's CPU threads; None: as many as there are now.
 
     Returns
     -------
@@ -80,7 +90,7 @@ def make_result(study: Study, pipe: DiffusionPipeline, work: Path, results: Path
     """
     work, results = user_path(work), user_path(results)
     check_writable(results)
-    with threads_of_results():
+    with threads_of_results(threads):
         parts = study.run(pipe, work)
     folder = results / study.name
     kept = f"units are kept in {work}, and {folder} is as it was"
@@ -193,12 +203,12 @@ def join_parts(study: Study, parts: Mapping[str, Run]) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        With the study's dim in front; of one part there is no such dim. File names of images are
-        prefixed with their part's label.
+        With the study's dim in front, unless it has a single part by its nature. File names of
+        images are prefixed with their part's label.
     """
     # The encodings of the parts would cut all texts to the length of the first part's.
     named = [_prefixed(label, part.data.drop_encoding()) for label, part in parts.items()]
-    if len(named) == 1:
+    if len(named) == 1 and study.dim == PART:
         return named[0]
     labels = xr.DataArray(list(parts), dims=study.dim, name=study.dim)
     return xr.concat(named, labels, join="exact", combine_attrs="drop_conflicts")

@@ -148,9 +148,11 @@ def test_settings_of_attend_and_excite_are_chosen_with_and_without_vectors(made)
 
 def test_pairs_that_the_vectors_helped_most_and_least_ship(made):
     result = read_result("neglect", made)
-    worse = result.data["score"].isel(evaluator=0).min("object").mean("seed")
+    assert result.data["section"].values.tolist() == ["objects"]
+    data = result.data.isel(section=0)
+    worse = data["score"].isel(evaluator=0).min("object").mean("seed")
     order = (worse.sel(condition="A&E-HRV") - worse.sel(condition="r ≡ 1")).values.argsort()
-    shown = result.data["image"].isel(prompt=[order[-1], order[0]])
+    shown = data["image"].isel(prompt=[order[-1], order[0]])
     assert len(result.images(shown)) == shown.size
 
 
