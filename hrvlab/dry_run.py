@@ -1,14 +1,15 @@
-"""Forecast what a capture and votes take: time, memory, and bytes on disk."""
+"""Forecast what a capture, votes and images take: time, memory, and bytes on disk."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from PIL import Image
 
 from hrvlab.capture import capture
 from hrvlab.forecast import forecast_calls
@@ -18,13 +19,14 @@ from hrvlab.rehearsal import Rehearsal, extrapolate, few_steps
 from hrvlab.relevance.votes import run_votes
 from hrvlab.storage.atomic import temporary_folder
 from hrvlab.storage.datasets import write_dataset, write_tree
+from hrvlab.storage.galleries import SIDE
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
     from hrvlab.inputs.concepts import ConceptSet
     from hrvlab.rehearsal import DryRun
-    from hrvlab.typing import Prompts
+    from hrvlab.typing import Images, Prompts
 
 SEED = 0  # of the votes that are drawn like those of the rehearsal
 
@@ -108,6 +110,50 @@ def rehearse_votes(
     np.savez_compressed(unit, *(of_batch[name].values.astype(np.int32) for name in names))
     written = whole + batches * unit.tell()
     return extrapolate(rehearsal, calls, batches, written, grown=0)
+
+
+def rehearse_images(
+    pipe: DiffusionPipeline,
+    draw: Callable[[], Images],
+    number: int,
+    *,
+    few: Mapping[str, Any],
+    **call: Any,
+) -> DryRun:
+    """Forecast what it takes to generate images and to write them with a contact sheet.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    draw : callable () -> ndarray of uint8, shape (image, y, x, channel)
+        Generates the first batch, in few steps.
+    number : int
+        Of all images.
+    few : mapping of str to object
+        The keywords that make the steps few, see `hrvlab.rehearsal.few_steps`.
+    **call
+        Keywords of the run.
+
+    Returns
+    -------
+    DryRun
+    """
+    with Rehearsal(pipe) as rehearsal:
+        made = draw()
+        written = sum(_image_bytes(image) for image in made)
+    ratio = forecast_calls(pipe, call) / forecast_calls(pipe, {**call, **few})
+    share = number / len(made)
+    calls = round(ratio * rehearsal.calls)
+    return extrapolate(rehearsal, calls, share, round(share * written), grown=0)
+
+
+def _image_bytes(pixels: np.ndarray) -> int:
+    """Compute the bytes of an image as PNG, and of its small copy on a contact sheet."""
+    image, files = Image.fromarray(pixels), (io.BytesIO(), io.BytesIO())
+    image.save(files[0], "PNG")
+    image.thumbnail((SIDE, SIDE))
+    image.save(files[1], "PNG")
+    return sum(file.tell() for file in files)
 
 
 def votes_alike(votes: xr.Dataset, calls: int, prompts: int) -> xr.Dataset:

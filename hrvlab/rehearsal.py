@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -148,7 +149,9 @@ def few_steps(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> dict[str, int
     return {}
 
 
-def extrapolate(rehearsal: Rehearsal, calls: int, batches: int, written: int, grown: int) -> DryRun:
+def extrapolate(
+    rehearsal: Rehearsal, calls: int, batches: float, written: int, grown: int
+) -> DryRun:
     """Forecast a run from a rehearsal of its first batch.
 
     Parameters
@@ -156,7 +159,8 @@ def extrapolate(rehearsal: Rehearsal, calls: int, batches: int, written: int, gr
     rehearsal : Rehearsal
     calls : int
         Denoiser calls of a batch.
-    batches : int
+    batches : float
+        A last one that is not full counts as its share.
     written : int
         Bytes on disk.
     grown : int
@@ -173,7 +177,7 @@ def extrapolate(rehearsal: Rehearsal, calls: int, batches: int, written: int, gr
         memory=rehearsal.memory + grown,
         device_memory=rehearsal.device_memory,
         written=written,
-        calls=batches * calls,
+        calls=math.ceil(batches * calls),
         seconds_per_call=per_call,
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hrvlab.cli.images import Draw, ImagesEach, Output, Request, write_images
-from hrvlab.cli.options import Column, Model, Prompt, Prompts, Seed, prompts_from
+from hrvlab.cli.options import Column, DryRun, Model, Prompt, Prompts, Seed, prompts_from
 from hrvlab.cli.replace import p2p, replace
 from hrvlab.cli.takes import takes
 from hrvlab.cli.vectors import Strength, Vectors, read_vectors
@@ -42,6 +42,7 @@ def strengthen(
     model: Model = MINIATURE,
     images: ImagesEach = 1,
     seed: Seed = 0,
+    dry_run: DryRun = False,
     *,
     loading: LoadOptions,
     generating: GenerationOptions,
@@ -55,7 +56,7 @@ def strengthen(
     from hrvlab.methods.steering import strengthen as build
 
     edit = build(hrv, concept, word, strength=strength, top=top)
-    request = Request(output, texts, model, seed, images, loading, generating)
+    request = Request(output, texts, model, seed, images, loading, generating, dry_run)
     used = {"concept": concept, "word": word, "strength": strength, "top": top}
     _write_steered(request, hrv, edit, {"edit": "strengthen", "vectors": vectors, **used})
 
@@ -77,6 +78,7 @@ def adjust(
     images: ImagesEach = 1,
     model: Model = MINIATURE,
     seed: Seed = 0,
+    dry_run: DryRun = False,
     *,
     loading: LoadOptions,
     generating: GenerationOptions,
@@ -93,7 +95,7 @@ def adjust(
     used: dict[str, Any] = {"toward": toward, "away": away, "word": word, "top": top}
     used |= {"gain": gain, "loss": loss, "clamp": clamp}
     edit = build(hrv, **used)
-    request = Request(output, texts, model, seed, images, loading, generating)
+    request = Request(output, texts, model, seed, images, loading, generating, dry_run)
     _write_steered(request, hrv, edit, {"edit": "adjust", "vectors": vectors, **used})
 
 
@@ -113,6 +115,7 @@ def weaken(
     seed: Seed = 0,
     images: ImagesEach = 1,
     model: Model = MINIATURE,
+    dry_run: DryRun = False,
     *,
     loading: LoadOptions,
     generating: GenerationOptions,
@@ -138,7 +141,7 @@ def weaken(
     orders = make_orders(row, [MOST_FIRST], draws=0, seed=0)
     (factors,), _ = weakened_factors(list(orders.values()), [top], factor)
     edit = Rescale(factors, word or CONTENT)
-    request = Request(output, texts, model, seed, images, loading, generating)
+    request = Request(output, texts, model, seed, images, loading, generating, dry_run)
     used = {"concept": concept, "top": top, "factor": factor, "word": word}
     _write_steered(request, hrv, edit, {"edit": "weaken", "vectors": vectors, **used})
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hrvlab.cli.images import Draw, ImagesEach, Output, Request, write_images
-from hrvlab.cli.options import Column, Model, Prompt, Prompts, Seed, prompts_from
+from hrvlab.cli.options import Column, DryRun, Model, Prompt, Prompts, Seed, prompts_from
 from hrvlab.cli.takes import takes
 from hrvlab.options import GenerationOptions, LoadOptions
 from hrvlab.paths import MINIATURE
@@ -26,6 +26,7 @@ def generate(
     model: Model = MINIATURE,
     images: ImagesEach = 1,
     seed: Seed = 0,
+    dry_run: DryRun = False,
     *,
     loading: LoadOptions,
     generating: GenerationOptions,
@@ -35,7 +36,7 @@ def generate(
     Example: hrvlab generate -o cars --prompt "a red car" --images 4
     """
     texts = prompts_from(prompt, prompts, column)
-    request = Request(output, texts, model, seed, images, loading, generating)
+    request = Request(output, texts, model, seed, images, loading, generating, dry_run)
 
     def prepare(pipe: DiffusionPipeline) -> Draw:
         from hrvlab.generation import generate as generate_images

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Generator
 
     from hrvlab.options import GenerationOptions, LoadOptions
+    from hrvlab.rehearsal import DryRun
     from hrvlab.storage.units import Unit
     from hrvlab.typing import Images
 
@@ -54,6 +55,10 @@ class Request:
         The first seed, and how many images each prompt has.
     loading : LoadOptions
     generating : GenerationOptions
+    dry_run : bool
+        Tell what the images take, and generate few.
+    few : dict of str to object
+        Keywords with which they are then generated.
     """
 
     output: Path
@@ -63,6 +68,8 @@ class Request:
     images: int
     loading: LoadOptions
     generating: GenerationOptions
+    dry_run: bool = False
+    few: dict[str, Any] = field(default_factory=dict)
 
     @property
     def seeds(self) -> list[int]:
@@ -78,7 +85,7 @@ class Request:
 
         noise: list[Generator] = [image_generator(s, i) for i in indices for s in seeds]
         mine = {"seed": seeds, "generator": noise, "progress": False}
-        return {**mine, **self.generating.call}
+        return {**mine, **self.generating.call, **self.few}
 
 
 # The images of some prompts, by their numbers, and seeds.
@@ -108,6 +115,9 @@ def write_images(
         Those that the parameter ``vectors`` names.
     """
     locate_model(request.model)
+    if request.dry_run:
+        say(f"forecast: {_rehearse(request, prepare, len(kinds))}")
+        return
     # Imported here so that help and errors of parameters need not wait for it.
     from hrvlab.storage.galleries import SHEET, Gallery, check_folder
 
@@ -161,6 +171,23 @@ def split_images(
         for at in range(0, prompts, several)
         for first in range(0, len(seeds), together)
     ]
+
+
+def _rehearse(request: Request, prepare: Callable[[DiffusionPipeline], Draw], kinds: int) -> DryRun:
+    """Forecast the images from the first ones, generated in few steps."""
+    # Imported here so that help and errors of parameters need not wait for it.
+    from hrvlab.dry_run import rehearse_images
+    from hrvlab.models.load import load
+    from hrvlab.rehearsal import few_steps
+
+    pipe = load(request.model, **vars(request.loading))
+    check_steps(pipe, request.generating.steps)
+    draw, call = prepare(pipe), request.generating.call
+    request.few.update(few_steps(pipe, call))
+    together = max(request.generating.batch_size // kinds, 1)
+    first = split_images(len(request.prompts), request.seeds, together)[0]
+    count = len(request.prompts) * len(request.seeds) * kinds
+    return rehearse_images(pipe, lambda: draw(*first), count, few=request.few, **call)
 
 
 def _name(index: int, seed: int, kind: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hrvlab.cli.images import Draw, ImagesEach, Output, Request, write_images
-from hrvlab.cli.options import Column, Model, Prompt, Prompts, Seed, prompts_from
+from hrvlab.cli.options import Column, DryRun, Model, Prompt, Prompts, Seed, prompts_from
 from hrvlab.cli.takes import takes
 from hrvlab.cli.vectors import HELP, Strength, read_vectors
 from hrvlab.errors import ParameterError
@@ -48,6 +48,7 @@ def replace(
     seed: Seed = 0,
     images: ImagesEach = 1,
     model: Model = MINIATURE,
+    dry_run: DryRun = False,
     *,
     loading: LoadOptions,
     generating: GenerationOptions,
@@ -58,7 +59,7 @@ def replace(
     """
     sources = prompts_from(prompt, prompts, column)
     targets = [replace_text(text, word, by) for text in sources]
-    request = Request(output, sources, model, seed, images, loading, generating)
+    request = Request(output, sources, model, seed, images, loading, generating, dry_run)
     used = {"concept": concept, "hrv_strength": strength, "blend_threshold": blend_threshold}
     words = ([word], [by] if by.strip() else []) if blend else None
     _write_pairs(request, targets, vectors, {**used, "blend": words})
@@ -84,6 +85,7 @@ def p2p(
     model: Model = MINIATURE,
     seed: Seed = 0,
     images: ImagesEach = 1,
+    dry_run: DryRun = False,
     *,
     loading: LoadOptions,
     generating: GenerationOptions,
@@ -93,7 +95,7 @@ def p2p(
     Example: hrvlab edit p2p -o out --source "a red car" --target "a small blue car"
     """
     sources, targets = prompts_from([source], None), prompts_from([target], None)
-    request = Request(output, sources, model, seed, images, loading, generating)
+    request = Request(output, sources, model, seed, images, loading, generating, dry_run)
     used = {"concept": concept, "hrv_strength": strength, "blend_threshold": blend_threshold}
     words = (blend_source or [], blend_target or []) if blend_source or blend_target else None
     _write_pairs(request, targets, vectors, {**used, "blend": words})

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from hrvlab.cli.options import out, path_option, say
+from hrvlab.cli.options import DryRun, out, path_option, say
 from hrvlab.publish.chapters import Chapter, find_chapter, find_checkout
 from hrvlab.publish.pages import Page, plan_page
 from hrvlab.publish.parameters import parse_assignments, read_parameter_file
@@ -42,6 +42,7 @@ def run(
     ] = None,
     output: Output = None,
     start_timeout: StartTimeout = START_TIMEOUT,
+    dry_run: DryRun = False,
     help_parameters: Annotated[
         bool, typer.Option("--help-parameters", help="List the chapter's parameters and exit.")
     ] = False,
@@ -56,6 +57,9 @@ def run(
     given |= parse_assignments(found.parameters, parameter or [])
     run_name = name or (file.stem if file and not parameter else None)
     page = plan_page(checkout, found, given, run_name, output=output)
+    if dry_run:
+        say(forecast_page(page))
+        return
     with out.status(f"executing {found.name}"):
         say(make_page(page, start_timeout))
     say(f"to render the book: hrvlab book{f' --output {output}' if output else ''}")
@@ -72,6 +76,14 @@ def make_page(page: Page, start_timeout: int = START_TIMEOUT) -> str:
     replaced = execute(page, start_timeout)
     spent = f"({perf_counter() - begun:.0f} s)"
     return f"{'replaced' if replaced else 'executed'}: {page.path} {spent}"
+
+
+def forecast_page(page: Page) -> str:
+    """Return a line that says what executing a page takes."""
+    # Imported here so that help and errors of parameters need not wait for it.
+    from hrvlab.publish.rehearsal import rehearse_page
+
+    return rehearse_page(page)
 
 
 def _list_parameters(chapter: Chapter) -> None:

@@ -1,6 +1,7 @@
 """Commands that write images: they are those of the functions, with their settings beside them."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -252,3 +253,30 @@ def test_other_vectors_of_the_same_name_are_another_plan(hrvlab, tmp_path, monke
 def test_images_are_drawn_together_prompt_by_prompt(prompts, images, together, units):
     found = split_images(prompts, list(range(5, 5 + images)), together)
     assert [(list(indices), list(seeds)) for indices, seeds in found] == units
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["generate", "--images", 3],
+        ["edit", "strengthen", "--word", "red", "--concept", "Color"],
+        pytest.param(["edit", "replace", "--word", "red", "--by", "blue"], marks=pytest.mark.full),
+    ],
+)
+def test_a_dry_run_forecasts_images_and_writes_none(command, tmp_path, monkeypatch, capsys, pipe):
+    calls, forward = [], type(pipe.unet).forward
+
+    def count(*given, **more):
+        calls.append(1)
+        return forward(*given, **more)
+
+    monkeypatch.setattr(type(pipe.unet), "forward", count)
+    given = [*command, *GIVEN, "--steps", 10, "--batch-size", 4, "-o", tmp_path / "out"]
+    code, out, _ = run(monkeypatch, capsys, *given, "--device", "cpu", "--dry-run")
+    assert (code, list(tmp_path.iterdir())) == (0, [])
+    found = re.search(r"forecast: .*\((\d+) denoiser calls .* (\d+) kB on disk", out)
+    del calls[:]
+    assert run(monkeypatch, capsys, *given, "--device", "cpu")[0] == 0
+    images = sum(path.stat().st_size for path in (tmp_path / "out").glob("*.png")) / 1e3
+    for forecast, made in zip(map(int, found.groups()), (len(calls), images), strict=True):
+        assert made / 1.5 < forecast < made * 1.5
