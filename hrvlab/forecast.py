@@ -30,6 +30,9 @@ LIMITS = ("max_timesteps", "intermediate_timesteps")
 # A keyword of pipelines of latent consistency models.
 ORIGINAL_STEPS = "original_inference_steps"
 
+# Pipelines that ignore a height without a width, and a width without a height.
+BOTH_SIDES = {"StableDiffusionPipeline"}
+
 
 def capture_bytes(
     layers: Sequence[Layer],
@@ -151,6 +154,8 @@ def forecast_latent_size(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> tu
         return int(height), int(width)
     sides = inspect.signature(type(pipe).__call__).parameters
     given = [call.get("height"), call.get("width")]
+    if None in given and type(pipe).__name__ in BOTH_SIDES:
+        given = [None, None]
     image = call.get("image", call.get("control_image"))
     controlled = hasattr(pipe, "controlnet") or hasattr(pipe, "adapter")
     if image is None or ("height" in sides and not controlled):

@@ -16,7 +16,14 @@ from hrvlab.faults import NOT_REPEATED, check_pairs, check_taken
 from hrvlab.forecast import forecast_calls
 from hrvlab.models.families import family_of
 from hrvlab.options import check_generation
-from hrvlab.pictures import PICTURES, PerControl, PerPrompt, as_pictures, check_number
+from hrvlab.pictures import (
+    PICTURES,
+    PerControl,
+    PerPrompt,
+    as_pictures,
+    check_image_latents,
+    check_number,
+)
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -137,6 +144,7 @@ def check_call(
             found[name] = as_pictures(pipe, name, found[name], prompts=prompts, copies=copies)
         if (type(pipe).__name__, name) in NOT_REPEATED and value is not None:
             found[name] = _repeated(found[name], prompts, copies)
+    check_image_latents(pipe, found)
     check_generation(*(found.get(name) for name in ("guidance_scale", "height", "width")))
     forecast_calls(pipe, found)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PICTURES = (
     "image", "mask_image", "masked_image_latents", "control_image", "control_mask", "depth_map",
 )  # fmt: skip
+# Of those that paint in a mask, the ones that take latents as the image.
+PAINT_LATENTS = {"StableDiffusionXLInpaintPipeline", "StableDiffusionXLPAGInpaintPipeline"}
+CHANNELS = 3  # the dim of channels, from the last
 # Dims of a batch of arrays.
 BATCH_DIMS = {"depth_map": 3}
 
@@ -109,6 +112,41 @@ def as_pictures(
     if parts is not None:
         check_number(name, value, len(parts), _kind(pipe))
     return PerControl(tuple(_of_prompts(pipe, name, one, prompts, copies) for one in value))
+
+
+def check_image_latents(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> None:
+    """Check that a pipeline which paints in a mask takes latents where it is given some.
+
+    Most multiply the image with the mask in pixels, and fail at latents, which are smaller.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    call : mapping of str to object
+        Keywords of its own call.
+
+    Raises
+    ------
+    ParameterError
+    """
+    keywords = inspect.signature(type(pipe).__call__).parameters
+    image, name = call.get("image"), type(pipe).__name__
+    first = image.values if isinstance(image, PerPrompt) else image
+    first = first[0] if isinstance(first, list | tuple) and first else first
+    if (
+        "mask_image" not in keywords
+        or not isinstance(first, torch.Tensor)
+        or first.ndim < CHANNELS
+        or first.shape[-CHANNELS] != pipe.vae.config.latent_channels
+        or name in PAINT_LATENTS
+        or call.get("masked_image_latents") is not None
+    ):
+        return
+    more = ", or masked_image_latents too" if "masked_image_latents" in keywords else ""
+    raise ParameterError(
+        f"{name} multiplies image with the mask in pixels, and so takes no latents; give the image "
+        f"itself{more}"
+    )
 
 
 def control_of(pipe: DiffusionPipeline, name: str) -> nn.Module | None:

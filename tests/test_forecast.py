@@ -1,6 +1,7 @@
 import pytest
 
-from hrvlab.forecast import CHUNK_BYTES, forecast_calls, forecast_votes
+from hrvlab.forecast import CHUNK_BYTES, forecast_calls, forecast_latent_size, forecast_votes
+from tests.pipelines import tiny_sd, tiny_sdxl
 
 RUN = {"head_positions": 128, "weights": 10**9, "prompts": 2100, "seconds_per_call": 0.1}
 
@@ -36,3 +37,12 @@ def test_calls_are_counted_without_touching_the_scheduler(tiny_pipe):
     assert forecast_calls(tiny_pipe, {"num_inference_steps": 7}) == 8
     assert vars(tiny_pipe.scheduler).keys() == before.keys()
     assert all(vars(tiny_pipe.scheduler)[name] is value for name, value in before.items())
+
+
+@pytest.mark.parametrize("build", [tiny_sd, tiny_sdxl])
+@pytest.mark.parametrize("side", ["height", "width"])
+def test_one_side_alone_counts_where_diffusers_takes_it(build, side):
+    pipe, call = build(), {side: 24, "num_inference_steps": 1, "output_type": "np"}
+    made = pipe("a cat", **call).images[0]
+    expected = tuple(length // pipe.vae_scale_factor for length in made.shape[:2])
+    assert forecast_latent_size(pipe, call) == expected

@@ -1,3 +1,5 @@
+import inspect
+
 import diffusers
 import numpy as np
 import pytest
@@ -119,3 +121,30 @@ def test_a_saved_pipeline_with_controlnets_or_an_adapter_is_loaded_with_them(tmp
     images = [FIRST[0]] * 2 if build is several else FIRST[0]
     made = [hl.generate(one, "a red car", image=images, **CALL) for one in (pipe, loaded)]
     np.testing.assert_array_equal(*made)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "StableDiffusionInpaintPipeline",
+        "StableDiffusionPAGInpaintPipeline",
+        "StableDiffusionControlNetInpaintPipeline",
+        "StableDiffusionXLControlNetInpaintPipeline",
+        pytest.param("StableDiffusionXLControlNetUnionInpaintPipeline", marks=pytest.mark.full),
+    ],
+)
+def test_latents_as_the_image_are_refused_where_they_meet_a_mask_of_pixels(name):
+    pipe = variant(name)
+    given = {**required(name), "image": torch.zeros(1, 4, 8, 8)}
+    with pytest.raises(ParameterError, match=f"{name} multiplies image .* give the image itself"):
+        check_call(pipe, given, prompts=1, images=1)
+    if "masked_image_latents" in inspect.signature(pipe.__call__).parameters:
+        more = {"masked_image_latents": torch.zeros(1, 4, 8, 8)}
+        assert "image" in check_call(pipe, given | more, prompts=1, images=1)
+
+
+def test_latents_as_the_image_are_taken_where_diffusers_takes_them():
+    name = "StableDiffusionXLInpaintPipeline"
+    pipe = variant(name)
+    given = {**required(name), "image": torch.zeros(1, 4, 8, 8)}
+    assert "image" in check_call(pipe, given, prompts=1, images=1)
