@@ -148,8 +148,8 @@ def test_a_page_that_cannot_be_written_is_as_it_was_and_its_units_are_kept(
 FILLING = """
 from tests.faults import FailingDisk
 
-disk = FailingDisk()
-disk.failing(store, {point}).__enter__()
+failing = FailingDisk().failing(store, {point})
+failing.__enter__()
 """
 
 

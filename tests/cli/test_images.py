@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from functools import wraps
 
 import numpy as np
 import pytest
@@ -266,6 +267,7 @@ def test_images_are_drawn_together_prompt_by_prompt(prompts, images, together, u
 def test_a_dry_run_forecasts_images_and_writes_none(command, tmp_path, monkeypatch, capsys, pipe):
     calls, forward = [], type(pipe.unet).forward
 
+    @wraps(forward)  # whose parameters are looked at
     def count(*given, **more):
         calls.append(1)
         return forward(*given, **more)
