@@ -91,7 +91,12 @@ def results(
     hrvlab results --model FOLDER --clip FOLDER --concepts published --prompts imagenet -o mine
     """
     names = select_studies(study or ())
-    given = {"concepts": concepts, "prompts": prompts, "column": column, "cases": cases}
+    given: dict[str, Any] = {
+        "concepts": concepts,
+        "prompts": prompts,
+        "column": column,
+        "cases": cases,
+    }
     given |= {"clip": clip, "parameter": parameter, "output": output, "cluster": cluster}
     check_cluster(cluster, loading, dry_run)
     if model is not None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import ceil
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +17,7 @@ from hrvlab.inputs.prompts import read_prompts
 from hrvlab.rehearsal import DryRun, Rehearsal, extrapolate, few_steps
 from hrvlab.results.own import any_vectors
 from hrvlab.scorers.base import rate
+from hrvlab.storage.atomic import temporary_folder
 from hrvlab.storage.images import save_images
 
 if TYPE_CHECKING:
@@ -78,15 +77,15 @@ def rehearse_study(pipe: DiffusionPipeline, study: Study) -> DryRun:
 
 def _measure(pipe: DiffusionPipeline, trial: Trial, unit: TrialUnit, ratio: float) -> DryRun:
     """Generate, score and keep a unit, and forecast it in more denoiser calls."""
-    with TemporaryDirectory() as scratch:
+    with temporary_folder() as scratch:
         with Rehearsal(pipe) as rehearsal:
             generated = unit.generate(pipe)
             arrays = dict(generated.measures)
             for name, texts in unit.texts.items():
                 arrays[name] = rate(trial.score, generated.images, texts, generated.withheld)
-            save_images(Path(scratch), unit.names, generated.images)
-            np.savez_compressed(Path(scratch) / "unit.npz", **arrays)
-        written = sum(path.stat().st_size for path in Path(scratch).rglob("*") if path.is_file())
+            save_images(scratch, unit.names, generated.images)
+            np.savez_compressed(scratch / "unit.npz", allow_pickle=False, **arrays)
+        written = sum(path.stat().st_size for path in scratch.rglob("*") if path.is_file())
     return extrapolate(rehearsal, round(ratio * rehearsal.calls), 1, written, grown=0)
 
 

@@ -126,7 +126,7 @@ def _checked(name: str, value: Any, default: Any) -> Any:
     kinds: dict[type, Any] = {int: int, float: float, bool: bool, str: str}
     kind = kinds.get(type(default), float | None if default is None else Any)
     if isinstance(default, tuple):
-        kind = tuple[type(default[0]), ...]
+        kind = tuple[type(default[0]), ...]  # type: ignore[misc]
     try:
         return TypeAdapter(kind, config=ConfigDict(strict=False)).validate_python(value)
     except ValidationError as error:

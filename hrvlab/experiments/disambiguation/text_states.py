@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from hrvlab.errors import ConceptError, ModelError
+from hrvlab.errors import ConceptError, ModelError, TokenError
 from hrvlab.experiments.runner import Generated
 from hrvlab.generation import Batch, as_uint8, run_batch
 from hrvlab.models.families import family_of

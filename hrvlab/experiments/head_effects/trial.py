@@ -192,8 +192,10 @@ def effects_beside_attention(
     """
     prompts = as_prompts(prompts)
     columns = [word_columns(pipe, *pair) for pair in zip(prompts, texts, strict=True)]
-    given = {"texts": texts, "score": score, "factor": factor, "seeds": seeds}
-    run = head_effects(pipe, prompts, **given, store=store, client=client, **call)
+    run = head_effects(
+        pipe, prompts, texts=texts, score=score, factor=factor, seeds=seeds, store=store,
+        client=client, **call,
+    )  # fmt: skip
     captured = capture(pipe, prompts, seed=as_seeds(seeds)[0], **call)
     attention = word_attention(captured, columns, head_table(denoiser_of(pipe)))
     return replace(run, data=run.data.assign(attention=attention))
