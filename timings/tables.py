@@ -77,7 +77,7 @@ def _observing(full: dict[str, Any]) -> Table:
             name,
             _spread(overheads, "{:.2%}"),
             f"≤ {full['promised'][name]:.1%}" if name in full["promised"] else "",
-            _spread(full["once_seconds"][name], "{:.2f}"),
+            _spread(full["once_seconds"][name], "{:z.2f}"),
         ]
         for name, overheads in full["overhead"].items()
     ]
