@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Lock, Thread
+from threading import Lock, Thread, main_thread
 from typing import Any
 
 
 class Stale(Exception):
-    """The request being worked on has been superseded by a newer one."""
+    """The request being worked on has been superseded by a newer one, or Python ends."""
 
 
 class Latest:
@@ -19,7 +19,7 @@ class Latest:
     ----------
     work : callable (request, check) -> None
         Handles a request. It should call ``check()`` now and then, which raises `Stale` once there
-        is a newer request.
+        is a newer request, or Python ends.
     """
 
     def __init__(self, work: Callable[[Any, Callable[[], None]], None]) -> None:
@@ -30,11 +30,12 @@ class Latest:
     def submit(self, request: object) -> None:
         """Start work on a request in the background, and cancel all earlier requests."""
         self._newest = request
-        Thread(target=self._run, args=(request,), daemon=True).start()
+        # Python waits for the thread at its end: PyTorch aborts if it is cut off in a computation.
+        Thread(target=self._run, args=(request,)).start()
 
     def _run(self, request: object) -> None:
         def check() -> None:
-            if self._newest is not request:
+            if self._newest is not request or not main_thread().is_alive():
                 raise Stale
 
         with self._turn, suppress(Stale):
