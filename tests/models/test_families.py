@@ -11,7 +11,6 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     LuminaNextDiT2DModel,
     LuminaPipeline,
-    SanaPAGPipeline,
     StableDiffusionSAGPipeline,
     StableDiffusionXLImg2ImgPipeline,
     UNet2DModel,
@@ -23,7 +22,6 @@ from hrvlab.models.families import STABLE_DIFFUSION, STABLE_DIFFUSION_XL, family
 from hrvlab.models.load import load
 from tests.pipelines import TINY, tiny_sd, tiny_sdxl
 from tests.tiny_joint import tiny_sd3
-from tests.tiny_transformers import tiny_sana
 
 WORDS = ["Red", "blue cat"]
 
@@ -102,11 +100,6 @@ def self_attention_guidance():
     return StableDiffusionSAGPipeline(**tiny_sd().components, requires_safety_checker=False)
 
 
-def sana_with_guidance_of_its_own():
-    parts = tiny_sana().components
-    return SanaPAGPipeline(**parts, pag_applied_layers="transformer_blocks.0")
-
-
 def lumina():
     transformer = LuminaNextDiT2DModel(
         sample_size=8,
@@ -145,7 +138,6 @@ REFUSED = {
     unknown_transformer: ["no family describes how the layers of LuminaNextDiT2DModel are read"],
     aura_flow: ["joint attention"],
     lumina: ["rotates, gates or groups queries and keys"],
-    sana_with_guidance_of_its_own: ["which samples of its batch are conditioned on the prompt"],
     self_attention_guidance: ["more than once a step"],
     ddpm: ["no cross-attention"],
 }
