@@ -16,7 +16,7 @@ without = $(if $(strip $(1)),-m "not ($(subst $(SPACE), or ,$(strip $(1))))")
 # Two processes of one thread each, between which modules are shared out in order.
 PYTEST := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help book lab results timings test test-full test-oldest lint clean
+.PHONY: help book lab results timings explorer test test-full test-oldest lint clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -64,6 +64,12 @@ lint: .venv/.installed ## Check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+explorer: ## Lint, test and build the explorer of the head atlas (needs node)
+	npm --prefix explorer ci --no-audit --no-fund
+	npm --prefix explorer run lint
+	npm --prefix explorer run test
+	npm --prefix explorer run build
 
 timings: .venv/.installed ## Measure what everything costs on this machine, for the book
 	$(BIN)/python -m timings

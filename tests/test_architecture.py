@@ -21,7 +21,7 @@ FLOORS = [
     ["relevance"],
     ["dry_run", "replication", "methods", "scorers"],
     ["experiments"],
-    ["results", "figures"],
+    ["results", "figures", "atlas"],
     ["widgets", "publish"],
     ["miniature"],
     ["cli"],

@@ -1,5 +1,6 @@
 import doctest
 import importlib
+import inspect
 import pkgutil
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import xarray as xr
 
 import hrvlab as hl
+import hrvlab.atlas
 import hrvlab.experiments
 from hrvlab.results import read_result
 
@@ -20,6 +22,10 @@ EXPORTED = {
     f"{module.__name__.removeprefix('hrvlab.')}.{name}": getattr(module, name)
     for module in (hl, *EXPERIMENTS)
     for name in module.__all__
+} | {
+    f"atlas.{name}": one
+    for name in hrvlab.atlas.__all__
+    if inspect.isfunction(one := getattr(hrvlab.atlas, name))
 }
 DOCUMENTED = {name: one for name, one in EXPORTED.items() if callable(one)}
 

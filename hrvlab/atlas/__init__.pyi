@@ -1,0 +1,9 @@
+from .changes import Changed as Changed
+from .changes import turn_heads as turn_heads
+from .data import AtlasData as AtlasData
+from .data import explorer_data as explorer_data
+from .data import head_names as head_names
+from .pages import write_atlas as write_atlas
+from .panel import Panel as Panel
+from .recording import record_panel as record_panel
+from .turning import Turn as Turn
