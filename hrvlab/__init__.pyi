@@ -22,4 +22,5 @@ from .scorers.clip import clip_score as clip_score
 from .scorers.judge import judge_score as judge_score
 from .scorers.pair_judge import pair_score as pair_score
 from .statistics import mean_with_interval as mean_with_interval
+from .widgets.explorer import explore as explore
 from .words import attention_by_word as attention_by_word

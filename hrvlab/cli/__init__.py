@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from hrvlab.cli.atlas import atlas
 from hrvlab.cli.book import book
 from hrvlab.cli.capture import capture
 from hrvlab.cli.edit import app as edit_app
@@ -29,7 +30,7 @@ DEBUG = "--debug"
 PYTHONS_OWN = warnings.showwarning
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (run, book, generate, capture, votes, verify, results, check_results):
+for command in (run, book, generate, capture, votes, atlas, verify, results, check_results):
     app.command()(command)
 model_app = typer.Typer(
     help="Retrain the miniature, or list the words that it knows.", no_args_is_help=True

@@ -33,6 +33,10 @@ class Latest:
         # Python waits for the thread at its end: PyTorch aborts if it is cut off in a computation.
         Thread(target=self._run, args=(request,)).start()
 
+    def cancel(self) -> None:
+        """Cancel all requests."""
+        self._newest = None
+
     def _run(self, request: object) -> None:
         def check() -> None:
             if self._newest is not request or not main_thread().is_alive():
