@@ -102,6 +102,7 @@ export function headPage(ctx, name, { compact = false } = {}) {
         h(
           "table",
           { class: "concepts" },
+          h("colgroup", {}, h("col"), shownColumns.map(() => [h("col", { class: "value" }), h("col", { class: "interval" })])),
           h("thead", { class: "hidden" }, h("tr", {}, h("th", { scope: "col" }, "concept"), shownColumns.map((c) => [h("th", { scope: "col" }, c.label), h("th", { scope: "col" }, "interval")]))),
           h(
             "tbody",

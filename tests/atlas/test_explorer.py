@@ -169,8 +169,16 @@ def test_nothing_but_tables_scrolls_sideways(browser, page, width):
 
 @needs_tools
 @pytest.mark.browser
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(
+    ("width", "theme"),
+    [
+        (1440, "light"),
+        pytest.param(1440, "dark", marks=pytest.mark.full),
+        pytest.param(800, "light", marks=pytest.mark.full),
+        pytest.param(390, "light", marks=pytest.mark.full),
+        pytest.param(390, "dark", marks=pytest.mark.full),
+    ],
+)
 def test_axe_finds_nothing_serious(browser, page, width, theme):
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

@@ -76,7 +76,10 @@ def lab(tmp_path_factory):
 def visitor(lab):
     browser = open_browser()
     browser.get(lab)
-    ready = "return Boolean(window.jupyterapp?.shell?.currentWidget?.context?.isReady)"
+    ready = (
+        "const own = window.jupyterapp?.shell?.currentWidget?.sessionContext;"
+        "return own?.session?.kernel?.status === 'idle'"
+    )
     for _ in range(300):
         if browser.execute_script(ready):
             break
