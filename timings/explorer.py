@@ -34,34 +34,35 @@ SIZES: Mapping[str, Sequence[tuple[str, int, int]]] = {
 }  # fmt: skip
 # The work that an action causes, and the time until its frame was shown.
 MEASURE = """
-const [done, action] = [arguments[1], new Function(arguments[0])];
+const [done, action] = [arguments[1], new Function("root", arguments[0])];
+const root = document.querySelector(".hrvlab-explorer")?.shadowRoot;
 const start = performance.now();
-action();
+action(root);
 const work = performance.now() - start;
 requestAnimationFrame(() => setTimeout(() => done([work, performance.now() - start])));
 """
 ACTIONS = {
     "another concept": """
-        const menu = document.querySelector(".hrv select[aria-label=Concept]");
+        const menu = root.querySelector(".hrv select[aria-label=Concept]");
         menu.selectedIndex = (menu.selectedIndex + 1) % menu.options.length;
         menu.dispatchEvent(new Event("change"));""",
     "another color": """
-        const menu = document.querySelector(".hrv select[aria-label='Color heads by']");
+        const menu = root.querySelector(".hrv select[aria-label='Color heads by']");
         menu.selectedIndex = (menu.selectedIndex + 1) % menu.options.length;
         menu.dispatchEvent(new Event("change"));""",
     "hover": """
-        const {left, top} = document.querySelector(".hrv .grid canvas").getBoundingClientRect();
+        const {left, top} = root.querySelector(".hrv .grid canvas").getBoundingClientRect();
         const at = {clientX: left + 60 + 200 * Math.random(), clientY: top + 99 * Math.random()};
-        document.querySelector(".hrv .grid").dispatchEvent(
+        root.querySelector(".hrv .grid").dispatchEvent(
           new PointerEvent("pointermove", {...at, bubbles: true}));""",
     "choose a head": """
-        const rows = document.querySelectorAll(".hrv .finder tbody tr");
+        const rows = root.querySelectorAll(".hrv .finder tbody tr");
         rows[Math.floor(Math.random() * rows.length)].click();""",
     "next in rank, by key": """
-        document.querySelector(".hrv [role=gridcell]").dispatchEvent(
+        root.querySelector(".hrv [role=gridcell]").dispatchEvent(
           new KeyboardEvent("keydown", {key: "n", bubbles: true}));""",
     "order by value": """
-        [...document.querySelectorAll(".hrv [aria-label='Order in a layer'] button")]
+        [...root.querySelectorAll(".hrv [aria-label='Order in a layer'] button")]
           .find((button) => button.getAttribute("aria-pressed") === "false").click();""",
 }  # fmt: skip
 

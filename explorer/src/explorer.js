@@ -24,8 +24,12 @@ const NARROW = 0.62; // of the width: a narrower grid has the scatter beside it
 
 /** Show an atlas in an element; returns what takes it away again. */
 export async function mount(root, host) {
-  const shell = h("div", { class: "hrv", "data-lm-suppress-shortcuts": "true" });
-  root.replaceChildren(h("style", {}, style), shell);
+  const shell = h("div", { class: "hrv" });
+  // A shadow keeps the styles of the page away; what stays outside of it is not shown.
+  const shadow = root.shadowRoot ?? root.attachShadow({ mode: "open" });
+  shadow.replaceChildren(h("style", {}, style), shell);
+  root.classList.add("hrvlab-explorer");
+  root.dataset.lmSuppressShortcuts = "true"; // JupyterLab would take keys for its own
   shell.append(h("p", { class: "loading" }, "Loading the atlas …"));
   let first;
   try {
@@ -316,6 +320,6 @@ export async function mount(root, host) {
   return () => {
     stopViews();
     stops.forEach((stop) => stop());
-    root.replaceChildren();
+    shadow.replaceChildren();
   };
 }

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from selenium.webdriver.common.by import By
 
 import hrvlab as hl
 from hrvlab.atlas import explorer_data, record_panel, turn_heads, write_atlas
@@ -155,15 +154,13 @@ def test_nothing_but_tables_scrolls_sideways(browser, page, width):
         for view in ("heads", "images", "compare", "about"):
             browser.get("about:blank")
             browser.get(f"{page.as_uri()}#/{view}?concept=Color&head=up.7.7")
-            browser.implicitly_wait(2)
-            assert browser.find_elements(By.CSS_SELECTOR, ".hrv .top")
+            settle()
             wide, seen = browser.execute_script(
                 "const {scrollWidth, clientWidth} = document.documentElement;"
                 "return [scrollWidth, clientWidth]"
             )
             assert wide <= seen, view
     finally:
-        browser.implicitly_wait(0)
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 

@@ -88,7 +88,7 @@ def visitor(lab):
     browser.execute_script("jupyterapp.commands.execute('notebook:run-all-cells')")
     browser.set_script_timeout(120)
     for _ in range(600):
-        if browser.execute_script("return document.querySelector('.hrv .grid canvas') !== null"):
+        if browser.execute_script("return document.querySelector('.hrvlab-explorer') !== null"):
             break
         time.sleep(0.2)
     yield Visitor(browser)

@@ -5,11 +5,11 @@ import shutil
 import time
 
 from selenium import webdriver
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 PATIENCE = 30
+ROOT = "document.querySelector('.hrvlab-explorer')?.shadowRoot"
 
 
 def open_browser():
@@ -40,7 +40,11 @@ class Visitor:
         self.wait.until(lambda _: self.all(".hrv .grid canvas"))
 
     def all(self, selector):
-        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+        """Find elements within the explorer, whose styles and elements are its own."""
+        return self.browser.execute_script(
+            f"const root = {ROOT}; return root ? [...root.querySelectorAll(arguments[0])] : []",
+            selector,
+        )
 
     def one(self, selector, text=None):
         """Wait for an element that is shown, with a text in it if given."""
@@ -60,7 +64,7 @@ class Visitor:
         return self.one(".side-page .head-page h2").text
 
     def read(self, script, *arguments):
-        return self.browser.execute_script(f"return {script}", *arguments)
+        return self.browser.execute_script(f"const root = {ROOT}; return {script}", *arguments)
 
     def until(self, script):
         """Wait until a script says true."""
@@ -80,10 +84,8 @@ def visit(visitor, *, changed=True, address=True):
     assert "For Color" in said and "rank 1 of" in said
     if changed:
         visitor.one(".turn .pair img")
-        visitor.until(
-            "[...document.querySelectorAll('.turn .pair img')].every(i => i.naturalWidth)"
-        )
-        images = "[...document.querySelectorAll('.turn .pair img')].map(i => i.src)"
+        visitor.until("[...root.querySelectorAll('.turn .pair img')].every(i => i.naturalWidth)")
+        images = "[...root.querySelectorAll('.turn .pair img')].map(i => i.src)"
         visitor.click(".turn .choice button", "untouched")
         before, after = visitor.read(images)
         assert before == after
@@ -103,7 +105,7 @@ def look_at_words(visitor):
     """Scrub through the steps of an image, and hover its words and cells."""
     visitor.click(".nav button", "Images")
     canvas = visitor.one(".frame canvas")
-    pixels = "document.querySelector('.frame canvas').toDataURL()"
+    pixels = "root.querySelector('.frame canvas').toDataURL()"
     words = visitor.all(".bars button.row")
     visitor.browser.execute_script(
         "arguments[0].dispatchEvent(new PointerEvent('pointerenter'))", words[0]
@@ -113,7 +115,7 @@ def look_at_words(visitor):
         "arguments[0].dispatchEvent(new PointerEvent('pointerenter'))", words[-1]
     )
     assert visitor.read(pixels) != one
-    bars = "[...document.querySelectorAll('.bars b')].map(b => b.textContent).join()"
+    bars = "[...root.querySelectorAll('.bars b')].map(b => b.textContent).join()"
     everywhere = visitor.read(bars)
     visitor.browser.execute_script(
         "const {left, top, width, height} = arguments[0].getBoundingClientRect();"
@@ -131,7 +133,7 @@ def keyboard_visit(visitor):
     """Do without a pointer: search, arrows, ranking, concept, back."""
     cell = visitor.all("[role=gridcell]")[0]
     cell.send_keys("/")
-    field = visitor.browser.switch_to.active_element
+    field = visitor.read("root.activeElement")
     field.send_keys("up 7 7", Keys.ENTER)
     visitor.wait.until(lambda _: visitor.head() == "up 7 · head 7")
     cell = visitor.all("[role=gridcell]")[0]
@@ -141,7 +143,7 @@ def keyboard_visit(visitor):
     assert "up 6 · head 7" in label and "rank" in label
     cell.send_keys("n")
     visitor.wait.until(lambda _: visitor.head() != "up 6 · head 7")
-    concept = "document.querySelector('select[aria-label=Concept]').value"
+    concept = "root.querySelector('select[aria-label=Concept]').value"
     before = visitor.read(concept)
     cell.send_keys("]")
     visitor.wait.until(lambda _: visitor.read(concept) != before)
