@@ -10,6 +10,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 FIGURE = 'class="hrvlab-figure"'
+ATLAS = 'class="hrvlab-atlas"'
 PROVENANCE = "hrvlab-provenance"
 HERE = Path(__file__).parent
 
@@ -23,6 +24,7 @@ def copy_scripts(app: Sphinx) -> None:
     for source in (
         Path(str(files("plotly"))) / "package_data" / "plotly.min.js",
         Path(str(files("sphinx-mathjax-offline"))) / "static" / "mathjax" / "tex-svg.js",
+        Path(str(files("hrvlab"))) / "atlas" / "built" / "explorer.js",
         HERE / "figures.js",
         HERE / "provenance.js",
     ):
@@ -38,6 +40,8 @@ def add_scripts(
     body = context.get("body", "")
     if PROVENANCE in body:
         app.add_js_file("provenance.js", loading_method="defer")
+    if ATLAS in body:
+        app.add_js_file("explorer.js", loading_method="defer")
     if FIGURE in body:
         app.add_js_file("plotly.min.js", loading_method="defer")
         app.add_js_file("figures.js", loading_method="defer")

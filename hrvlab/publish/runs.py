@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import nbformat
 
+from hrvlab.atlas.pages import CARRIER
 from hrvlab.errors import StoreError
 from hrvlab.publish.chapters import Chapter
 from hrvlab.publish.execution import START_TIMEOUT, RunError, execute_cells, one_line
@@ -110,14 +111,21 @@ def prepare(page: Page) -> NotebookNode:
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
-    """Remove timings and live widgets from an executed notebook, in place, and return it."""
+    """Remove timings and live widgets from an executed notebook, in place, and return it.
+
+    An explorer stays, as the element that its page brings to life.
+    """
     notebook.metadata.pop("widgets", None)
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         for volatile in ("papermill", "execution"):
             cell.metadata.pop(volatile, None)
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if WIDGET not in o.get("data", ())]
+            for output in cell.outputs:
+                live = output.get("data", {}).pop(WIDGET, None) is not None
+                if live and CARRIER not in output.data.get("text/html", ""):
+                    output.data.clear()
+            cell.outputs = [o for o in cell.outputs if o.get("data", True)]
     return notebook
 
 

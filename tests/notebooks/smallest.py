@@ -4,8 +4,9 @@ from tests.pipelines import save_tiny_clip, tiny_sd
 
 # How many figures each chapter then shows.
 FIGURES = {
-    "capture": 4,
-    "relevance": 8,
+    "atlas": 1,
+    "capture": 3,
+    "relevance": 7,
     "weakening": 4,
     "ablations": 2,
     "steering": 3,
@@ -54,6 +55,15 @@ def smallest(folder):
         "store": str(folder / "runs"),
     }
     return {
+        "atlas": {
+            **model,
+            **votes,
+            "featured": ["a red car", "a blue cat"],
+            "panel": 4,
+            "turned_heads": 8,
+            "turned": ["down.0.0 × -2, words red"],
+            "file": str(folder / "atlas.html"),
+        },
         "capture": {**model, "prompt": "a red car"},
         "relevance": {**model, **votes},
         "weakening": {

@@ -14,7 +14,7 @@ from tests.replication.published_arrays import write_arrays
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = find_chapters(ROOT)
-USERS = re.compile(r"hrvlab(\.(figures|results|widgets|experiments\.\w+))?")
+USERS = re.compile(r"hrvlab(\.(atlas|figures|results|widgets|experiments\.\w+))?")
 LOADING = ("dtype", "device", "variant", "config", "lora", "offload", "scheduler")
 # Two chapters are about vectors themselves, one about the shipped files.
 INSIDE = {

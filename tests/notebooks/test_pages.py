@@ -19,6 +19,8 @@ from hrvlab.publish.book import render
 from hrvlab.publish.chapters import find_chapter
 from hrvlab.publish.pages import plan_page
 from hrvlab.publish.runs import RunError, execute
+from tests.atlas.visits import Visitor, complaints
+from tests.atlas.visits import visit as look_around
 from tests.notebooks.smallest import FIGURES, smallest
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +33,7 @@ class Checkout:
 
     root: Path
     smallest: dict[str, dict[str, Any]]
+    pages: Path | None = None
 
     def executed(self, name, run="tiny", **given):
         """Return the page of a chapter, executed unless it was before."""
@@ -56,7 +59,8 @@ def site(checkout):
     """The whole book, its chapters run on a tiny model, served to this machine only."""
     for name in FIGURES:
         checkout.executed(name)
-    handler = partial(Quiet, directory=render(checkout.root).parent)
+    checkout.pages = render(checkout.root).parent
+    handler = partial(Quiet, directory=checkout.pages)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -131,6 +135,7 @@ def test_a_word_missing_from_the_prompt_stops_the_chapter_before_it_generates(ch
         "index.html",
         "how-to-read-an-hrv.html",
         "reference/relevance.html",
+        "runs/atlas/tiny.html",
         "runs/capture/tiny.html",
         "runs/relevance/tiny.html",
         "runs/weakening/tiny.html",
@@ -160,8 +165,18 @@ def test_every_figure_of_a_chapter_is_rendered(browser, site, chapter, tmp_path)
 
 
 @pytest.mark.browser
+def test_the_explorer_of_a_page_passes_the_visit_without_a_server(browser, site, checkout):
+    browser.get("about:blank")
+    complaints(browser)
+    browser.get((checkout.pages / "runs" / "atlas" / "tiny.html").as_uri())
+    _, place = look_around(Visitor(browser))
+    assert "concept=" in place or "head=" in place
+    assert complaints(browser) == []
+
+
+@pytest.mark.browser
 def test_a_menu_changes_what_a_figure_shows(browser, site):
-    visit(browser, site, "runs/relevance/tiny.html")
+    visit(browser, site, "runs/steering/tiny.html")
     visible = (
         "const box = document.querySelector('.hrvlab-figure');"
         "return box.data.filter(trace => trace.visible !== false).map(trace => trace.name)"

@@ -171,3 +171,15 @@ def test_stopping_does_not_wait_for_chapters_that_run(tmp_path):
         make_all(pages, execute)
     assert time.monotonic() - begun < 60
     assert not any(page.path.exists() for page in pages)
+
+
+def test_a_page_keeps_the_explorer_as_an_element_and_drops_its_widget():
+    data = {
+        "application/vnd.jupyter.widget-view+json": {},
+        "text/html": '<div class="hrvlab-atlas"></div>',
+        "text/plain": "atlas",
+    }
+    shown = nbformat.v4.new_output("display_data", data=data)
+    cell = nbformat.v4.new_code_cell(outputs=[shown])
+    (kept,) = clean(nbformat.v4.new_notebook(cells=[cell])).cells[0].outputs
+    assert set(kept.data) == {"text/html", "text/plain"}
