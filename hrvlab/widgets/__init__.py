@@ -1,6 +1,1 @@
-"""Interactive controls for JupyterLab."""
-
-from hrvlab.widgets.browser import attention_browser
-from hrvlab.widgets.steering import steering_panel
-
-__all__ = ["attention_browser", "steering_panel"]
+"""The explorer in JupyterLab, VS Code and Colab."""
