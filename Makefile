@@ -75,4 +75,4 @@ timings: .venv/.installed ## Measure what everything costs on this machine, for 
 	$(BIN)/python -m timings
 
 clean: ## Remove the environment and everything built
-	rm -rf .venv .venv-oldest _build book/_build book/runs
+	rm -rf .venv .venv-oldest _build book/_build book/runs explorer/node_modules

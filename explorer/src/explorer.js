@@ -159,7 +159,7 @@ export async function mount(root, host) {
 
   function drawControls() {
     const { view, by, concept, order } = store.state;
-    controls.hidden = view === "about";
+    controls.hidden = view === "about" || (view !== "heads" && !model.concepts.length);
     const columns = [...model.columns.values()].map((column) => [column.name, column.label]);
     const column = model.columns.get(by);
     controls.replaceChildren(

@@ -163,11 +163,12 @@ async function promptSection(ctx, one, record, concept) {
   const { model } = ctx;
   const drawn = decode(record.decile_prompt);
   const listed = model.first.prompts;
+  const count = model.first.decile_prompts;
   const title = `Prompts by decile of its share of votes for ${concept}`;
   if (!drawn) {
     if (!model.first.panel) return section("Prompts", null, missing("This atlas has numbers only: no prompts were kept."));
     const all = listed.slice(0, 20).map((_, at) => at);
-    return section("Prompts", "lit where the head attends to the word named", h("div", { class: "thumbs" }, await Promise.all(all.map((at) => thumb(ctx, one, record, at)))));
+    return section("Prompts", record.maps ? "lit where the head attends to the word named" : null, h("div", { class: "thumbs" }, await Promise.all(all.map((at) => thumb(ctx, one, record, at)))));
   }
   const [, tenths, each] = drawn.shape;
   const row = model.concepts.indexOf(concept);
@@ -190,12 +191,12 @@ async function promptSection(ctx, one, record, concept) {
       lit.textContent = LIT[ctx.lit];
       fill();
     } }, LIT[ctx.lit]);
-    return section(title, `left: the tenth of ${listed.length} prompts with the largest share; two of each tenth, drawn at random`, box, record.maps ? lit : "");
+    return section(title, `left: the tenth of ${count} prompts with the largest share; two of each tenth, drawn at random`, box, record.maps ? lit : "");
   }
   const pick = [0, 4, 9].filter((at) => at < columns.length);
   return section(
     title,
-    `three at random from the highest, the middle and the lowest tenth of ${listed.length} prompts`,
+    `three at random from the highest, the middle and the lowest tenth of ${count} prompts`,
     h("table", { class: "texts" }, h("tbody", {}, pick.map((at) => h("tr", {}, h("th", { scope: "row" }, ["highest", "fifth", "lowest"][pick.indexOf(at)], h("small", {}, share(columns[at][1]))), h("td", {}, columns[at][0].map((p) => h("div", {}, listed[p].text))))))),
   );
 }

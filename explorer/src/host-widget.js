@@ -1,7 +1,7 @@
 /** The host in a notebook: records and images are messages, the place is a trait. */
 
-const GONE = "The kernel does not answer; run the cell again.";
-const PATIENCE = 60_000;
+const GONE = "The kernel is busy or gone; wait and click again, or run the cell again.";
+const PATIENCE = 60_000; // for a record; images of a large model may take minutes
 
 export function widgetHost(model) {
   const waiting = new Map();
@@ -26,11 +26,12 @@ export function widgetHost(model) {
     return {
       id,
       reply: new Promise((resolve, reject) => {
-        const timer = setTimeout(() => {
+        const gone = () => {
           waiting.delete(id);
           tell("kernel", "no kernel");
           reject(new Error(GONE));
-        }, PATIENCE);
+        };
+        const timer = request.load ? setTimeout(gone, PATIENCE) : null;
         waiting.set(id, { resolve, reject, preview, timer });
         model.send({ ...request, id });
       }),

@@ -44,6 +44,7 @@ export function fake(changes = {}) {
     word_index: encode(Uint16Array.from(Array(count).fill([0, 1]).flat()), "<u2", [count, 2]),
     word_share: f4(Array(count).fill([0.5, 0.1]).flat(), [count, 2]),
     prompts: [{ text: "a red cat", seed: 0 }],
+    decile_prompts: 1,
     panel: 1,
     featured: [],
     turned: [],

@@ -16,6 +16,7 @@ from PIL import Image
 THUMBNAIL, LARGE = 128, 512
 LOSSLESS = 96  # up to this side an image is stored as it is
 QUALITY = 88
+EFFORT = {"quality": 50, "method": 3}  # without loss: more takes 70 times as long for 4 % less
 
 
 def encode_array(array: NDArray[Any]) -> dict[str, Any]:
@@ -92,9 +93,9 @@ def image_address(image: NDArray[np.uint8], side: int) -> str:
     """
     picture = Image.fromarray(image)
     picture.thumbnail((side, side), Image.Resampling.BOX)
-    small = max(picture.size) <= LOSSLESS
     buffer = BytesIO()
-    picture.save(buffer, "webp", lossless=small, quality=100 if small else QUALITY, method=6)
+    how = {"lossless": True, **EFFORT} if max(picture.size) <= LOSSLESS else {"quality": QUALITY}
+    picture.save(buffer, "webp", **how)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

@@ -168,6 +168,7 @@ def explorer_data(
         "notes": table.notes,
         **_words(table),
         "prompts": prompts,
+        "decile_prompts": 0 if own_votes.prompts is None else len(own_votes.prompts),
         "panel": 0 if panel is None else len(panel.prompts),
         "featured": _featured(panel),
         "turned": sorted({factor for one in turned for factor in one.factors}),

@@ -143,6 +143,7 @@ def test_a_head_has_its_own_steps_and_deciles(shipped):
     np.testing.assert_allclose(record["steps"][color], by_hand, rtol=1e-5)
     assert record["decile_share"].shape == (17, 10)
     assert int(record["decile_prompt"].max()) < len(data.first["prompts"]) == 120
+    assert data.first["decile_prompts"] == 120
     assert [layer for layer in data.first["layers"]["heads"]] == [8] * 16
 
 
