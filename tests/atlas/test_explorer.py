@@ -62,7 +62,7 @@ def data():
     return explorer_data(
         votes=votes,
         effects=effects,
-        capture=record_panel(pipe, PROMPTS, **FEW),
+        capture=record_panel(pipe, PROMPTS, **{**FEW, "num_inference_steps": 8}),
         changed=turn_heads(pipe, PROMPTS[0], heads=[top], factors=[-2.0, 0.0], **FEW),
     )
 
