@@ -146,7 +146,9 @@ def test_records_beside_a_page_are_loaded_when_they_are_opened(browser, data, tm
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("width", [1440, 800, 390])
+@pytest.mark.parametrize(
+    "width", [*(pytest.param(w, marks=pytest.mark.full) for w in (1440, 800)), 390]
+)
 def test_nothing_but_tables_scrolls_sideways(browser, page, width):
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
