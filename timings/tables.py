@@ -143,17 +143,20 @@ def _compared(shapes: dict[str, Any]) -> Table:
     header = [
         "block", "seconds per call", "hrvlab, times plain", "attention-map-diffusers, times plain",
         "memory above plain, hrvlab", "attention-map-diffusers",
+        "one token's map, of the attention that it reads",
     ]  # fmt: skip
     rows = []
     for name, shape in shapes.items():
-        peaks = shape["peak_bytes"]
-        above = [max(0, peaks[one] - peaks["plain"]) for one in shape["ratios"]]
+        least = {one: min(seconds) for one, seconds in shape["seconds"].items()}
+        plain, peaks = least.pop("plain"), shape["peak_bytes"]
+        above = [max(0, peaks[one] - peaks["plain"]) for one in least]
         rows.append(
             [
                 name,
-                _spread(shape["seconds_plain"], "{:.2f}"),
-                *(_spread(ratios, "{:.3f}") for ratios in shape["ratios"].values()),
+                f"{plain / shape['timed']:.2f}",
+                *(f"{one / plain:.3f}" for one in least.values()),
                 *map(_bytes, above),
+                f"{shape['map']:.1%}" if "map" in shape else "",
             ]
         )
     return [header, *rows]

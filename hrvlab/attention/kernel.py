@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend
 from torch.nn.functional import scaled_dot_product_attention
 
 if TYPE_CHECKING:
@@ -56,9 +57,20 @@ def _cudnn(
     return output, log_sum.reshape(query.shape[:3])
 
 
+FLASH, EFFICIENT, CUDNN = (
+    backend.value
+    for backend in (
+        SDPBackend.FLASH_ATTENTION,
+        SDPBackend.EFFICIENT_ATTENTION,
+        SDPBackend.CUDNN_ATTENTION,
+    )
+)
 # They are no public functions of PyTorch, so that their results are compared before they are taken.
-KERNELS = {"cpu": (_on_cpu,), "cuda": (_flash, _cudnn, _efficient)}
-SOME = slice(0, 64)  # positions whose log of the denominator is compared
+KERNELS: dict[str, dict[int, Callable[..., Returned]]] = {
+    "cpu": {FLASH: _on_cpu},
+    "cuda": {FLASH: _flash, EFFICIENT: _efficient, CUDNN: _cudnn},
+}
+ONE, SOME = slice(0, 1), slice(0, 64)  # row and head, and positions, that are compared
 ROUNDING = 0.02  # of scores in half precision
 
 
@@ -66,7 +78,7 @@ class Kernel:
     """Attention as PyTorch computes it, with the log of the denominator of every softmax."""
 
     def __init__(self) -> None:
-        self._chosen: dict[tuple[object, ...], Callable[..., Returned] | None] = {}
+        self._sound: dict[tuple[object, ...], bool] = {}
 
     def attend(
         self, query: Query, key: Key, value: Tensor, bias: Tensor | None, scale: float | None
@@ -87,39 +99,55 @@ class Kernel:
         output : Tensor, shape (row, head, position, dim)
         log_sum : Tensor, shape (row, head, position)
         """
-        given = (query, key, value)
-        kind = (
-            query.dtype,
-            *((part.shape, part.stride()) for part in given),
-            None if bias is None else bias.dtype,
-        )
-        if kind not in self._chosen:
-            self._chosen[kind] = _choose(*given, bias, scale)
-        if (kernel := self._chosen[kind]) is not None:
-            return kernel(*given, bias, scale)
-        output = scaled_dot_product_attention(*given, attn_mask=bias, scale=scale)
+        given = (query, key, value, bias)
+        backend = _backend(*given, scale)
+        kernel = KERNELS.get(query.device.type, {}).get(backend)
+        if kernel is not None:
+            kind = (
+                backend,
+                query.dtype,
+                *((part.shape, part.stride()) for part in given[:3]),
+                None if bias is None else bias.dtype,
+            )
+            if kind not in self._sound:
+                self._sound[kind] = _is_sound(kernel, backend, *given, scale)
+            if self._sound[kind]:
+                return kernel(*given, scale)
+        output = scaled_dot_product_attention(*given, scale=scale)
         return output, log_sum_exp(query, key, bias, score_scale(query, scale))
 
 
-def _choose(
+def _backend(
     query: Query, key: Key, value: Tensor, bias: Tensor | None, scale: float | None
-) -> Callable[..., Returned] | None:
-    """Find the kernel that PyTorch's own function takes; None: it does not return the log."""
+) -> int:
+    """Return the number of the backend that PyTorch's own function takes."""
+    return int(torch._fused_sdp_choice(query, key, value, bias, scale=scale))
+
+
+def _is_sound(
+    kernel: Callable[..., Returned],
+    backend: int,
+    query: Query,
+    key: Key,
+    value: Tensor,
+    bias: Tensor | None,
+    scale: float | None,
+) -> bool:
+    """Compare a kernel with PyTorch's own function, on a part that costs next to nothing."""
     if bias is not None and not bias.is_floating_point():
-        return None
-    given = (query, key, value)
-    plain = scaled_dot_product_attention(*given, attn_mask=bias, scale=scale)
-    some = None if bias is None else part_of(bias, SOME)
-    expected = log_sum_exp(query[:, :, SOME], key, some, score_scale(query, scale))
-    for kernel in KERNELS.get(query.device.type, ()):
-        try:
-            output, log_sum = kernel(*given, bias, scale)
-        except (RuntimeError, NotImplementedError):  # it does not take such tensors
-            continue
-        near = log_sum[:, :, SOME].to(expected)
-        if torch.equal(output, plain) and torch.allclose(near, expected, ROUNDING, ROUNDING):
-            return kernel
-    return None
+        return False
+    own = None if bias is None else part_of(bias[ONE, ONE], SOME)
+    part = (query[ONE, ONE, SOME], key[ONE, ONE], value[ONE, ONE], own)
+    if _backend(*part, scale) != backend:
+        return False
+    plain = scaled_dot_product_attention(*part, scale=scale)
+    expected = log_sum_exp(*part[:2], own, score_scale(query, scale))
+    try:
+        output, log_sum = kernel(*part, scale)
+    except (RuntimeError, NotImplementedError):  # it does not take such tensors
+        return False
+    near = torch.allclose(log_sum.to(expected), expected, ROUNDING, ROUNDING)
+    return torch.equal(output, plain) and near
 
 
 def score_scale(query: Query, scale: float | None) -> float:
@@ -153,7 +181,8 @@ def log_sum_exp(query: Query, key: Key, bias: Tensor | None, scale: float) -> Te
 def _scores(query: Query, key: Key, bias: Tensor | None, scale: float, positions: slice) -> Tensor:
     """Compute the scores of some positions, shape (row, head, position, token)."""
     dtype = torch.promote_types(query.dtype, torch.float32)
-    scores = torch.matmul(query[:, :, positions].to(dtype) * scale, key.to(dtype).mT)
+    # Fewer keys than queries are asked for, where it matters: scaling them costs least.
+    scores = torch.matmul(query[:, :, positions].to(dtype), (key.to(dtype) * scale).mT)
     if bias is None:
         return scores
     own = part_of(bias, positions)

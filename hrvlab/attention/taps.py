@@ -44,7 +44,9 @@ def attention_map(
     scores = torch.matmul(query.float() * scale, key.float().transpose(-1, -2))
     if key_bias is not None:
         scores = scores + key_bias.float()[:, None, None]
-    return torch.softmax(scores, dim=-1)
+    # In place, where no gradient needs the scores: new memory costs as much as the softmax.
+    in_place = scores.device.type == "cpu" and not scores.requires_grad
+    return torch.softmax(scores, dim=-1, out=scores if in_place else None)
 
 
 def split_heads(call: Call, layer: Layer, query: Tensor, key: Tensor) -> tuple[Query, Key]:

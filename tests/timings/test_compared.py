@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from timings.compared import OURS, PLAIN, THEIRS, TINY, measure, runs_of
+from timings.compared import OURS, PLAIN, THEIRS, TINY, measure, runs_of, share_of_a_map
 from timings.shapes import build
 
 
@@ -32,4 +32,9 @@ def test_a_measurement_has_times_and_memory_of_both():
     pytest.importorskip("attention_map_diffusers")
     for shape in measure(1, quick=True).values():
         assert shape["peak_bytes"].keys() == {PLAIN, OURS, THEIRS}
-        assert all(len(ratios) == 1 for ratios in shape["ratios"].values())
+        assert shape["seconds"].keys() == {PLAIN, OURS, THEIRS}
+        assert all(len(seconds) == 1 for seconds in shape["seconds"].values())
+
+
+def test_a_map_is_a_share_of_the_attention_that_it_reads():
+    assert 0 < share_of_a_map(TINY["FLUX.1"], 1) < 10
