@@ -21,6 +21,7 @@ from hrvlab.pictures import (
     PerControl,
     PerPrompt,
     as_pictures,
+    check_adapter_scales,
     check_image_latents,
     check_number,
 )
@@ -145,6 +146,7 @@ def check_call(
         if (type(pipe).__name__, name) in NOT_REPEATED and value is not None:
             found[name] = _repeated(found[name], prompts, copies)
     check_image_latents(pipe, found)
+    check_adapter_scales(pipe, found)
     check_generation(*(found.get(name) for name in ("guidance_scale", "height", "width")))
     forecast_calls(pipe, found)
     return found

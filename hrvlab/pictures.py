@@ -149,6 +149,31 @@ def check_image_latents(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> Non
     )
 
 
+def check_adapter_scales(pipe: DiffusionPipeline, call: Mapping[str, Any]) -> None:
+    """Check that several adapters have a scale each; diffusers fails at its own default.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    call : mapping of str to object
+        Keywords of its own call.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if not hasattr(pipe, "adapter") or not hasattr(unwrap_module(pipe.adapter), "adapters"):
+        return
+    adapters = unwrap_module(pipe.adapter).adapters
+    scales = call.get("adapter_conditioning_scale")
+    if not isinstance(scales, list | tuple) or len(scales) != len(adapters):
+        ones = [1.0] * len(adapters)
+        raise ParameterError(
+            f"adapter_conditioning_scale is {scales!r}; give a list with a number for each of the "
+            f"{len(adapters)} adapters, such as {ones}"
+        )
+
+
 def control_of(pipe: DiffusionPipeline, name: str) -> nn.Module | None:
     """Return the ControlNets or adapters that are given a keyword's images; None: it is no such."""
     control = getattr(pipe, "controlnet", getattr(pipe, "adapter", None))

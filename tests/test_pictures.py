@@ -4,16 +4,19 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from diffusers import MultiAdapter
 
 import hrvlab as hl
+from hrvlab.attention import TokenMeans, attach
 from hrvlab.errors import ParameterError
 from hrvlab.keywords import check_call
 from tests.test_every_keyword import picture, required
-from tests.variants import control_net, variant
+from tests.variants import adapter, control_net, variant
 
 PROMPTS = ["a red car", "a cat on red"]
 FIRST, SECOND = [picture(0), picture(1)], [picture(2), picture(3)]
 CONTROLNET = "StableDiffusionControlNetPipeline"
+ADAPTER = "StableDiffusionAdapterPipeline"
 CALL = {"num_inference_steps": 2, "progress": False}
 
 
@@ -24,6 +27,16 @@ def several(name):
     parts = base.components | {"controlnet": nets}
     more = {} if "XL" in name else {"requires_safety_checker": False}
     pipe = getattr(diffusers, name)(**parts, **more)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def several_adapters(name=ADAPTER):
+    """Build a pipeline with two T2I-Adapters."""
+    base = variant(name)
+    more = {} if "XL" in name else {"requires_safety_checker": False}
+    both = MultiAdapter([base.adapter, adapter(base.unet, seed=2)])
+    pipe = getattr(diffusers, name)(**base.components | {"adapter": both}, **more)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -76,7 +89,7 @@ def test_every_controlnet_must_have_its_image():
 
 @pytest.mark.parametrize("tensors", [False, True])
 def test_images_of_an_adapter_follow_their_prompts(tensors):
-    pipe, images = variant("StableDiffusionAdapterPipeline"), FIRST
+    pipe, images = variant(ADAPTER), FIRST
     if tensors:
         images = [torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(n)) for n in (0, 1)]
     check_each(pipe, {"image": images}, [{"image": one} for one in images])
@@ -103,8 +116,48 @@ def test_all_images_of_a_prompt_begin_from_its_own_image(name):
     check_each(pipe, {"image": FIRST}, alone, num_images_per_prompt=2, **more)
 
 
+def test_images_of_several_adapters_are_listed_by_adapter():
+    pipe = several_adapters()
+    scales = {"adapter_conditioning_scale": [0.3, 0.9]}
+    alone = [{"image": list(pair)} for pair in zip(FIRST, SECOND, strict=True)]
+    check_each(pipe, {"image": [FIRST, SECOND]}, alone, **scales)
+    for image, message in (
+        (FIRST[0], "give one with an image for each adapter"),
+        ([*FIRST, SECOND[0]], "image has 3 values, there are 2 adapters"),
+        ([FIRST, SECOND[:1] * 3], "image has 3 values, there are 2 prompts"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            check_call(pipe, {"image": image, **scales}, prompts=2, images=2)
+    for given in ({}, {"adapter_conditioning_scale": 1.0}, {"adapter_conditioning_scale": [1.0]}):
+        with pytest.raises(ParameterError, match="a number for each of the 2 adapters"):
+            check_call(pipe, {"image": [FIRST, SECOND], **given}, prompts=2, images=2)
+
+
+@pytest.mark.parametrize(
+    "name", [ADAPTER, pytest.param("StableDiffusionXLAdapterPipeline", marks=pytest.mark.full)]
+)
+def test_a_pipeline_of_several_adapters_is_read_and_edited_without_a_trace(name):
+    pipe = several_adapters(name)
+    call = {"image": [FIRST, SECOND], "adapter_conditioning_scale": [0.3, 0.9]}
+
+    def latents():
+        generators = [torch.Generator().manual_seed(number) for number in range(2)]
+        own = {"num_inference_steps": 2, "generator": generators, "output_type": "latent"}
+        return pipe(PROMPTS, **own, **call).images
+
+    plain = latents()
+    means = TokenMeans()
+    with attach(pipe, means, prompts=PROMPTS) as session:
+        assert torch.equal(latents(), plain)
+    assert session.call.conditional == slice(2, 4)
+    heads = hl.head_table(pipe.unet).sizes["head_position"]
+    with attach(pipe, hl.Rescale(np.full(heads, -2.0), "red"), prompts=PROMPTS):
+        assert not torch.equal(latents(), plain)
+    assert torch.equal(latents(), plain)
+
+
 def test_an_array_is_refused_where_diffusers_takes_none():
-    pipe = variant("StableDiffusionAdapterPipeline")
+    pipe = variant(ADAPTER)
     with pytest.raises(ParameterError, match="adapters take images of PIL, or tensors"):
         check_call(pipe, {"image": np.zeros((16, 16, 3))}, prompts=1, images=1)
 
@@ -112,14 +165,21 @@ def test_an_array_is_refused_where_diffusers_takes_none():
 @pytest.mark.full
 @pytest.mark.parametrize(
     ("build", "name"),
-    [(several, CONTROLNET), (variant, CONTROLNET), (variant, "StableDiffusionXLAdapterPipeline")],
+    [
+        (several, CONTROLNET),
+        (variant, CONTROLNET),
+        (variant, "StableDiffusionXLAdapterPipeline"),
+        (several_adapters, ADAPTER),
+    ],
 )
 def test_a_saved_pipeline_with_controlnets_or_an_adapter_is_loaded_with_them(tmp_path, build, name):
     pipe = build(name)
     pipe.save_pretrained(tmp_path)
     loaded = hl.load(tmp_path, device="cpu")
-    images = [FIRST[0]] * 2 if build is several else FIRST[0]
-    made = [hl.generate(one, "a red car", image=images, **CALL) for one in (pipe, loaded)]
+    call = {"image": FIRST[0] if build is variant else [FIRST[0]] * 2, **CALL}
+    if build is several_adapters:
+        call["adapter_conditioning_scale"] = [0.5, 0.5]
+    made = [hl.generate(one, "a red car", **call) for one in (pipe, loaded)]
     np.testing.assert_array_equal(*made)
 
 
