@@ -44,6 +44,16 @@ def test_prompts_are_read_from_the_forms_that_benchmarks_come_in(tmp_path, name,
 def test_parquet_is_read(tmp_path):
     pd.DataFrame({"caption": TEXTS, "n": [1, 2]}).to_parquet(tmp_path / "a.parquet")
     assert read_prompts(tmp_path / "a.parquet") == TEXTS
+    table = pd.DataFrame({"id": [7, 8], "long": TEXTS}, index=["x", "y"])
+    table.to_parquet(tmp_path / "c.parquet", row_group_size=1)
+    assert read_prompts(tmp_path / "c.parquet", "long") == TEXTS
+    with pytest.raises(ParameterError, match="no column called 'prompt'; its columns are 'id', 'l"):
+        read_prompts(tmp_path / "c.parquet")
+    with pytest.raises(ParameterError, match="entry 1 of .*c.parquet has int 7 in the column 'id'"):
+        read_prompts(tmp_path / "c.parquet", "id")
+    pd.DataFrame({"prompt": ["a cat", None]}).to_parquet(tmp_path / "d.parquet")
+    with pytest.raises(ParameterError, match="entry 2 of .*d.parquet has .* in the column"):
+        read_prompts(tmp_path / "d.parquet")
     (tmp_path / "b.parquet").write_bytes(b"PAR1")
     with pytest.raises(ParameterError, match=r"b\.parquet is not a readable parquet file"):
         read_prompts(tmp_path / "b.parquet")
