@@ -100,9 +100,9 @@ class Kernel:
         log_sum : Tensor, shape (row, head, position)
         """
         given = (query, key, value, bias)
-        backend = _backend(*given, scale)
-        kernel = KERNELS.get(query.device.type, {}).get(backend)
-        if kernel is not None:
+        # Devices without such kernels cannot be asked for their backend.
+        backend = _backend(*given, scale) if query.device.type in KERNELS else None
+        if backend is not None and (kernel := KERNELS[query.device.type].get(backend)):
             kind = (
                 backend,
                 query.dtype,
