@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
@@ -51,12 +52,48 @@ class DryRun:
 
     def __str__(self) -> str:
         """Return the forecast as one line."""
-        device = f", {_bytes(self.device_memory)} on the device" if self.device_memory else ""
+        device = f", {bytes_text(self.device_memory)} on the device" if self.device_memory else ""
         return (
-            f"{_duration(self.seconds)} ({self.calls} denoiser calls of "
-            f"{self.seconds_per_call:.2g} s), {_bytes(self.memory)} of memory{device}, "
-            f"{_bytes(self.written)} on disk"
+            f"{duration_text(self.seconds)} ({self.calls} denoiser calls of "
+            f"{self.seconds_per_call:.2g} s), {bytes_text(self.memory)} of memory{device}, "
+            f"{bytes_text(self.written)} on disk"
         )
+
+
+class MemoryWatch:
+    """The memory of this process and of those that it started, within a block.
+
+    Attributes
+    ----------
+    memory : int
+        Bytes at most.
+    """
+
+    def __init__(self) -> None:
+        self._process, self._over = psutil.Process(), threading.Event()
+        self.memory = 0
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            self.memory = max(self.memory, self._resident())
+            if self._over.wait(LOOKS):
+                return
+
+    def _resident(self) -> int:
+        total: int = self._process.memory_info().rss
+        for started in self._process.children(recursive=True):
+            with suppress(psutil.Error):  # it has ended
+                total += started.memory_info().rss
+        return total
 
 
 class Rehearsal:
@@ -66,29 +103,27 @@ class Rehearsal:
     ----------
     seconds : float
         Of the block.
-    memory, device_memory : int
-        Bytes at most.
+    device_memory : int
+        Bytes of a CUDA device at most.
     """
 
     def __init__(self, pipe: DiffusionPipeline) -> None:
         self._pipe, self._starts = pipe, list[float]()
-        self._process, self._over = psutil.Process(), threading.Event()
-        self.seconds, self.memory, self.device_memory = 0.0, 0, 0
+        self._watch = MemoryWatch()
+        self.seconds, self.device_memory = 0.0, 0
 
     def __enter__(self) -> Self:
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         self._hook = denoiser_of(self._pipe).register_forward_pre_hook(self._start)
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
+        self._watch.__enter__()
         self._begun = perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.seconds = perf_counter() - self._begun
         self._hook.remove()
-        self._over.set()
-        self._thread.join()
+        self._watch.__exit__()
         if torch.cuda.is_available():
             self.device_memory = torch.cuda.max_memory_allocated()
 
@@ -97,11 +132,10 @@ class Rehearsal:
             torch.cuda.synchronize()
         self._starts.append(perf_counter())
 
-    def _watch(self) -> None:
-        while True:
-            self.memory = max(self.memory, self._process.memory_info().rss)
-            if self._over.wait(LOOKS):
-                return
+    @property
+    def memory(self) -> int:
+        """Bytes at most."""
+        return self._watch.memory
 
     @property
     def calls(self) -> int:
@@ -182,14 +216,40 @@ def extrapolate(
     )
 
 
-def _duration(seconds: float) -> str:
+def together(runs: Sequence[DryRun]) -> DryRun:
+    """Forecast several runs, one after the other in one process.
+
+    Parameters
+    ----------
+    runs : sequence of DryRun
+        At least one.
+
+    Returns
+    -------
+    DryRun
+        Its ``seconds_per_call`` is the mean over all calls.
+    """
+    calls = sum(one.calls for one in runs)
+    return DryRun(
+        seconds=sum(one.seconds for one in runs),
+        memory=max(one.memory for one in runs),
+        device_memory=max(one.device_memory for one in runs),
+        written=sum(one.written for one in runs),
+        calls=calls,
+        seconds_per_call=sum(one.calls * one.seconds_per_call for one in runs) / calls,
+    )
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time as a text, in a unit that suits it."""
     for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.0f} seconds"
 
 
-def _bytes(count: int) -> str:
+def bytes_text(count: int) -> str:
+    """Return a number of bytes as a text, in a unit that suits it."""
     for size, unit in ((1e9, "GB"), (1e6, "MB")):
         if count >= size:
             return f"{count / size:.1f} {unit}"

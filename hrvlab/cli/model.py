@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hrvlab.cli.options import path_option, say
+from hrvlab.cli.options import DryRun, path_option, say
 from hrvlab.miniature.report import read_report
 from hrvlab.storage.atomic import check_writable, storing
 
@@ -56,6 +56,7 @@ def train(
     smoke: Annotated[
         bool, typer.Option("--smoke", help="Train every stage for a few steps only, as a test.")
     ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Train the miniature from scratch: takes hours on two CPU cores, and can be resumed.
 
@@ -66,20 +67,25 @@ def train(
     if start:
         read_report(start)
     target = target or folder / "pipeline"
-    for written in (folder, target.parent):
+    for written in () if dry_run else (folder, target.parent):
         check_writable(written)
     # Imported here so that help and errors of parameters need not wait for it.
+    from hrvlab.miniature.dry_run import rehearse_stages
     from hrvlab.miniature.recipe import MINIATURE, SHIPPED, SMOKE, run_stages, start_from
     from hrvlab.miniature.training import Budget
 
-    if start:
-        with storing(folder, "nothing was trained yet"):
-            start_from(start, folder)
     recipe = replace(SMOKE if smoke else SHIPPED, side=int(side))
     if hours:
         budget = Budget(seconds=hours * 3600)
         recipe = replace(recipe, denoiser=budget, joint=budget)
     names = [stage] if stage else list(MINIATURE)
+    if dry_run:
+        for name, forecast in rehearse_stages(names, folder, recipe, start):
+            say(f"{name}: {forecast}")
+        return
+    if start:
+        with storing(folder, "nothing was trained yet"):
+            start_from(start, folder)
     there = target.exists()
     run_stages(names, folder, target, recipe)
     if "assemble" in names:

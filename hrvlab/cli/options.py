@@ -50,7 +50,7 @@ DryRun = Annotated[
     bool,
     typer.Option(
         "--dry-run",
-        help="Make a few denoiser calls, tell time, memory and bytes of the run, and exit.",
+        help="Try a little of the run, tell its time, memory and bytes, and exit.",
     ),
 ]
 Column = Annotated[

@@ -1,27 +1,19 @@
-"""Forecast the longest part of a page before it is executed: its votes, or its capture."""
+"""Forecast what a page takes before it is executed, part by part."""
 
 from __future__ import annotations
 
 from contextlib import chdir
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hrvlab.dry_run import rehearse_capture, rehearse_votes
-from hrvlab.inputs.concepts import ConceptSet
-from hrvlab.inputs.prompts import read_prompts
-from hrvlab.models.load import load
-from hrvlab.options import GenerationOptions, LoadOptions
+from hrvlab.publish.chapter_work import CHAPTERS, work_of
+from hrvlab.rehearsal import together
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from hrvlab.publish.pages import Page
-
-VOTES = {"concepts", "prompts", "count"}  # parameters of chapters that collect votes
 
 
 def rehearse_page(page: Page) -> str:
-    """Forecast a page from a few denoiser calls, with its own parameters.
+    """Forecast all that a page computes with its model, from a few denoiser calls of every part.
 
     Parameters
     ----------
@@ -30,7 +22,8 @@ def rehearse_page(page: Page) -> str:
     Returns
     -------
     str
-        One line. What the chapter generates besides its votes is not in it.
+        A line, and below it one for every part if there are several. Finished work in the store is
+        forecast as if it were not there; the page's own bytes are not counted.
 
     Raises
     ------
@@ -39,27 +32,17 @@ def rehearse_page(page: Page) -> str:
     """
     if page.finished:
         return f"unchanged: {page.path}"
-    values = page.values
     with chdir(page.folder):
-        if {*values} >= VOTES:
-            prompts = read_prompts(values["prompts"], values["column"])[: values["count"]]
-            given = ConceptSet.read(values["concepts"]), prompts
-            forecast = rehearse_votes(_load(values), *given, seed=0, **_call(values))
-            return (
-                f"{page.label}: votes of {len(prompts)} prompts, unless they are in the store: "
-                f"{forecast}; other images of the chapter come on top"
-            )
-        if "prompt" in values:
-            forecast = rehearse_capture(_load(values), values["prompt"], **_call(values))
-            return f"{page.label}: capture: {forecast}"
-    return f"{page.label}: it generates nothing that takes long"
-
-
-def _load(values: Mapping[str, Any]) -> Any:
-    names = [one.name for one in fields(LoadOptions) if one.name in values]
-    return load(values["model"], **{name: values[name] for name in names})
-
-
-def _call(values: Mapping[str, Any]) -> dict[str, Any]:
-    names = [one.name for one in fields(GenerationOptions) if one.name in values]
-    return GenerationOptions(**{name: values[name] for name in names}).call
+        works = work_of(page.chapter.name, page.values)
+        if not works:
+            return f"{page.label}: it generates nothing that is known"
+        # What several parts have in common, such as votes by several rules, is rehearsed once.
+        measured = {work.rehearse: work.rehearse() for work in works}
+    found = [measured[work.rehearse] for work in works]
+    lines = [f"{page.label}: {together(found)}"]
+    if len(works) > 1:
+        lines += [f"  {work.name}: {one}" for work, one in zip(works, found, strict=True)]
+        lines.append("  besides the page itself; finished work in the store is not done again")
+    if page.chapter.name not in CHAPTERS:
+        lines.append("  of a chapter of your own, nothing else is forecast")
+    return "\n".join(lines)

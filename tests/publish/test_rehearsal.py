@@ -18,17 +18,22 @@ def parameters(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("name", "parts"),
     [
-        ("relevance", "votes of 4 prompts, unless they are in the store: "),
-        ("capture", "capture: "),
-        ("miniature", "it generates nothing that takes long"),
+        ("relevance", []),
+        ("steering", ["votes of 4 prompts", "images"]),
+        ("weakening", ["votes of 4 prompts", "heads weakened in order", "every head", "a capture"]),
     ],
 )
-def test_a_page_is_forecast_by_what_it_collects(parameters, tmp_path, name, expected):
+def test_a_page_is_forecast_by_all_that_it_computes(parameters, tmp_path, name, parts):
     chapter = find_chapter(ROOT, name)
-    page = plan_page(ROOT, chapter, parameters.get(name, {}), "mine", output=tmp_path)
-    line = rehearse_page(page)
-    assert line.startswith(f"{name}, mine: {expected}")
-    assert ("denoiser calls of" in line) == (name != "miniature")
+    page = plan_page(ROOT, chapter, parameters[name], "mine", output=tmp_path)
+    first, *others = rehearse_page(page).splitlines()
+    assert first.startswith(f"{name}, mine: ")
+    assert "denoiser calls of" in first
+    if parts:
+        *others, last = others
+        assert "finished work in the store is not done again" in last
+    assert len(others) == len(parts)
+    assert all(line.startswith(f"  {part}") for line, part in zip(others, parts, strict=True))
     assert not list(tmp_path.iterdir())

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from hrvlab.experiments.conditions import extremes
 from hrvlab.experiments.editing.cases import read_editing
-from hrvlab.experiments.editing.conditions import make_candidates, make_conditions
-from hrvlab.experiments.editing.trial import plan_edits
+from hrvlab.experiments.editing.conditions import make_candidates
+from hrvlab.experiments.editing.trial import plan_comparison, plan_edits
 from hrvlab.experiments.runner import run_trials
 from hrvlab.experiments.study import SEEDS_SHOWN, CommonSetting, Study, split_cases
 from hrvlab.experiments.votes.study import VOTES, vectors
@@ -89,12 +89,11 @@ def plan_test(
 ) -> Iterator[tuple[str, Trial]]:
     """Plan the trial of all conditions."""
     cases, _ = _cases(setting, "test")
-    strengths = setting.strengths
-    trial = plan_edits(
+    trial = plan_comparison(
         pipe,
         hrv,
         cases,
-        [make_conditions(hrv, case, i, strengths=strengths) for i, case in enumerate(cases)],
+        strengths=setting.strengths,
         score=setting.evaluators(),
         seeds=setting.seeds,
         **setting.call,

@@ -176,19 +176,19 @@ def compare_edits(
     hrv: xr.DataArray,
     cases: Sequence[EditingCase],
     *,
-    strengths: Sequence[float] = (),
+    store: str | Path | None = None,
+    client: Client | None = None,
+    progress: bool = True,
     **options: Any,
 ) -> Run:
     """Edit prompts under the conditions of `make_conditions`, and score the images.
 
     Parameters
     ----------
-    pipe, hrv, cases
+    pipe, hrv, cases, store, client, progress
         See `rate_edits`.
-    strengths : sequence of float
-        Of the vector, besides 0 and 1.
     **options
-        Of `rate_edits`.
+        Further keywords of `plan_comparison`, such as ``score``, ``seeds`` and ``strengths``.
 
     Returns
     -------
@@ -214,10 +214,41 @@ def compare_edits(
     >>> dict(run.data["target_score"].sizes)
     {'condition': 9, 'prompt': 1, 'seed': 1}
     """
+    trial = plan_comparison(pipe, hrv, cases, **options)
+    return run_trial(pipe, trial, store=store, client=client, progress=progress)
+
+
+def plan_comparison(
+    pipe: DiffusionPipeline,
+    hrv: xr.DataArray,
+    cases: Sequence[EditingCase],
+    *,
+    strengths: Sequence[float] = (),
+    **options: Any,
+) -> Trial:
+    """Plan the trial that `compare_edits` runs.
+
+    Parameters
+    ----------
+    pipe, hrv, cases
+        See `plan_edits`.
+    strengths : sequence of float
+        Of the vector, besides 0 and 1.
+    **options
+        Further keywords of `plan_edits`.
+
+    Returns
+    -------
+    Trial
+
+    Raises
+    ------
+    ParameterError, ConceptError, TokenError, ModelError
+    """
     conditions = [
         make_conditions(hrv, case, i, strengths=strengths) for i, case in enumerate(cases)
     ]
-    return rate_edits(pipe, hrv, cases, conditions, **options)
+    return plan_edits(pipe, hrv, cases, conditions, **options)
 
 
 def misses(target_score: xr.DataArray, threshold: float | None) -> xr.DataArray:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from hrvlab.experiments.conditions import extremes
 from hrvlab.experiments.neglect.cases import read_pairs
-from hrvlab.experiments.neglect.conditions import make_candidates, make_conditions
+from hrvlab.experiments.neglect.conditions import make_candidates
 from hrvlab.experiments.neglect.outcomes import best_condition
-from hrvlab.experiments.neglect.trial import plan_pairs, try_conditions
+from hrvlab.experiments.neglect.trial import plan_excitations, plan_pairs, try_conditions
 from hrvlab.experiments.runner import run_trials
 from hrvlab.experiments.study import SEEDS_SHOWN, CommonSetting, Study, split_cases
 from hrvlab.experiments.votes.study import VOTES, vectors
@@ -133,12 +133,12 @@ def plan_test(
         chosen = first if dev else PUBLISHED
     for section in setting.sections:
         pairs = _pairs(setting, section)[0][: setting.pairs_each]
-        given = {"with_vectors": chosen[WITH], "without": chosen[WITHOUT]}
-        trial = plan_pairs(
+        trial = plan_excitations(
             pipe,
             hrv,
             pairs,
-            [make_conditions(hrv, pair, index, **given) for index, pair in enumerate(pairs)],
+            with_vectors=chosen[WITH],
+            without=chosen[WITHOUT],
             score=score,
             seeds=setting.seeds,
             **setting.call,

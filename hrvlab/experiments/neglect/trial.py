@@ -169,20 +169,20 @@ def compare_excitations(
     hrv: xr.DataArray,
     pairs: Sequence[ObjectPair],
     *,
-    with_vectors: Excitation,
-    without: Excitation,
+    store: str | Path | None = None,
+    client: Client | None = None,
+    progress: bool = True,
     **options: Any,
 ) -> Run:
     """Generate pairs under the conditions of `make_conditions`, and score what the images show.
 
     Parameters
     ----------
-    pipe, hrv, pairs
+    pipe, hrv, pairs, store, client, progress
         See `rate_pairs`.
-    with_vectors, without : Excitation
-        Settings of A&E-HRV and of Attend-and-Excite.
     **options
-        Of `rate_pairs`.
+        Further keywords of `plan_excitations`, such as ``with_vectors``, ``without``, ``score`` and
+        ``seeds``.
 
     Returns
     -------
@@ -210,11 +210,43 @@ def compare_excitations(
     >>> dict(run.data["shown"].sizes)
     {'condition': 5, 'prompt': 1, 'seed': 1, 'object': 2}
     """
+    trial = plan_excitations(pipe, hrv, pairs, **options)
+    return run_trial(pipe, trial, store=store, client=client, progress=progress)
+
+
+def plan_excitations(
+    pipe: DiffusionPipeline,
+    hrv: xr.DataArray,
+    pairs: Sequence[ObjectPair],
+    *,
+    with_vectors: Excitation,
+    without: Excitation,
+    **options: Any,
+) -> Trial:
+    """Plan the trial that `compare_excitations` runs.
+
+    Parameters
+    ----------
+    pipe, hrv, pairs
+        See `plan_pairs`.
+    with_vectors, without : Excitation
+        Settings of A&E-HRV and of Attend-and-Excite.
+    **options
+        Further keywords of `plan_pairs`.
+
+    Returns
+    -------
+    Trial
+
+    Raises
+    ------
+    ParameterError, ConceptError, TokenError, ModelError
+    """
     conditions = [
         make_conditions(hrv, pair, index, with_vectors=with_vectors, without=without)
         for index, pair in enumerate(pairs)
     ]
-    return rate_pairs(pipe, hrv, pairs, conditions, **options)
+    return plan_pairs(pipe, hrv, pairs, conditions, **options)
 
 
 def try_conditions(
