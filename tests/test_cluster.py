@@ -8,19 +8,22 @@ import dask
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from diffusers import DDIMScheduler
 from distributed import Client, LocalCluster
 
 import hrvlab as hl
 from hrvlab import watch
 from hrvlab.cluster import connect, spread
-from hrvlab.errors import ClusterError, ModelError
+from hrvlab.errors import ClusterError, ModelError, StoreError
+from hrvlab.results.make import read_result
 from hrvlab.storage.datasets import read_dataset
 from tests.experiments.weakening.test_trial import PROMPTS as WEAKENED
 from tests.experiments.weakening.test_trial import TEXTS, vectors
 from tests.faults import start_worker
 from tests.pipelines import tiny_sd
 from tests.relevance.test_votes import PROMPTS, STEPS, same
+from tests.results.test_own import options, write_inputs
 from tests.scores import Brightness
 from tests.test_cli import run
 
@@ -283,3 +286,27 @@ def test_the_votes_command_uses_the_workers_of_a_scheduler(
         read_dataset(next((tmp_path / name).glob("*/data.zarr"))) for name in ("there", "here")
     )
     same(there, here)
+
+
+@pytest.mark.full
+def test_the_results_command_shares_votes_and_images_among_the_workers(
+    client, workers, tmp_path, monkeypatch, capsys
+):
+    workers(1)
+    (tmp_path / "inputs").mkdir()
+    inputs = write_inputs(tmp_path / "inputs", tiny_sd())
+
+    def none():
+        raise StoreError("there is no checkout")
+
+    monkeypatch.setattr("hrvlab.publish.chapters.find_checkout", none)  # so that no pages are made
+    address = ["--cluster", client.scheduler.address]
+    for name, more in (("there", address), ("here", [])):
+        given = options(inputs, output=tmp_path / name)
+        code, _, said = run(monkeypatch, capsys, "results", "weakening", *given, *more)
+        assert code == 0, said
+    for name in ("votes", "weakening"):
+        there, here = (
+            read_result(name, tmp_path / one / "results").data for one in ("there", "here")
+        )
+        xr.testing.assert_equal(there, here)

@@ -1,7 +1,10 @@
 """A forecast is within 1.5 times of the run."""
 
+from time import perf_counter
+
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from diffusers import DDIMScheduler
 
@@ -10,6 +13,8 @@ from hrvlab.dry_run import rehearse_capture, rehearse_votes
 from hrvlab.rehearsal import DryRun, Rehearsal
 from hrvlab.relevance.votes import run_votes
 from hrvlab.storage.datasets import write_tree
+from timings.full_size import SD14
+from timings.shapes import build, stable_diffusion
 
 CLOSE = 1.5
 CALL = {"num_inference_steps": 9, "batch_size": 2}
@@ -46,6 +51,23 @@ def test_the_bytes_and_calls_of_votes_are_forecast(pipe, tmp_path):
     votes = run_votes(pipe, concepts, PROMPTS, store=tmp_path, progress=False, **CALL)
     assert near(forecast.written, size(tmp_path))
     assert forecast.calls == 3 * votes.data.sizes["timestep"]
+
+
+@pytest.mark.full
+def test_time_and_bytes_of_a_run_at_the_size_of_stable_diffusion_are_forecast(tmp_path):
+    """One prompt in two steps, with random weights; images are small, the UNet is not."""
+    pipe = build(stable_diffusion, SD14, "cpu", torch.float32)
+    call = {"num_inference_steps": 2, "height": 256, "width": 256}
+    hl.generate(pipe, PROMPTS[0], progress=False, **{**call, "num_inference_steps": 1})  # warm
+    forecast = rehearse_capture(pipe, "a red car", maps="red", **call)
+    begun = perf_counter()
+    captured = hl.capture(pipe, "a red car", maps="red", progress=False, **call)
+    write_tree(captured, tmp_path / "a.zarr")
+    assert near(forecast.seconds, perf_counter() - begun)
+    assert near(forecast.written, size(tmp_path))
+    assert forecast.calls == captured.sizes["timestep"]
+    weights = sum(weight.nbytes for weight in pipe.unet.parameters())
+    assert forecast.memory > weights > 3e9
 
 
 def test_a_run_of_few_calls_is_rehearsed_as_it_is(tiny_pipe):

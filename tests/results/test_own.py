@@ -46,11 +46,9 @@ def run(*arguments):
     return SimpleNamespace(exit_code=ended.value.code or 0, output=printed.getvalue())
 
 
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    """A tiny model, a CLIP, and inputs of which no pair has two vectors."""
-    folder = tmp_path_factory.mktemp("own")
-    tiny_sd().save_pretrained(folder / "model")
+def write_inputs(folder, pipe):
+    """Write a tiny model, a CLIP, and inputs of which no pair has two vectors."""
+    pipe.save_pretrained(folder / "model")
     save_tiny_clip(folder / "clip")
     (folder / "concepts.yaml").write_text(CONCEPTS)
     (folder / "prompts.txt").write_text(PROMPTS)
@@ -60,6 +58,11 @@ def inputs(tmp_path_factory):
     (folder / "cases" / "disambiguation.yaml").write_text(DISAMBIGUATION)
     (folder / "cases" / "editing.yaml").write_text(EDITING)
     return folder
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return write_inputs(tmp_path_factory.mktemp("own"), tiny_sd())
 
 
 def options(inputs, **changes):
