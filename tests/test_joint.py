@@ -460,10 +460,8 @@ def test_gradients_pass_through_layers_that_are_read():
     torch.testing.assert_close(*gradients)
 
 
-def test_methods_that_are_not_defined_are_refused_with_the_reason(tiny, concepts):
+def test_methods_that_are_not_defined_are_refused_with_the_reason(tiny):
     pipe, _ = tiny
-    with pytest.raises(ModelError, match="does not support votes: the keys of words change"):
-        hl.collect_votes(pipe, concepts, PROMPTS, progress=False)
     with pytest.raises(ModelError, match="does not support attention injection"):
         hl.edit(pipe, "a red car", "a blue car")
     with pytest.raises(ModelError, match="does not support attention excitation"):

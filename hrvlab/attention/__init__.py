@@ -1,8 +1,9 @@
-"""Observers (taps) of and interventions (edits) on cross-attention within the forward pass."""
+"""Observers (taps) of and interventions (edits) on attention within the forward pass."""
 
 from hrvlab.attention.calls import Unedited
 from hrvlab.attention.edits import Rescale
 from hrvlab.attention.injection import Injection
+from hrvlab.attention.passive import PassiveVotes, concept_votes
 from hrvlab.attention.session import Part, Session, attach
 from hrvlab.attention.taps import SpatialMaps, TokenMeans
 from hrvlab.attention.voting import PUBLISHED_RULE, ConceptVotes, VotingRule
@@ -12,6 +13,7 @@ __all__ = [
     "ConceptVotes",
     "Injection",
     "Part",
+    "PassiveVotes",
     "Rescale",
     "Session",
     "SpatialMaps",
@@ -19,4 +21,5 @@ __all__ = [
     "Unedited",
     "VotingRule",
     "attach",
+    "concept_votes",
 ]

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from torch import Tensor
 
 if TYPE_CHECKING:
+    import torch
     from diffusers.models.attention_processor import Attention
 
+    from hrvlab.attention.carried import DrawnSlots, WordAttention, WordSlots
     from hrvlab.attention.kernel import TextSoftmax
     from hrvlab.models.layers import Layer
 
@@ -152,6 +154,21 @@ class JointTap(Tap, Protocol):
 
     def observe_joint(self, call: Call, layer: Layer, text: TextSoftmax) -> None:
         """Read what the image's positions give to the text columns in one layer and call."""
+
+
+@runtime_checkable
+class CarryingTap(Tap, Protocol):
+    """An observer that has words carried through joint attention, beside the prompt."""
+
+    @property
+    def slots(self) -> WordSlots:
+        """The columns of the words."""
+
+    def draw_slots(self, call: Call, device: torch.device) -> DrawnSlots:
+        """Draw the words of a call."""
+
+    def observe_words(self, call: Call, layer: Layer, words: WordAttention) -> None:
+        """Read what the image and the words have in one layer and call."""
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from diffusers.models.attention_processor import FusedJointAttnProcessor2_0
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
-from hrvlab.attention.calls import JointTap
+from hrvlab.attention.calls import CarryingTap, JointTap
 from hrvlab.attention.hooks import full_precision
 from hrvlab.attention.kernel import Kernel, TextSoftmax, part_of, score_scale
+from hrvlab.attention.stream import ImageAttention, WordStream
 from hrvlab.errors import CoverageError, ModelError
 from hrvlab.models.caches import active_cache
 
@@ -59,14 +60,18 @@ class ModeHooks:
         unedited: Sequence[Tap] = (),
     ) -> None:
         """Register all hooks; edits change values alone, so that all taps see the same."""
-        every = [*unedited, *taps]
+        carrying = [tap for tap in (*unedited, *taps) if isinstance(tap, CarryingTap)]
+        every = [tap for tap in (*unedited, *taps) if tap not in carrying]
         cross = [tap for tap in every if not isinstance(tap, JointTap)]
         if cross and any(layer.text != "alone" for layer in self._layers):
             raise ModelError(f"{type(cross[0]).__name__} reads no joint attention; leave it out")
         kernel = Kernel()
+        streams = [WordStream(tap, self._layers, self._now) for tap in carrying]
+        for stream in streams:
+            stream.install(self._denoiser, hooks)
         for layer, module in zip(self._layers, self.modules, strict=True):
             changes = [edit.hooks(layer)[VALUES] for edit in edits]
-            mode = _LayerMode(layer, self._now, every, changes, kernel)
+            mode = _LayerMode(layer, self._now, every, changes, kernel, streams)
             self._modes.append(mode)
             # An interruption from the keyboard skips the hook after the module.
             hooks.callback(mode.leave)
@@ -111,10 +116,11 @@ class _LayerMode(TorchFunctionMode):
         taps: Sequence[Tap],
         changes: Sequence[Hook],
         kernel: Kernel,
+        streams: Sequence[WordStream],
     ) -> None:
         super().__init__()
         self.layer, self._now, self._kernel = layer, now, kernel
-        self._taps, self._changes = taps, changes
+        self._taps, self._changes, self._streams = taps, changes, streams
         self._entered = False
         self.answered = 0
 
@@ -136,7 +142,6 @@ class _LayerMode(TorchFunctionMode):
         call = self._now.call
         if func is not scaled_dot_product_attention or call is None:
             return func(*args, **(kwargs or {}))
-        self.answered += 1
         return self._answer(call, *args, **(kwargs or {}))
 
     def _answer(
@@ -157,6 +162,13 @@ class _LayerMode(TorchFunctionMode):
                 f"{self.layer.module} computes its attention causally, with dropout or with "
                 "grouped heads, which is not supported"
             )
+        for stream in self._streams:
+            if stream.entered:
+                own, one = split_columns(self.layer, key.shape[2], stream.columns)
+                parts = [part[:, :, own] for part in (query, key, value)]
+                # One position of the image stands for all, and its output for nothing.
+                return self._joined(stream.attend(self.layer, *parts, scale), value[:, :, one])
+        self.answered += 1
         taps = self._taps if call.observed else ()
         text, image = split_columns(self.layer, key.shape[2], call.columns)
         bias = None if attn_mask is None else attn_mask[(None,) * (4 - attn_mask.ndim)]
@@ -168,22 +180,22 @@ class _LayerMode(TorchFunctionMode):
             return output
         log_sum: Tensor | None = None
         if edited is value:
-            if not taps:
-                return scaled_dot_product_attention(query, key, value, bias, scale=scale)
-            output, every = self._kernel.attend(query, key, value, bias, scale)
-            log_sum = every[:, :, image]
+            if taps:
+                output, every = self._kernel.attend(query, key, value, bias, scale)
+                log_sum = every[:, :, image]
+            else:
+                output = _attend(query, key, value, bias, scale)
         else:
             # The words' own queries read the words as they are.
-            own = (query[:, :, image], key, edited, _of_queries(bias, image), scale)
+            of_image = (query[:, :, image], key, edited, _of_queries(bias, image), scale)
             if taps:
-                seen, log_sum = self._kernel.attend(*own)
+                seen, log_sum = self._kernel.attend(*of_image)
             else:
-                seen = _attend(*own)
+                seen = _attend(*of_image)
             words = _attend(query[:, :, text], key, value, _of_queries(bias, text), scale)
-            parts = [words, seen] if self.layer.text == "first" else [seen, words]
-            output = torch.cat(parts, dim=2)
+            output = self._joined(words, seen)
+        rows = call.conditional
         if log_sum is not None:
-            rows = call.conditional
             own_bias = _of_queries(bias, image)
             if own_bias is not None:
                 own_bias = own_bias.expand(len(query), -1, -1, -1)[rows, ..., text].detach()
@@ -194,7 +206,16 @@ class _LayerMode(TorchFunctionMode):
                 for tap in taps:
                     assert isinstance(tap, JointTap)
                     tap.observe_joint(call, self.layer, text_softmax)
+        if call.observed and self._streams:
+            parts = [part[rows, :, image].detach() for part in (query, key, value, output)]
+            for stream in self._streams:
+                stream.keep(ImageAttention(*parts))
         return output
+
+    def _joined(self, words: Tensor, image: Tensor) -> Tensor:
+        """Join what words and image have, in the order of their columns."""
+        parts = [words, image] if self.layer.text == "first" else [image, words]
+        return torch.cat(parts, dim=2)
 
     def _edit(self, call: Call, value: Tensor, text: slice) -> Tensor:
         """Change the values of the text columns; return the same tensor if nothing changes."""

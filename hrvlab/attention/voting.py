@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
+from hrvlab.attention.counting import VoteCount
 from hrvlab.attention.drawn_words import LayersAlike, WordTable
-from hrvlab.attention.taps import NOT_FINITE
-from hrvlab.errors import CoverageError
+from hrvlab.errors import ModelError, ParameterError
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
@@ -36,16 +36,27 @@ class VotingRule:
         Instead of casting one vote for the concept that it attends to most, a head adds its
         attention to every concept, in millionths, so that sums stay exact.
     start : bool
-        Whether the start token takes part in the softmax.
+        Whether the start token, or the sink in its place, takes part in the softmax.
+    space : {"key", "output"}
+        What a head's attention to a word is computed from: the words' keys and the image's queries;
+        or, in joint attention, what the words and the image have read in that head, whose products
+        are the scores of ConceptAttention (arXiv 2502.04320) once they are summed over heads.
     """
 
     mass: bool = False
     start: bool = True
+    space: Literal["key", "output"] = "key"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rule as it is stored, without what earlier versions had no choice of."""
+        rule = asdict(self)
+        if self.space == "key":
+            del rule["space"]
+        return rule
 
 
 PUBLISHED_RULE = VotingRule()
-
-MILLIONTHS = 1_000_000
+OUTPUTS = "words read nothing in cross-attention; leave out space='output' of the voting rule"
 
 # Queries of several calls wait until they hold so many numbers: between two layers of a denoiser,
 # the processor's caches hold nothing that votes need, and small operations take much longer.
@@ -78,6 +89,10 @@ class ConceptVotes:
         draw: Callable[[int, int, int], NDArray[np.int64]],
         voting_rule: VotingRule = PUBLISHED_RULE,
     ) -> None:
+        if voting_rule.space != "key":
+            raise ParameterError(OUTPUTS)
+        if words.carrier is not None:
+            raise ModelError("a word alone has no keys in this model; count votes by PassiveVotes")
         self._rule = voting_rule
         self._words = words
         self._draw = draw
@@ -109,8 +124,7 @@ class ConceptVotes:
         self._waiting: dict[int, dict[int, Tensor]] = {}
         self._numbers = 0
         self._drawn: list[DrawnWords] = []
-        self._by_sample: Tensor | None = None
-        self._by_call: list[Tensor] = []
+        self._count = VoteCount(mass=self._rule.mass)
 
     def observe(self, call: Call, layer: Layer, query: Tensor, key: Tensor, scale: float) -> None:
         """Keep the queries until there are enough of them to compute the votes of several calls."""
@@ -158,10 +172,7 @@ class ConceptVotes:
         if self._left:
             return
         self._drawn = []
-        votes = (_millionths if self._rule.mass else _single_votes)(self._mass)
-        by_sample = votes.sum(dim=0)
-        self._by_sample = by_sample if self._by_sample is None else self._by_sample + by_sample
-        self._by_call.append(votes.sum(dim=1))
+        self._count.add(self._mass)
 
     def result(self) -> tuple[Votes, Votes]:
         """Return the votes by sample and by call.
@@ -177,45 +188,4 @@ class ConceptVotes:
             If nothing was read, or the attention is not finite.
         """
         self._compute()
-        if self._by_sample is None:
-            raise CoverageError("no attention was read; run the pipeline within attach")
-        by_sample = self._by_sample.cpu().numpy()
-        if by_sample[..., -1].any():
-            raise CoverageError(NOT_FINITE)
-        by_call = torch.cat(self._by_call).cpu().numpy()
-        return by_sample[..., :-1], by_call[..., :-1]
-
-
-def _single_votes(mass: Tensor) -> Tensor:
-    """Cast one vote for the first concept with the largest mass.
-
-    Parameters
-    ----------
-    mass : Tensor, shape (..., concept)
-
-    Returns
-    -------
-    Tensor of int64, shape (..., concept + 1)
-        The last column counts NaN.
-    """
-    largest, winner = mass.max(dim=-1, keepdim=True)
-    winner = winner.where(~largest.isnan(), mass.shape[-1])
-    votes = torch.zeros(*mass.shape[:-1], mass.shape[-1] + 1, dtype=torch.int64, device=mass.device)
-    return votes.scatter_(-1, winner, 1)
-
-
-def _millionths(mass: Tensor) -> Tensor:
-    """Express the mass of every concept in millionths.
-
-    Parameters
-    ----------
-    mass : Tensor, shape (..., concept)
-
-    Returns
-    -------
-    Tensor of int64, shape (..., concept + 1)
-        The last column counts NaN.
-    """
-    counted = (mass.nan_to_num() * MILLIONTHS).round().long()
-    broken = mass.isnan().any(dim=-1, keepdim=True).long()
-    return torch.cat([counted, broken], dim=-1)
+        return self._count.result()

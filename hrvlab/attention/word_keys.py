@@ -71,7 +71,7 @@ class WordKeys:
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             states = self._states
             for part in self._paths[number]:
-                states = _pass(part, states, device)
+                states = pass_through(part, states, device)
             keys = states.float() * module.scale
         if not self._strengths:
             self._keys = torch.empty(len(self._modules), *keys.shape, device=device)
@@ -105,7 +105,7 @@ def lora_strength(projection: Any) -> object:
     )
 
 
-def _pass(part: Any, states: Tensor, device: torch.device) -> Tensor:
+def pass_through(part: Any, states: Tensor, device: torch.device) -> Tensor:
     """Pass states through a module as the denoiser does; weights may wait elsewhere.
 
     Its hooks are not called: a projection may be within one of its own.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from hrvlab.attention import PUBLISHED_RULE, ConceptVotes
+from hrvlab.attention import PUBLISHED_RULE, concept_votes
+from hrvlab.attention.voting import OUTPUTS
+from hrvlab.errors import ParameterError
 from hrvlab.forecast import CHUNK_BYTES
 from hrvlab.generation import plan_batches, run_batch
 from hrvlab.inputs.prompts import as_prompts
 from hrvlab.keywords import check_call, describe, refuse
-from hrvlab.models.families import family_of
+from hrvlab.models.families import Carrier, family_of
 from hrvlab.models.heads import head_table
 from hrvlab.models.known_words import warn_of_unknown_words
 from hrvlab.models.load import fingerprint, scheduler_settings, surroundings
@@ -142,10 +144,12 @@ def run_votes(
     texts, [seed] = as_prompts(prompts), as_seeds(seed)
     batches = plan_batches(texts, [seed], batch_size)
     family = family_of(pipe)
+    if voting_rule.space == "output" and not isinstance(family, Carrier):
+        raise ParameterError(OUTPUTS)
     warn_of_unknown_words(pipe, texts)
     keywords = check_call(pipe, call, prompts=len(texts), images=len(texts))
     parameters = {"prompts": texts, "batch_size": batch_size, **surroundings(pipe), **call}
-    rule = asdict(voting_rule)
+    rule = voting_rule.to_dict()
     how = family.encoding(pipe, call)
     denoiser = family.denoiser(pipe)
     ledger = None
@@ -283,7 +287,7 @@ def _vote(
             axis=1,
         )
 
-    tap = ConceptVotes(words, counts, draw, voting_rule)
+    tap = concept_votes(words, counts, draw, voting_rule)
     made = run_batch(pipe, batch, tap, output_type="latent", **call)
     assert made.session is not None
     by_prompt, by_call = tap.result()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hrvlab.attention import ConceptVotes, Rescale, SpatialMaps, TokenMeans, attach
+from hrvlab.attention import Rescale, SpatialMaps, TokenMeans, attach, concept_votes
 from hrvlab.models.families import denoiser_of, family_of
 from hrvlab.models.heads import cross_attention_layers
 from hrvlab.models.tokens import word_columns
@@ -62,9 +62,8 @@ def test_no_tap_and_no_edit_waits_for_an_accelerator_after_a_texts_first_call(ki
     layers = cross_attention_layers(denoiser_of(pipe))
     columns = [[word_columns(pipe, "a red car", "red", **own)]]
     taps = [TokenMeans(), SpatialMaps(columns, {layer.index: layer.downscale for layer in layers})]
-    if kind in ("sd1", "pixart"):
-        words = family.encode_words(pipe, ["red", "cat"], **own)
-        taps.append(ConceptVotes(words, [1, 1], lambda _, n, s: np.zeros((n, s, 2), np.int64)))
+    words = family.encode_words(pipe, ["red", "cat"], **own)
+    taps.append(concept_votes(words, [1, 1], lambda _, n, s: np.zeros((n, s, 2), np.int64)))
     edit = Rescale(np.linspace(-1, 2, sum(layer.heads for layer in layers)), "red")
     with attach(pipe, *taps, edit, prompts="a red car", encoding=own) as session:
         calls = refuse_waiting(denoiser_of(pipe), FIRST.get(kind, 1))

@@ -1,7 +1,8 @@
 """Families of models: one file each, over the protocol in `hrvlab.models.families.family`."""
 
+from hrvlab.models.families.carrier import Carrier as Carrier
+from hrvlab.models.families.encodings import WordEncodings as WordEncodings
 from hrvlab.models.families.family import Family as Family
-from hrvlab.models.families.family import WordEncodings as WordEncodings
 from hrvlab.models.families.known import FAMILIES as FAMILIES
 from hrvlab.models.families.known import denoiser_of as denoiser_of
 from hrvlab.models.families.known import family_of as family_of

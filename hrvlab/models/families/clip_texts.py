@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from hrvlab.errors import HrvlabWarning, ModelError
 from hrvlab.models.columns import Token, join_shared, token_spans, word_at, words_in
-from hrvlab.models.families.family import Family, WordEncodings
+from hrvlab.models.families.encodings import WordEncodings
+from hrvlab.models.families.family import Family
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

@@ -21,31 +21,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from hrvlab.models.columns import Span, Token
+    from hrvlab.models.families.encodings import WordEncodings
     from hrvlab.models.layers import Layer
 
 Method = Literal["attention injection", "attention excitation", "swapping text states", "votes"]
 Branch = Literal["prompt", "negative", "perturbed"]
-
-
-@dataclass(frozen=True)
-class WordEncodings:
-    """Text states of words that were encoded one by one.
-
-    Parameters
-    ----------
-    start : Tensor, shape (dim,)
-        State of the sink, a column that takes part in the softmax beside all words: the start
-        token's, which is the same before every word, or in families without one the end token's of
-        the empty prompt.
-    content : list of Tensor, each of shape (tokens, dim)
-        States of each word's own tokens, without start, end and padding.
-    through : tuple of torch.nn.Module
-        Parts of the denoiser that text states pass before the projections of its layers.
-    """
-
-    start: Tensor
-    content: list[Tensor]
-    through: tuple[nn.Module, ...] = ()
 
 
 @dataclass(frozen=True)

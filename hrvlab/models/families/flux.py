@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from hrvlab.models.families.carrier import rows_of
 from hrvlab.models.families.clip_texts import text_as_read
 from hrvlab.models.families.joint_texts import (
     REFUSED,
@@ -19,9 +22,10 @@ from hrvlab.models.families.sana import unrounded_timestep
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
-    from torch import nn
+    from torch import Tensor, nn
 
     from hrvlab.models.columns import Token
+    from hrvlab.models.families.carrier import Passengers
     from hrvlab.models.families.inputs import CallInputs
     from hrvlab.models.layers import Layer
 
@@ -74,6 +78,41 @@ class Flux(JointTexts):
         tokenizer = getattr(pipe, self._last)
         return t5_columns(tokenizer, self.read(pipe, prompt), t5_length(pipe, how))
 
+    def enter(self, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
+        """Return what a block is given if words stand in place of its text."""
+        tables = given["image_rotary_emb"]
+        return super().enter(given, words) | {
+            "image_rotary_emb": tuple(_rotated_alike(table, words) for table in tables)
+        }
+
+
+@dataclass(frozen=True)
+class Chroma(Flux):
+    """A family with a mask, whose single blocks are given text and image as one."""
+
+    def enter(self, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
+        """Return what a block is given if words stand in place of its text.
+
+        Words and image are not masked, which adds the same to all their scores.
+        """
+        own = super().enter(given, words) | {"attention_mask": None}
+        if "encoder_hidden_states" in given:
+            return own
+        image = rows_of(given["hidden_states"], words.rows)[:, words.columns : words.columns + 1]
+        text = own.pop("encoder_hidden_states")
+        return own | {"hidden_states": torch.cat([text, image], dim=1)}
+
+    def leave(self, output: Any, words: Passengers) -> Tensor | None:
+        """Return the words' states after a block."""
+        if isinstance(output, torch.Tensor):
+            return output[:, : words.states.shape[1]]
+        return super().leave(output, words)
+
+
+def _rotated_alike(table: Tensor, words: Passengers) -> Tensor:
+    """Return the part of a rotary table, of text and image, for words and one position."""
+    return torch.cat([table[words.places], table[words.columns : words.columns + 1]])
+
 
 FLUX = Flux(
     "FLUX.1",
@@ -97,13 +136,16 @@ FLUX = Flux(
     two_calls=True,
     refused=REFUSED,
     words="T5's tokens, 512; padding is read; CLIP's pooled state has no columns",
+    sink_name="T5's first padding, both carried through the blocks beside the prompt",
     tested="random pipelines, against explicit maps",
 )
-CHROMA = Flux(
+CHROMA = Chroma(
     **(
         vars(FLUX)
         | {
             "name": "Chroma",
+            "sink": "end",
+            "sink_name": "the end token, both carried through the blocks beside the prompt",
             "pipelines": ("ChromaPipeline", "ChromaImg2ImgPipeline"),
             "encoders": (("tokenizer", "text_encoder"),),
             "denoisers": ("ChromaTransformer2DModel",),

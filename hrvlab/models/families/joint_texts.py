@@ -7,21 +7,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hrvlab.errors import ParameterError
 from hrvlab.models.columns import Token, join_shared, token_spans, without_blanks, word_at, words_in
+from hrvlab.models.families.alone import encode_alone
+from hrvlab.models.families.carrier import rows_of
+from hrvlab.models.families.encodings import WordEncodings
 from hrvlab.models.families.family import Family
 from hrvlab.models.families.inputs import all_given
 from hrvlab.models.layers import Layer, default_size
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
-    from torch import nn
+    from torch import Tensor, nn
 
     from hrvlab.models.columns import Span, TokenKind
-    from hrvlab.models.families.family import Method, WordEncodings
+    from hrvlab.models.families.carrier import Passengers
+    from hrvlab.models.families.family import Method
     from hrvlab.models.families.inputs import CallInputs
 
 LENGTH = "max_sequence_length"
-CHANGES = "the keys of words change with the image, so that a word alone has no key"
 REFUSED: dict[Method, str] = {
     "attention injection": (
         "text and image are queries and keys of one softmax, and T5's columns of two prompts do "
@@ -32,7 +36,6 @@ REFUSED: dict[Method, str] = {
         "with CLIP's text encoders"
     ),
     "swapping text states": "a state of T5 depends on all words of its text",
-    "votes": CHANGES,
 }
 
 
@@ -40,8 +43,19 @@ REFUSED: dict[Method, str] = {
 class JointTexts(Family):
     """A family whose words and image positions share one softmax.
 
-    The last of its encoders is T5, whose padding is read as words are.
+    The last of its encoders is T5, whose padding is read as words are. Keys of words change with
+    the image, so that words are carried through the blocks beside the prompt; see `Carrier`.
+
+    Parameters
+    ----------
+    sink : str
+        The kind of the empty prompt's token that takes part in votes beside all words.
+    word_encoder : str
+        The text encoder whose columns stand for words in votes, if several have their own.
     """
+
+    sink: TokenKind = "padding"
+    word_encoder: str = ""
 
     @property
     def _last(self) -> str:
@@ -88,15 +102,46 @@ class JointTexts(Family):
     def encode_words(
         self, pipe: DiffusionPipeline, words: Sequence[str], **how: Any
     ) -> WordEncodings:
-        """Refuse to encode words alone.
+        """Encode each word alone, in as many columns as the prompts of the denoiser.
 
         Raises
         ------
         ModelError
-            With the reason.
+            If T5's tokenizer reads the empty prompt without the sink's token.
         """
-        self.check_method("votes")
-        raise NotImplementedError
+        alone = encode_alone(self, pipe, words, self.sink, encoder=self.word_encoder, **how)
+        through: Any = self.denoiser(pipe)
+        return WordEncodings(**alone, through=(through.context_embedder,), carrier=self)
+
+    def block(self, layer: Layer) -> str:
+        """Return the path of the block that holds a layer's attention."""
+        return layer.module.removesuffix(".attn")
+
+    def enter(self, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
+        """Return what a block is given if words stand in place of its text.
+
+        Raises
+        ------
+        ParameterError
+            If a mask of one's own is given, in which words have no columns.
+        """
+        if (given.get("joint_attention_kwargs") or {}).get("attention_mask") is not None:
+            raise ParameterError(
+                "votes take no attention_mask in joint_attention_kwargs, in which concept words "
+                "have no columns; leave it out"
+            )
+        image = rows_of(given["hidden_states"], words.rows)
+        own = {
+            "hidden_states": image[:, :1],
+            "encoder_hidden_states": words.states.to(image.dtype),
+            "temb": rows_of(given["temb"], words.rows),
+        }
+        return {**given, **own}
+
+    def leave(self, output: Any, words: Passengers) -> Tensor | None:
+        """Return the words' states after a block, which precede those of the image."""
+        states: Tensor | None = output[0]
+        return states
 
 
 def t5_length(pipe: DiffusionPipeline, how: Mapping[str, Any]) -> int:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers.utils import is_bs4_available, is_ftfy_available
 
-from hrvlab.errors import ModelError
 from hrvlab.models.columns import Token, join_shared, without_blanks, word_at, words_in
-from hrvlab.models.families.family import Family, WordEncodings
+from hrvlab.models.families.alone import encode_alone
+from hrvlab.models.families.encodings import WordEncodings
+from hrvlab.models.families.family import Family
 from hrvlab.models.layers import Layer, default_size
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from hrvlab.models.columns import TokenKind
 
 MASKED = -10000.0  # what diffusers adds to the scores of padding
-AT_ONCE = 16  # words: large encoders take gigabytes for a batch at full length
 
 
 @dataclass(frozen=True)
@@ -174,19 +174,7 @@ class MaskedTexts(Family):
         ModelError
             If the tokenizer reads the empty prompt without that token.
         """
-        texts = ["", *words]
-        content: list[Tensor] = []
-        for first in range(0, len(texts), AT_ONCE):
-            some = texts[first : first + AT_ONCE]
-            for text, row in zip(some, self.encode(pipe, some, **how), strict=True):
-                kinds = [token.kind for token in self.token_table(pipe, text, **how)]
-                wanted: TokenKind = "content" if content else self.sink
-                if wanted not in kinds:
-                    raise ModelError(
-                        f"the tokenizer reads {text!r} without a token of its {wanted}, which "
-                        "votes need"
-                    )
-                content.append(row[[kind == wanted for kind in kinds]])
+        alone = encode_alone(self, pipe, words, self.sink, **how)
         parts = (getattr(self.denoiser(pipe), name) for name in self.through)
         through = tuple(part for part in parts if part is not None)
-        return WordEncodings(start=content[0][0], content=content[1:], through=through)
+        return WordEncodings(**alone, through=through)

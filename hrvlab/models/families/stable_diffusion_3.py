@@ -96,6 +96,8 @@ STABLE_DIFFUSION_3 = StableDiffusion3(
     sample="hidden_states",
     by_mode=True,
     refused=REFUSED,
+    word_encoder="t5",
+    sink_name="T5's first padding, both carried through the blocks beside the prompt",
     words="CLIP's tokens, 77, then T5's, 256: a word has columns of both; padding is read",
     tested="random pipelines, against explicit maps",
 )
