@@ -13,6 +13,7 @@ import torch
 from hrvlab.attention.counting import VoteCount
 from hrvlab.attention.drawn_words import LayersAlike, WordTable
 from hrvlab.errors import ModelError, ParameterError
+from hrvlab.models.families.carrier import Carrier
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from hrvlab.attention.calls import Call
     from hrvlab.attention.drawn_words import DrawnWords
-    from hrvlab.models.families import WordEncodings
+    from hrvlab.models.families import Family, WordEncodings
     from hrvlab.models.layers import Layer
     from hrvlab.typing import Votes
 
@@ -41,18 +42,44 @@ class VotingRule:
         What a head's attention to a word is computed from: the words' keys and the image's queries;
         or, in joint attention, what the words and the image have read in that head, whose products
         are the scores of ConceptAttention (arXiv 2502.04320) once they are summed over heads.
+    encoder : str
+        Where several text encoders have columns of their own, the one whose columns stand for the
+        words: ``"t5"`` or ``"clip"`` in Stable Diffusion 3; "": the family's default.
     """
 
     mass: bool = False
     start: bool = True
     space: Literal["key", "output"] = "key"
+    encoder: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the rule as it is stored, without what earlier versions had no choice of."""
-        rule = asdict(self)
-        if self.space == "key":
-            del rule["space"]
-        return rule
+        """Return the rule as it is stored; of what is newer than stored votes, only what was set.
+
+        Examples
+        --------
+        >>> from hrvlab.attention import VotingRule
+        >>> VotingRule(mass=True).to_dict(), VotingRule(space="output").to_dict()
+        ({'mass': True, 'start': True}, {'mass': False, 'start': True, 'space': 'output'})
+        """
+        newer = {"space": "key", "encoder": ""}
+        return {name: set_ for name, set_ in asdict(self).items() if newer.get(name) != set_}
+
+    def check(self, family: Family) -> None:
+        """Check that a family's words can be voted for in this way.
+
+        Raises
+        ------
+        ParameterError
+            If not, with what to leave out.
+        """
+        if self.space == "output" and not isinstance(family, Carrier):
+            raise ParameterError(OUTPUTS)
+        if self.encoder and self.encoder not in family.word_encoders:
+            known = ", ".join(filter(None, family.word_encoders))
+            raise ParameterError(
+                f"{family.name} has no choice of a text encoder {self.encoder!r} for words; "
+                + (f"give {known}" if known else "leave out encoder of the voting rule")
+            )
 
 
 PUBLISHED_RULE = VotingRule()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
-from hrvlab.models.families import FAMILIES
+from hrvlab.models.families import FAMILIES, Carrier
 from hrvlab.models.unsupported import REFUSED
 
 if TYPE_CHECKING:
@@ -29,12 +29,15 @@ def _row(family: Family) -> Row:
     if "attention excitation" not in family.refused:
         edits.append("Attend-and-Excite")
     refused = family.refused.get("votes")
+    voted = f"beside {family.sink_name}"
+    if isinstance(family, Carrier):
+        voted += "; words are carried through the blocks beside the prompt"
     return {
         "model": family.name,
         "pipelines": ", ".join(f"`{name}`" for name in family.pipelines),
         "read": "means and maps of every head",
         "edited": "; ".join(edits),
-        "votes": f"not yet: {refused}" if refused else f"beside {family.sink_name}",
+        "votes": f"not yet: {refused}" if refused else voted,
         "how words become columns": family.words,
         "tested": family.tested,
     }

@@ -14,13 +14,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hrvlab.attention import PUBLISHED_RULE, concept_votes
-from hrvlab.attention.voting import OUTPUTS
-from hrvlab.errors import ParameterError
 from hrvlab.forecast import CHUNK_BYTES
 from hrvlab.generation import plan_batches, run_batch
 from hrvlab.inputs.prompts import as_prompts
 from hrvlab.keywords import check_call, describe, refuse
-from hrvlab.models.families import Carrier, family_of
+from hrvlab.models.families import family_of
 from hrvlab.models.heads import head_table
 from hrvlab.models.known_words import warn_of_unknown_words
 from hrvlab.models.load import fingerprint, scheduler_settings, surroundings
@@ -144,8 +142,7 @@ def run_votes(
     texts, [seed] = as_prompts(prompts), as_seeds(seed)
     batches = plan_batches(texts, [seed], batch_size)
     family = family_of(pipe)
-    if voting_rule.space == "output" and not isinstance(family, Carrier):
-        raise ParameterError(OUTPUTS)
+    voting_rule.check(family)
     warn_of_unknown_words(pipe, texts)
     keywords = check_call(pipe, call, prompts=len(texts), images=len(texts))
     parameters = {"prompts": texts, "batch_size": batch_size, **surroundings(pipe), **call}
@@ -264,7 +261,8 @@ def voter(
     *how: tuple[str, Any],
 ) -> Callable[[Batch, dict[str, Any]], Unit]:
     """Encode the concept words once, and return a function that counts the votes of a batch."""
-    return partial(_vote, pipe, concepts, concepts.encode(pipe, **dict(how)), voting_rule)
+    own = {"encoder": voting_rule.encoder} if voting_rule.encoder else {}
+    return partial(_vote, pipe, concepts, concepts.encode(pipe, **dict(how), **own), voting_rule)
 
 
 def _vote(

@@ -261,6 +261,45 @@ def test_an_exception_among_the_words_leaves_no_trace(error, concepts):
     assert torch.equal(plain, run(pipe, call))
 
 
+def test_words_have_the_columns_of_the_chosen_encoder(concepts):
+    pipe, call = tiny_sd35(), JOINT["sd3.5"].call | {"num_inference_steps": 1, "progress": False}
+    votes = [
+        hl.collect_votes(
+            pipe, concepts, PROMPTS, voting_rule=VotingRule(mass=True, encoder=encoder), **call
+        )["votes_by_prompt"]
+        for encoder in ("", "t5", "clip")
+    ]
+    np.testing.assert_array_equal(votes[0], votes[1])
+    assert (votes[0] != votes[2]).any()
+    own = encoding_of(pipe, call)
+    rows = family_of(pipe).encode(pipe, ["", "Cat"], **own)
+    words = family_of(pipe).encode_words(pipe, ["Cat"], encoder="clip", **own)
+    assert torch.equal(words.start, rows[0, 0])
+    assert torch.equal(words.content[0], rows[1, 1:2])
+    words = family_of(pipe).encode_words(pipe, ["Cat"], **own)
+    assert torch.equal(words.start, rows[0, pipe.tokenizer_max_length + 1])
+    with pytest.raises(ParameterError, match="no choice of a text encoder 'bert' .* give t5, clip"):
+        hl.collect_votes(pipe, concepts, PROMPTS, voting_rule=VotingRule(encoder="bert"), **call)
+    with pytest.raises(ParameterError, match="leave out encoder"):
+        hl.collect_votes(tiny_sd(), concepts, PROMPTS, voting_rule=VotingRule(encoder="clip"))
+
+
+@pytest.mark.parametrize("zeros", [0, 8])
+def test_without_a_t5_words_are_those_of_clip(zeros, concepts):
+    pipe = tiny_sd35()
+    pipe.register_modules(text_encoder_3=None, tokenizer_3=None)
+    call = {"max_sequence_length": zeros, "num_inference_steps": STEPS, "progress": False}
+    captured = hl.capture(pipe, PROMPTS, **call)
+    assert captured.sizes["token"] == pipe.tokenizer_max_length + zeros
+    np.testing.assert_array_equal(captured["image"], hl.generate(pipe, PROMPTS, **call))
+    assert [word.columns for word in hl.prompt_words(pipe, "a red car")] == [[1], [2], [3]]
+    votes = hl.collect_votes(pipe, concepts, PROMPTS, **call)
+    assert (votes["votes_by_timestep"].sum("concept") == len(PROMPTS)).all()
+    factors = np.zeros(votes.sizes["head_position"])
+    edited = hl.generate(pipe, PROMPTS, edit=Rescale(factors, "a"), **call)
+    assert (edited != captured["image"].values).any()
+
+
 def test_what_has_no_meaning_is_refused(concepts):
     pipe = tiny_sd()
     with pytest.raises(ParameterError, match="words read nothing in cross-attention"):

@@ -186,6 +186,6 @@ def test_sdxls_refiner_is_refused():
 
 def test_a_pipeline_without_an_encoder_of_its_columns_is_refused():
     pipe = tiny_sd3()
-    pipe.register_modules(text_encoder_3=None, tokenizer_3=None)
-    with pytest.raises(ModelError, match="lacks text_encoder_3, .* load the pipeline with it"):
+    pipe.register_modules(text_encoder_2=None, tokenizer_2=None)
+    with pytest.raises(ModelError, match="lacks text_encoder_2, .* load the pipeline with it"):
         family_of(pipe)

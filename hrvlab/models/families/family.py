@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, ModelMixin
     from torch import Tensor, nn
 
-    from hrvlab.models.columns import Span, Token
+    from hrvlab.models.columns import Span, Token, TokenKind
     from hrvlab.models.families.encodings import WordEncodings
     from hrvlab.models.layers import Layer
 
@@ -56,6 +56,12 @@ class Family(ABC):
         Whether attention is read where PyTorch computes it, not at its projections.
     two_calls : bool
         Whether a negative prompt has calls of its own, so that contents tell the prompts' calls.
+    optional : tuple of str
+        Text encoders that a pipeline may lack.
+    word_encoders : mapping of str to str
+        Where words are carried beside the prompt: the text encoders whose columns can stand for
+        them, the first by default, each with the kind of the empty prompt's token that takes part
+        in votes beside them.
     refused : mapping of Method to str
         Methods that are not defined for the family, each with the reason.
     words, sink_name, tested : str
@@ -72,6 +78,8 @@ class Family(ABC):
     marks_end: bool = True
     by_mode: bool = False
     two_calls: bool = False
+    optional: tuple[str, ...] = ()
+    word_encoders: Mapping[str, TokenKind] = field(default_factory=dict)
     refused: Mapping[Method, str] = field(default_factory=dict)
     words: str = ""
     sink_name: str = ""
@@ -162,7 +170,8 @@ class Family(ABC):
 
     def text_encoders(self, pipe: DiffusionPipeline) -> list[nn.Module]:
         """Return the text encoders, in the order in which their states are joined."""
-        return [unwrap_module(getattr(pipe, name)) for _, name in self.encoders]
+        encoders = (getattr(pipe, name) for _, name in self.encoders)
+        return [unwrap_module(encoder) for encoder in encoders if encoder is not None]
 
     @abstractmethod
     def encoding(self, pipe: DiffusionPipeline, call: Mapping[str, Any]) -> dict[str, Any]:

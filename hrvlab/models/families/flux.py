@@ -135,8 +135,9 @@ FLUX = Flux(
     by_mode=True,
     two_calls=True,
     refused=REFUSED,
+    word_encoders={"": "padding"},
     words="T5's tokens, 512; padding is read; CLIP's pooled state has no columns",
-    sink_name="T5's first padding, both carried through the blocks beside the prompt",
+    sink_name="T5's first padding",
     tested="random pipelines, against explicit maps",
 )
 CHROMA = Chroma(
@@ -144,8 +145,8 @@ CHROMA = Chroma(
         vars(FLUX)
         | {
             "name": "Chroma",
-            "sink": "end",
-            "sink_name": "the end token, both carried through the blocks beside the prompt",
+            "word_encoders": {"": "end"},
+            "sink_name": "the end token of the empty prompt",
             "pipelines": ("ChromaPipeline", "ChromaImg2ImgPipeline"),
             "encoders": (("tokenizer", "text_encoder"),),
             "denoisers": ("ChromaTransformer2DModel",),

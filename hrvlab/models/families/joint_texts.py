@@ -45,17 +45,7 @@ class JointTexts(Family):
 
     The last of its encoders is T5, whose padding is read as words are. Keys of words change with
     the image, so that words are carried through the blocks beside the prompt; see `Carrier`.
-
-    Parameters
-    ----------
-    sink : str
-        The kind of the empty prompt's token that takes part in votes beside all words.
-    word_encoder : str
-        The text encoder whose columns stand for words in votes, if several have their own.
     """
-
-    sink: TokenKind = "padding"
-    word_encoder: str = ""
 
     @property
     def _last(self) -> str:
@@ -99,17 +89,32 @@ class JointTexts(Family):
         ids: list[list[int]] = encoded["input_ids"]
         return ids
 
+    def word_encoder(self, pipe: DiffusionPipeline) -> str:
+        """Return the text encoder whose columns stand for words in votes by default."""
+        return next(iter(self.word_encoders))
+
     def encode_words(
-        self, pipe: DiffusionPipeline, words: Sequence[str], **how: Any
+        self, pipe: DiffusionPipeline, words: Sequence[str], *, encoder: str = "", **how: Any
     ) -> WordEncodings:
         """Encode each word alone, in as many columns as the prompts of the denoiser.
+
+        Parameters
+        ----------
+        pipe : diffusers.DiffusionPipeline
+        words : sequence of str
+        encoder : str
+            The text encoder whose columns are taken; "": the family's default.
+        **how
+            From `encoding`.
 
         Raises
         ------
         ModelError
-            If T5's tokenizer reads the empty prompt without the sink's token.
+            If the tokenizer reads the empty prompt without the sink's token.
         """
-        alone = encode_alone(self, pipe, words, self.sink, encoder=self.word_encoder, **how)
+        chosen = encoder or self.word_encoder(pipe)
+        sink = self.word_encoders[chosen]
+        alone = encode_alone(self, pipe, words, sink, encoder=chosen, **how)
         through: Any = self.denoiser(pipe)
         return WordEncodings(**alone, through=(through.context_embedder,), carrier=self)
 

@@ -76,7 +76,8 @@ def family_of(pipe: DiffusionPipeline) -> Family:
         encoders = [type(part).__name__ for name, part in parts.items() if "text_encoder" in name]
         denoiser = parts.get("transformer", parts.get("unet"))
         raise ModelError(refusal(classes, denoiser, encoders))
-    lacking = [name for _, name in family.encoders if getattr(pipe, name) is None]
+    needed = [name for _, name in family.encoders if name not in family.optional]
+    lacking = [name for name in needed if getattr(pipe, name) is None]
     if lacking:
         raise ModelError(
             f"this {type(pipe).__name__} lacks {lacking[0]}, whose tokens label the attention "

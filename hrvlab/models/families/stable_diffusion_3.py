@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from hrvlab.models.columns import Token, token_spans
 from hrvlab.models.families.clip_texts import clip_columns
 from hrvlab.models.families.joint_texts import (
     REFUSED,
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from torch import Tensor, nn
 
-    from hrvlab.models.columns import Span, Token
+    from hrvlab.models.columns import Span
     from hrvlab.models.layers import Layer
 
 
 @dataclass(frozen=True)
 class StableDiffusion3(JointTexts):
-    """A family whose two CLIPs share columns, before those of T5.
+    """A family whose two CLIPs share columns, before those of T5; without a T5, these are zeros.
 
     The second attention of a block, which 3.5 has, is the image's own. The calls that skip layers,
     for guidance, are neither read nor edited.
@@ -50,17 +51,32 @@ class StableDiffusion3(JointTexts):
             )["input_ids"]
             for name, _ in self.encoders[:2]
         ]
+        if pipe.text_encoder_3 is None:
+            return list(zip(*of_clips, strict=True))
         return list(zip(*of_clips, self._t5_ids(pipe, texts, how), strict=True))
 
     def token_table(self, pipe: DiffusionPipeline, prompt: str, **how: Any) -> list[Token]:
         """Tabulate the columns of CLIP, then those of T5."""
         clips = [getattr(pipe, name) for name, _ in self.encoders[:2]]
         shared = [replace(token, encoder="clip") for token in clip_columns(pipe, prompt, clips)]
-        return shared + t5_columns(pipe.tokenizer_3, prompt, t5_length(pipe, how), "t5")
+        length = t5_length(pipe, how)
+        if pipe.text_encoder_3 is None:
+            return shared + [Token("", "", "padding", (0, 0), -1, "t5")] * length
+        return shared + t5_columns(pipe.tokenizer_3, prompt, length, "t5")
+
+    def word_encoder(self, pipe: DiffusionPipeline) -> str:
+        """Return the text encoder whose columns stand for words in votes by default."""
+        return "t5" if pipe.text_encoder_3 is not None else "clip"
+
+    def spans(self, pipe: DiffusionPipeline, read: str) -> list[Span]:
+        """Return what each of T5's tokens covers, or of CLIP's where there is no T5."""
+        lone = pipe.text_encoder_3 is None
+        return token_spans(pipe.tokenizer if lone else pipe.tokenizer_3, read)
 
     def beyond(self, pipe: DiffusionPipeline, read: str, table: Sequence[Token]) -> list[Span]:
         """Return what the tokens cover that T5 does not take; CLIP takes fewer."""
-        return super().beyond(pipe, read, [token for token in table if token.encoder == "t5"])
+        longest = self.word_encoder(pipe)
+        return super().beyond(pipe, read, [token for token in table if token.encoder == longest])
 
     def part(self, states: Tensor, of_encoders: Sequence[Tensor], number: int) -> Tensor:
         """Return the part of joined text states that one of the encoders contributed."""
@@ -96,8 +112,10 @@ STABLE_DIFFUSION_3 = StableDiffusion3(
     sample="hidden_states",
     by_mode=True,
     refused=REFUSED,
-    word_encoder="t5",
-    sink_name="T5's first padding, both carried through the blocks beside the prompt",
-    words="CLIP's tokens, 77, then T5's, 256: a word has columns of both; padding is read",
+    optional=("text_encoder_3",),
+    word_encoders={"t5": "padding", "clip": "start"},
+    sink_name="T5's first padding, or without a T5 CLIP's start token",
+    words="CLIP's tokens, 77, then T5's, 256: a word has columns of both; padding is read, as are "
+    "the zeros in place of a T5 that is left out",
     tested="random pipelines, against explicit maps",
 )
