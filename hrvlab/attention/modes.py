@@ -166,7 +166,7 @@ class _LayerMode(TorchFunctionMode):
             if stream.entered:
                 own, one = split_columns(self.layer, key.shape[2], stream.columns)
                 parts = [part[:, :, own] for part in (query, key, value)]
-                # One position of the image stands for all, and its output for nothing.
+                # A position of the image stands for all, and its output for nothing.
                 return self._joined(stream.attend(self.layer, *parts, scale), value[:, :, one])
         self.answered += 1
         taps = self._taps if call.observed else ()

@@ -112,10 +112,12 @@ def word_scores(words: WordAttention, heads: slice, *, output: bool) -> Tensor:
     -------
     Tensor of float32, or of float64 for such states, shape (sample, head, position, column)
     """
-    one, other = (words.seen, words.read) if output else (words.query, words.key)
-    dtype = torch.promote_types(one.dtype, torch.float32)
-    states = one[:, heads].to(dtype)
-    return torch.matmul(states if output else states * words.scale, other[:, heads].to(dtype).mT)
+    dtype = torch.promote_types(words.query.dtype, torch.float32)
+    if output:
+        seen, read = (states[:, heads].to(dtype) for states in (words.seen, words.read))
+        return torch.matmul(seen, read.mT)
+    key = words.key[:, heads].to(dtype) * words.scale
+    return torch.matmul(words.query[:, heads].to(dtype), key.mT)
 
 
 def mean_attention(words: WordAttention, inside: Tensor, *, output: bool) -> Tensor:

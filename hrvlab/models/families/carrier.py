@@ -39,11 +39,12 @@ class Carrier(Protocol):
     def block(self, layer: Layer) -> str:
         """Return the path of the block that holds a layer's attention."""
 
-    def enter(self, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
-        """Return what a block is given if words stand in place of its text.
+    def enter(self, layer: Layer, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
+        """Return what a layer's block is given if words stand in place of its text.
 
         Parameters
         ----------
+        layer : Layer
         given : mapping of str to object
             What it was given, by name.
         words : Passengers
@@ -51,7 +52,8 @@ class Carrier(Protocol):
         Returns
         -------
         dict of str to object
-            With the words, one position of the image in place of all, and the conditional rows.
+            With the words, the conditional rows, and no position of the image, or one in place of
+            all if the block has weights for it alone.
         """
 
     def leave(self, output: Any, words: Passengers) -> Tensor | None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from hrvlab.models.families.carrier import rows_of
 from hrvlab.models.families.clip_texts import text_as_read
 from hrvlab.models.families.joint_texts import (
     REFUSED,
@@ -78,40 +77,36 @@ class Flux(JointTexts):
         tokenizer = getattr(pipe, self._last)
         return t5_columns(tokenizer, self.read(pipe, prompt), t5_length(pipe, how))
 
-    def enter(self, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
-        """Return what a block is given if words stand in place of its text."""
-        tables = given["image_rotary_emb"]
-        return super().enter(given, words) | {
-            "image_rotary_emb": tuple(_rotated_alike(table, words) for table in tables)
-        }
+    def enter(self, layer: Layer, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
+        """Return what a layer's block is given if words stand in place of its text."""
+        own = super().enter(layer, given, words)
+        positions = slice(words.columns, words.columns + own["hidden_states"].shape[1])
+        own["image_rotary_emb"] = tuple(
+            torch.cat([table[words.places], table[positions]])
+            for table in given["image_rotary_emb"]
+        )
+        return own
 
 
 @dataclass(frozen=True)
 class Chroma(Flux):
     """A family with a mask, whose single blocks are given text and image as one."""
 
-    def enter(self, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
-        """Return what a block is given if words stand in place of its text.
+    def enter(self, layer: Layer, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
+        """Return what a layer's block is given if words stand in place of its text.
 
         Words and image are not masked, which adds the same to all their scores.
         """
-        own = super().enter(given, words) | {"attention_mask": None}
-        if "encoder_hidden_states" in given:
-            return own
-        image = rows_of(given["hidden_states"], words.rows)[:, words.columns : words.columns + 1]
-        text = own.pop("encoder_hidden_states")
-        return own | {"hidden_states": torch.cat([text, image], dim=1)}
+        own = super().enter(layer, given, words) | {"attention_mask": None}
+        if layer.block == "single":
+            own["hidden_states"] = own.pop("encoder_hidden_states")
+        return own
 
     def leave(self, output: Any, words: Passengers) -> Tensor | None:
         """Return the words' states after a block."""
         if isinstance(output, torch.Tensor):
             return output[:, : words.states.shape[1]]
         return super().leave(output, words)
-
-
-def _rotated_alike(table: Tensor, words: Passengers) -> Tensor:
-    """Return the part of a rotary table, of text and image, for words and one position."""
-    return torch.cat([table[words.places], table[words.columns : words.columns + 1]])
 
 
 FLUX = Flux(

@@ -122,8 +122,8 @@ class JointTexts(Family):
         """Return the path of the block that holds a layer's attention."""
         return layer.module.removesuffix(".attn")
 
-    def enter(self, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
-        """Return what a block is given if words stand in place of its text.
+    def enter(self, layer: Layer, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
+        """Return what a layer's block is given if words stand in place of its text.
 
         Raises
         ------
@@ -137,7 +137,7 @@ class JointTexts(Family):
             )
         image = rows_of(given["hidden_states"], words.rows)
         own = {
-            "hidden_states": image[:, :1],
+            "hidden_states": image[:, : 1 if layer.block == "double" else 0],
             "encoder_hidden_states": words.states.to(image.dtype),
             "temb": rows_of(given["temb"], words.rows),
         }
