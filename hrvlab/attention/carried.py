@@ -31,11 +31,14 @@ class DrawnSlots(NamedTuple):
         Whether a column holds a token.
     weights : Tensor of float32, shape (sample, column, concept)
         One over the word's number of tokens in the columns of its tokens, and 0 elsewhere.
+    filled : bool
+        Whether all columns hold tokens.
     """
 
     states: Tensor
     full: Tensor
     weights: Tensor
+    filled: bool
 
 
 class WordAttention(NamedTuple):
@@ -139,4 +142,5 @@ class WordSlots:
             )
         )
         self._states = self._states.to(device, non_blocking=True)
-        return DrawnSlots(embedding(next(tensors), self._states), *tensors)
+        states = embedding(next(tensors), self._states)
+        return DrawnSlots(states, *tensors, filled=bool(full.all()))

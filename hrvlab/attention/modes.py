@@ -164,10 +164,7 @@ class _LayerMode(TorchFunctionMode):
             )
         for stream in self._streams:
             if stream.entered:
-                own, one = split_columns(self.layer, key.shape[2], stream.columns)
-                parts = [part[:, :, own] for part in (query, key, value)]
-                # A position of the image stands for all, and its output for nothing.
-                return self._joined(stream.attend(self.layer, *parts, scale), value[:, :, one])
+                return stream.attend(self.layer, query, key, value, scale)
         self.answered += 1
         taps = self._taps if call.observed else ()
         text, image = split_columns(self.layer, key.shape[2], call.columns)

@@ -77,7 +77,7 @@ class PassiveVotes:
         words = self.slots.look_up(drawn, device)
         concepts = words.weights.shape[-1]
         self._weights = words.weights
-        self._inside = words.full
+        self._inside = None if words.filled else words.full
         self._mass = torch.empty(1, call.samples, self._heads, concepts, device=device)
         self._left = self._layers
         return words
@@ -120,14 +120,14 @@ def word_scores(words: WordAttention, heads: slice, *, output: bool) -> Tensor:
     return torch.matmul(words.query[:, heads].to(dtype), key.mT)
 
 
-def mean_attention(words: WordAttention, inside: Tensor, *, output: bool) -> Tensor:
+def mean_attention(words: WordAttention, inside: Tensor | None, *, output: bool) -> Tensor:
     """Compute the mean over positions of the softmax over the columns of words.
 
     Parameters
     ----------
     words : WordAttention
-    inside : Tensor of bool, shape (sample, column)
-        Which columns take part.
+    inside : Tensor of bool, shape (sample, column), or None
+        Which columns take part; None: all.
     output : bool
         See `word_scores`.
 
@@ -136,12 +136,14 @@ def mean_attention(words: WordAttention, inside: Tensor, *, output: bool) -> Ten
     Tensor of float32, shape (sample, head, column)
     """
     samples, heads, positions, _ = words.query.shape
-    step = max(1, AT_ONCE // (samples * positions * inside.shape[-1]))
-    outside = inside.logical_not()[:, None, None]
+    step = max(1, AT_ONCE // (samples * positions * words.key.shape[2]))
+    outside = None if inside is None else inside.logical_not()[:, None, None]
     means = []
     for first in range(0, heads, step):
         scores = word_scores(words, slice(first, first + step), output=output)
-        means.append(scores.masked_fill_(outside, -torch.inf).softmax(dim=-1).mean(dim=2))
+        if outside is not None:
+            scores.masked_fill_(outside, -torch.inf)
+        means.append(scores.softmax(dim=-1).mean(dim=2))
     return torch.cat(means, dim=1).float()
 
 

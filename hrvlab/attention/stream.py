@@ -1,7 +1,7 @@
 """The stream of words through a denoiser's blocks, beside the prompt.
 
 After a block has run, it runs once more on the words, in place of the text that it was given, with
-its own modulation and at most one position of the image. Its attention is then answered
+its own modulation and without the image. Its attention is then answered
 with the words' keys and the image's, which the block's own run had. Nothing reads the words, so
 that the image is bit for bit the same.
 """
@@ -62,12 +62,6 @@ class WordStream:
         self.entered = self._attended = False
         self.forget()
 
-    @property
-    def columns(self) -> int:
-        """How many columns the words have."""
-        assert self._words is not None
-        return self._words.states.shape[1]
-
     def forget(self) -> None:
         """Let go of all states."""
         self._image: ImageAttention | None = None
@@ -118,7 +112,7 @@ class WordStream:
         self.entered, self._attended = True, False
         try:
             # Its own hooks are not called: they are those of its run beside the prompt.
-            output = block.forward(**self._carrier.enter(layer, given, self._words))
+            output = block.forward(**self._carrier.enter(given, self._words))
         finally:
             self.entered = False
         if not self._attended:

@@ -55,6 +55,9 @@ def collect_votes(
 ) -> xr.Dataset:
     """Generate an image from every prompt and count the heads' votes; images are not kept.
 
+    In joint attention, words are carried through the model beside the prompt; see
+    `hrvlab.attention.PassiveVotes`.
+
     Parameters
     ----------
     pipe : diffusers.DiffusionPipeline

@@ -200,6 +200,15 @@ def test_votes_are_those_of_every_prompt_alone_and_resume(tiny, concepts, tmp_pa
     assert (edited != hl.generate(pipe, "a red car", **call)).any()
 
 
+def test_words_are_encoded_in_as_many_columns_as_text_states_that_are_given(tiny):
+    pipe, call = tiny
+    family = family_of(pipe)
+    states = family.encode(pipe, ["a red car"], **encoding_of(pipe, call))
+    for given in (states, [states[0]]):
+        length = family.encoding(pipe, {"prompt_embeds": given})["max_sequence_length"]
+        assert length == call["max_sequence_length"]
+
+
 def offloaded_groups(pipe):
     cpu = torch.device("cpu")
     pipe.transformer.enable_group_offload(cpu, cpu, "block_level", 1)
@@ -228,14 +237,25 @@ def wrapped_by_compile(pipe):
 def test_a_prepared_model_votes_as_the_plain_one(prepare, concepts):
     pipes = [tiny_flux(), tiny_flux()]
     prepare(pipes[1])
-    call = JOINT["flux"].call | {"num_inference_steps": STEPS}
-    found = []
+    check_alike(pipes, concepts)
+
+
+def check_alike(pipes, concepts):
+    call, found = JOINT["flux"].call | {"num_inference_steps": STEPS}, []
     for pipe in pipes:
         tap = tap_of(pipe, call, concepts, VotingRule(mass=True))
-        image = carried(pipe, call, tap)
-        found.append((image, tap.result()[0]))
-    np.testing.assert_allclose(found[0][1], found[1][1], atol=2)
-    assert torch.equal(found[1][0], found[0][0])
+        found.append((carried(pipe, call, tap), tap.result()[0]))
+    (image, votes), (other_image, other_votes) = found
+    np.testing.assert_allclose(votes, other_votes, atol=2)  # millionths
+    assert torch.equal(image, other_image)
+
+
+def test_weights_of_eight_bits_vote_as_the_same_weights_in_float32(concepts):
+    pipe, plain = tiny_flux(), tiny_flux()
+    pipe.transformer.enable_layerwise_casting(torch.float8_e4m3fn, torch.float32)
+    weights = {name: value.float() for name, value in pipe.transformer.state_dict().items()}
+    plain.transformer.load_state_dict(weights)
+    check_alike([pipe, plain], concepts)
 
 
 @pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt])

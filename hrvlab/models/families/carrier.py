@@ -39,12 +39,11 @@ class Carrier(Protocol):
     def block(self, layer: Layer) -> str:
         """Return the path of the block that holds a layer's attention."""
 
-    def enter(self, layer: Layer, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
-        """Return what a layer's block is given if words stand in place of its text.
+    def enter(self, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
+        """Return what a block is given if words stand in place of its text.
 
         Parameters
         ----------
-        layer : Layer
         given : mapping of str to object
             What it was given, by name.
         words : Passengers
@@ -52,8 +51,7 @@ class Carrier(Protocol):
         Returns
         -------
         dict of str to object
-            With the words, the conditional rows, and no position of the image, or one in place of
-            all if the block has weights for it alone.
+            With the words, the conditional rows, and none of the image's positions.
         """
 
     def leave(self, output: Any, words: Passengers) -> Tensor | None:

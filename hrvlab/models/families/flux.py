@@ -77,36 +77,29 @@ class Flux(JointTexts):
         tokenizer = getattr(pipe, self._last)
         return t5_columns(tokenizer, self.read(pipe, prompt), t5_length(pipe, how))
 
-    def enter(self, layer: Layer, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
-        """Return what a layer's block is given if words stand in place of its text."""
-        own = super().enter(layer, given, words)
-        positions = slice(words.columns, words.columns + own["hidden_states"].shape[1])
-        own["image_rotary_emb"] = tuple(
-            torch.cat([table[words.places], table[positions]])
-            for table in given["image_rotary_emb"]
-        )
-        return own
+    def enter(self, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
+        """Return what a block is given if words stand in place of its text."""
+        tables = tuple(table[words.places] for table in given["image_rotary_emb"])
+        return super().enter(given, words) | {"image_rotary_emb": tables}
 
 
 @dataclass(frozen=True)
 class Chroma(Flux):
     """A family with a mask, whose single blocks are given text and image as one."""
 
-    def enter(self, layer: Layer, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
-        """Return what a layer's block is given if words stand in place of its text.
+    def enter(self, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
+        """Return what a block is given if words stand in place of its text.
 
         Words and image are not masked, which adds the same to all their scores.
         """
-        own = super().enter(layer, given, words) | {"attention_mask": None}
-        if layer.block == "single":
+        own = super().enter(given, words) | {"attention_mask": None}
+        if "encoder_hidden_states" not in given:
             own["hidden_states"] = own.pop("encoder_hidden_states")
         return own
 
     def leave(self, output: Any, words: Passengers) -> Tensor | None:
         """Return the words' states after a block."""
-        if isinstance(output, torch.Tensor):
-            return output[:, : words.states.shape[1]]
-        return super().leave(output, words)
+        return output if isinstance(output, torch.Tensor) else super().leave(output, words)
 
 
 FLUX = Flux(

@@ -64,10 +64,20 @@ class JointTexts(Family):
         )
 
     def encoding(self, pipe: DiffusionPipeline, call: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the length of texts, the layers that are skipped, and LoRA's strength."""
+        """Return the length of texts, the layers that are skipped, and LoRA's strength.
+
+        Text states that are given in place of prompts have the length.
+        """
         how = {name: call.get(name) for name in (LENGTH, "clip_skip")}
+        if (given := call.get("prompt_embeds")) is not None:
+            first = given[0] if isinstance(given, list | tuple) else given
+            how[LENGTH] = first.shape[-2] - self.before_t5(pipe)
         how["lora_scale"] = (call.get("joint_attention_kwargs") or {}).get("scale")
         return {name: value for name, value in how.items() if value is not None}
+
+    def before_t5(self, pipe: DiffusionPipeline) -> int:
+        """Return how many columns stand before those of T5."""
+        return 0
 
     def read(self, pipe: DiffusionPipeline, text: str, **how: Any) -> str:
         """Return a text as it is."""
@@ -122,8 +132,8 @@ class JointTexts(Family):
         """Return the path of the block that holds a layer's attention."""
         return layer.module.removesuffix(".attn")
 
-    def enter(self, layer: Layer, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
-        """Return what a layer's block is given if words stand in place of its text.
+    def enter(self, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
+        """Return what a block is given if words stand in place of its text.
 
         Raises
         ------
@@ -137,7 +147,7 @@ class JointTexts(Family):
             )
         image = rows_of(given["hidden_states"], words.rows)
         own = {
-            "hidden_states": image[:, : 1 if layer.block == "double" else 0],
+            "hidden_states": image[:, :0],
             "encoder_hidden_states": words.states.to(image.dtype),
             "temb": rows_of(given["temb"], words.rows),
         }

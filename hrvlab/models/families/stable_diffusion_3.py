@@ -64,6 +64,10 @@ class StableDiffusion3(JointTexts):
             return shared + [Token("", "", "padding", (0, 0), -1, "t5")] * length
         return shared + t5_columns(pipe.tokenizer_3, prompt, length, "t5")
 
+    def before_t5(self, pipe: DiffusionPipeline) -> int:
+        """Return how many columns stand before those of T5."""
+        return int(pipe.tokenizer_max_length)
+
     def word_encoder(self, pipe: DiffusionPipeline) -> str:
         """Return the text encoder whose columns stand for words in votes by default."""
         return "t5" if pipe.text_encoder_3 is not None else "clip"
