@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from timings import compared, full_size, memory, miniature, startup, tables
+from timings import carried, compared, full_size, memory, miniature, startup, tables
 from timings.clocks import machine
 
 HERE = Path(__file__).parent
@@ -16,6 +16,7 @@ RESULTS = HERE / "results.json"
 TABLES = HERE.parent / "book" / "tables"
 PARTS = {
     "full_size": full_size.measure,
+    "carried": carried.measure,
     "miniature": miniature.measure,
     "memory": memory.measure,
     "startup": startup.measure,

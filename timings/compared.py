@@ -55,10 +55,13 @@ def _unet(channels: int, heads: int, width: int, side: int) -> Shape:
     return Shape(stable_diffusion, config, {"guidance_scale": 1.0})
 
 
-def _flux(heads: int, dim: int, side: int, tokens: int) -> Shape:
+def flux_blocks(
+    heads: int, dim: int, side: int, tokens: int, blocks: tuple[int, int] = (1, 0)
+) -> Shape:
+    """Return so many double and single blocks of FLUX.1's shape, with fewer heads."""
     config = {
-        "num_layers": 1,
-        "num_single_layers": 0,
+        "num_layers": blocks[0],
+        "num_single_layers": blocks[1],
         "num_attention_heads": heads,
         "attention_head_dim": dim,
         "axes_dims_rope": (dim // 8, 7 * dim // 16, 7 * dim // 16),
@@ -73,11 +76,11 @@ def _flux(heads: int, dim: int, side: int, tokens: int) -> Shape:
 SHAPES = {
     "SD 1.4: 8 heads of 40, 32 × 32 positions, 77 tokens": _unet(320, 8, 768, 32),
     "SDXL: 10 heads of 64, 16 × 16 positions, 77 tokens": _unet(640, 10, 2048, 16),
-    "FLUX.1: 6 of its heads of 128, 32 × 32 positions, 512 tokens": _flux(6, 128, 32, 512),
+    "FLUX.1: 6 of its heads of 128, 32 × 32 positions, 512 tokens": flux_blocks(6, 128, 32, 512),
 }
 TINY = {
     "SD 1.4": _unet(32, 2, 64, 8),
-    "FLUX.1": _flux(2, 32, 4, 16),
+    "FLUX.1": flux_blocks(2, 32, 4, 16),
 }
 
 

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,7 @@ import typer
 from diffusers import DiffusionPipeline
 
 import hrvlab as hl
-from hrvlab.attention import ConceptVotes, Part, Rescale, SpatialMaps, TokenMeans, attach
+from hrvlab.attention import Part, Rescale, SpatialMaps, TokenMeans, attach, concept_votes
 from hrvlab.models.families import denoiser_of, family_of
 from hrvlab.models.heads import cross_attention_layers
 from hrvlab.models.tokens import word_columns
@@ -188,14 +189,19 @@ def parts_of(
         ],
         "an edit": lambda: [Rescale(factors, WORD)],
     }
+    denoiser: Any = denoiser_of(pipe)
     if hasattr(pipe, "unet"):
-        words, counts = random_words(pipe.unet.config.cross_attention_dim)
+        words, counts = random_words(denoiser.config.cross_attention_dim)
+    else:
+        words, counts = random_words(denoiser.config.joint_attention_dim)
+        through = (denoiser.context_embedder,)
+        words = replace(words, through=through, columns=(1, 0), carrier=family_of(pipe))
 
-        def draw(call: int, count: int, samples: int) -> np.ndarray:
-            drawn = [draw_words(0, sample, call, count, counts) for sample in range(samples)]
-            return np.stack(drawn, axis=1)
+    def draw(call: int, count: int, samples: int) -> np.ndarray:
+        drawn = [draw_words(0, sample, call, count, counts) for sample in range(samples)]
+        return np.stack(drawn, axis=1)
 
-        parts["votes of 34 concepts"] = lambda: [ConceptVotes(words, counts, draw)]
+    parts["votes of 34 concepts"] = lambda: [concept_votes(words, counts, draw)]
     return parts
 
 

@@ -43,6 +43,7 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
         "machine-startup": _machine(results["machines"]["startup"]),
         "observing": _observing(results["full_size"]),
         "naive": _naive(results["full_size"]),
+        "carried": _carried(results["carried"]),
         "generating": _generating(results["miniature"]),
         "votes": _votes(results["miniature"], results["memory"]),
         "runs": _runs(results["full_size"]),
@@ -106,6 +107,20 @@ def _naive(full: dict[str, Any]) -> Table:
         ]
         for name, ratios in times.items()
     ]
+
+
+def _carried(carried: dict[str, Any]) -> Table:
+    header = ["block", "seconds", "words and their votes", "promised"]
+    rows = [
+        [
+            f"{name}, {carried['text']} text and {carried['positions']} image positions",
+            _spread(carried["seconds"][name], "{:.2f}"),
+            _spread(100 * np.array(overhead), "{:.1f} %"),
+            f"≤ {carried['promised']:.0%}",
+        ]
+        for name, overhead in carried["overhead"].items()
+    ]
+    return [header, *rows]
 
 
 def _generating(miniature: dict[str, Any]) -> Table:
