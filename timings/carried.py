@@ -13,7 +13,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from hrvlab.attention import PassiveVotes, attach
-from hrvlab.models.families import WordEncodings, family_of
+from hrvlab.models.families import Carrier, WordEncodings, family_of
 from hrvlab.relevance.draws import draw_words
 from timings.clocks import in_situ, in_turn
 from timings.compared import flux_blocks
@@ -57,6 +57,7 @@ def overhead_of(
 ) -> Callable[[], float]:
     """Return a measurement of the words' time over the rest of a call, which it keeps too."""
     family, transformer = family_of(pipe), pipe.transformer
+    assert isinstance(family, Carrier)
     own = family.encoding(pipe, call)
     width = transformer.config.joint_attention_dim
     generator = torch.Generator().manual_seed(0)

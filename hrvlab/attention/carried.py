@@ -128,19 +128,19 @@ class WordSlots:
         """
         word = (self._first_word + drawn)[:, self._concept]
         full = self._token < self._length[word]
-        rows = np.where(full, self._first_row[word] + self._token, 0)
+        place = np.where(full, self._first_row[word] + self._token, 0)
         own = self._concept[:, None] == np.arange(drawn.shape[1])
         weights = own * (full / self._length[word])[..., None]
         before = ((0, 0), (self._start, 0))
-        tensors = (
+        rows, inside, shares = (
             # An accelerator need not be waited for.
             torch.from_numpy(values).to(device, non_blocking=True)
             for values in (
-                np.pad(rows, before),
+                np.pad(place, before),
                 np.pad(full, before, constant_values=True),
                 np.pad(weights.astype(np.float32), (*before, (0, 0))),
             )
         )
         self._states = self._states.to(device, non_blocking=True)
-        states = embedding(next(tensors), self._states)
-        return DrawnSlots(states, *tensors, filled=bool(full.all()))
+        states = embedding(rows, self._states)
+        return DrawnSlots(states, inside, shares, bool(full.all()))
