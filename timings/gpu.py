@@ -189,13 +189,14 @@ def parts_of(
         ],
         "an edit": lambda: [Rescale(factors, WORD)],
     }
-    denoiser: Any = denoiser_of(pipe)
+    family: Any = family_of(pipe)
+    denoiser = family.denoiser(pipe)
     if hasattr(pipe, "unet"):
         words, counts = random_words(denoiser.config.cross_attention_dim)
     else:
         words, counts = random_words(denoiser.config.joint_attention_dim)
         through = (denoiser.context_embedder,)
-        words = replace(words, through=through, columns=(1, 0), carrier=family_of(pipe))
+        words = replace(words, through=through, columns=(1, 0), carrier=family)
 
     def draw(call: int, count: int, samples: int) -> np.ndarray:
         drawn = [draw_words(0, sample, call, count, counts) for sample in range(samples)]
