@@ -18,6 +18,9 @@ from .relevance.io import load_relevance as load_relevance
 from .relevance.io import save_relevance as save_relevance
 from .relevance.model import relevance_from_array as relevance_from_array
 from .relevance.votes import collect_votes as collect_votes
+from .reservoir.opening import open_pool as open_pool
+from .reservoir.record import record_queries as record_queries
+from .reservoir.vocabulary import shipped_concepts as shipped_concepts
 from .scorers.clip import clip_score as clip_score
 from .scorers.judge import judge_score as judge_score
 from .scorers.pair_judge import pair_score as pair_score

@@ -19,6 +19,7 @@ FLOORS = [
     ["provenance", "rehearsal", "watch"],
     ["capture", "cluster"],
     ["relevance"],
+    ["reservoir"],
     ["dry_run", "replication", "methods", "scorers"],
     ["experiments"],
     ["results", "figures", "atlas"],

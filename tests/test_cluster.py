@@ -18,6 +18,7 @@ from hrvlab.cluster import connect, spread
 from hrvlab.errors import ClusterError, ModelError, StoreError
 from hrvlab.results.make import read_result
 from hrvlab.storage.datasets import read_dataset
+from hrvlab.storage.shards import Shards
 from tests.experiments.weakening.test_trial import PROMPTS as WEAKENED
 from tests.experiments.weakening.test_trial import TEXTS, vectors
 from tests.faults import start_worker
@@ -104,6 +105,16 @@ def test_workers_killed_at_random_points_cost_only_their_units(
 
 def threads(pipe):
     return lambda: (torch.get_num_threads(), id(pipe))
+
+
+def test_workers_record_the_same_queries_as_one_process(pipe, client, workers, tmp_path):
+    given = {"vocabulary": ["red", "blue", "cat", "dog"], **STEPS}
+    alone = hl.record_queries(pipe, PROMPTS, store=tmp_path / "alone", **given)
+    workers(2)
+    spread_out = hl.record_queries(pipe, PROMPTS, store=tmp_path / "c", client=client, **given)
+    one, other = (Shards(pool.folder) for pool in (alone, spread_out))
+    for name in one.names():
+        np.testing.assert_array_equal(one.read(name), other.read(name))
 
 
 def test_workers_use_the_client_s_threads_and_load_the_pipeline_once(pipe, client, workers):

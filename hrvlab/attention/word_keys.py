@@ -109,6 +109,17 @@ def pass_through(part: Any, states: Tensor, device: torch.device) -> Tensor:
     """Pass states through a module as the denoiser does; weights may wait elsewhere.
 
     Its hooks are not called: a projection may be within one of its own.
+
+    Parameters
+    ----------
+    part : torch.nn.Module
+    states : Tensor, shape (row, dim)
+    device : torch.device
+
+    Returns
+    -------
+    Tensor, shape (row, channel)
+        In the dtype of the module.
     """
     passed: Tensor = part.forward(states.to(device, _dtype(part, states)))
     return passed

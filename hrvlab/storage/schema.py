@@ -105,6 +105,19 @@ NEGLECT = Schema(
     ("prompt_text",),
 )
 
+# Beside it, a pool has the queries themselves, in arrays that are read shard by shard, and for each
+# group of layers that are alike the projection of their keys.
+RESERVOIR = Schema(
+    "reservoir",
+    {
+        "call": ("prompt", "timestep"),
+        "states": ("row", "state"),
+        "tokens": ("word",),
+        "scale": ("model_layer",),
+    },
+    coords=("prompt_text", "word", "known", *HEAD_COORDS),
+)
+
 SCHEMAS = {
     schema.name: schema
     for schema in (
@@ -117,6 +130,7 @@ SCHEMAS = {
         DISAMBIGUATION,
         EDITING,
         NEGLECT,
+        RESERVOIR,
     )
 }
 

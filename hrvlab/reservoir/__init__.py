@@ -1,0 +1,1 @@
+"""Queries recorded once, and heads asked about words later, without the model."""
