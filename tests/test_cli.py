@@ -330,3 +330,20 @@ def test_an_unknown_study_is_refused_with_a_list_of_studies(hrvlab, command):
     code, _, err = hrvlab(command, "astrology")
     assert code == 1
     assert "there is no study astrology; give some of: votes" in err
+
+
+def test_a_recorded_pool_answers_at_the_command_line(hrvlab, model, tmp_path):
+    options = ["-m", model, "--prompt", "a red car", "--prompt", "a cat", "--steps", 4]
+    code, out, _ = hrvlab("record", "-o", tmp_path / "pools", *options)
+    assert code == 0
+    pool = out.split(": ")[-1].strip()
+    code, out, _ = hrvlab("ask", pool, "--concept", "Cars: car, red car", "-m", model, "--count", 3)
+    assert code == 0
+    assert "heads that look at Cars" in out
+    assert len(re.findall(r"^ *(?:down|mid|up), layer: \d, head: \d", out, re.M)) == 3
+    code, out, _ = hrvlab("ask", tmp_path / "pools", "--head", "up, layer: 0, head: 1")
+    assert code == 0
+    assert re.search(r"^ *\w+ +\d+\.\d% +\d+\.\d% to \d+\.\d%", out, re.M)
+    code, _, err = hrvlab("ask", pool, "--concept", "qwertyish")
+    assert code == 1
+    assert "words beyond its vocabulary need the model's text encoder" in err

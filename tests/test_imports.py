@@ -28,6 +28,8 @@ HELP = [
     ["book", "--help"],
     ["capture", "--help"],
     ["votes", "--help"],
+    ["record", "--help"],
+    ["ask", "--help"],
     ["verify", "--help"],
     ["results", "--help"],
     ["check-results", "--help"],
@@ -37,6 +39,7 @@ HELP = [
 ]
 CAPTURE = ["capture", "-o", "new", "--prompt", "a red car"]
 VOTES = ["votes", "-o", "new", "--prompt", "a red car"]
+RECORD = ["record", "-o", "new", "--prompt", "a red car"]
 MISTAKES = [
     ["run"],
     ["run", "nothing"],
@@ -62,6 +65,15 @@ MISTAKES = [
     [*VOTES, "--device", "gpu"],
     [*VOTES, "--cluster", "nowhere"],
     [*VOTES, "--cluster", "tcp://host:8786", "--device", "cpu"],
+    [*RECORD, "--positions", "few"],
+    [*RECORD, "--calls", "0"],
+    [*RECORD, "--cluster", "nowhere"],
+    [*RECORD, "-m", "nothing"],
+    ["record", "-o", "new"],
+    ["ask"],
+    ["ask", "nothing"],
+    ["ask", "nothing", "--concept", "Metal: gold", "--head", "up, layer: 8, head: 0"],
+    ["ask", "nothing", "--head", "up, layer: 8, head: 0", "--against", "published"],
     ["verify"],
     ["verify", "nothing"],
     ["verify", "no/model", "--prompts", "nothing"],

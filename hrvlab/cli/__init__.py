@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from hrvlab.cli.ask import ask
 from hrvlab.cli.atlas import atlas
 from hrvlab.cli.book import book
 from hrvlab.cli.capture import capture
@@ -19,6 +20,7 @@ from hrvlab.cli.ends import Ending, end
 from hrvlab.cli.generate import generate
 from hrvlab.cli.model import train
 from hrvlab.cli.options import err, out
+from hrvlab.cli.record import record
 from hrvlab.cli.results import check_results, results
 from hrvlab.cli.run import run
 from hrvlab.cli.verify import verify
@@ -30,7 +32,19 @@ DEBUG = "--debug"
 PYTHONS_OWN = warnings.showwarning
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (run, book, generate, capture, votes, atlas, verify, results, check_results):
+for command in (
+    run,
+    book,
+    generate,
+    capture,
+    votes,
+    atlas,
+    record,
+    ask,
+    verify,
+    results,
+    check_results,
+):
     app.command()(command)
 model_app = typer.Typer(
     help="Retrain the miniature, or list the words that it knows.", no_args_is_help=True

@@ -16,7 +16,7 @@ from tests.publish.chapters import checkout
 from tests.results.test_make import STUDY
 from tests.test_cli import run
 
-WRITING = sorted(NEEDED)
+WRITING = sorted(NEEDED.keys() - {"ask"})  # which writes nothing
 ERRORS = [errno.EROFS, errno.ENOSPC, errno.ESTALE, errno.EACCES, errno.EDQUOT]
 
 

@@ -49,6 +49,8 @@ NEEDED = {
         *("--concept", "Color"),
     ],
     "votes": ["--output", "out", "--prompt", "a cat"],
+    "record": ["--output", "out", "--prompt", "a cat"],
+    "ask": ["folder", "--concept", "cat"],
     "verify": ["miniature"],
     "results": [],
     "check-results": [],
