@@ -1,5 +1,6 @@
 """Plotly figures, one function each: labeled data in, a figure out; they compute no results."""
 
+from hrvlab.figures.answers import head_ranking, word_ranking
 from hrvlab.figures.capture import attention_parts, head_timeline, word_overlays
 from hrvlab.figures.conditions import (
     condition_matrix,
@@ -32,6 +33,7 @@ __all__ = [
     "condition_matrix",
     "condition_rates",
     "convergence_curves",
+    "head_ranking",
     "head_timeline",
     "image_grid",
     "image_table",
@@ -46,4 +48,5 @@ __all__ = [
     "vote_counts",
     "weakening_curves",
     "word_overlays",
+    "word_ranking",
 ]

@@ -1,1 +1,5 @@
-"""The explorer in JupyterLab, VS Code and Colab."""
+"""The explorer and other controls in JupyterLab, VS Code and Colab."""
+
+from hrvlab.widgets.asking import asking_panel
+
+__all__ = ["asking_panel"]

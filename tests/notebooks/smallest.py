@@ -7,6 +7,7 @@ FIGURES = {
     "atlas": 1,
     "capture": 3,
     "relevance": 7,
+    "ask": 4,
     "weakening": 4,
     "ablations": 2,
     "steering": 3,
@@ -66,6 +67,15 @@ def smallest(folder):
         },
         "capture": {**model, "prompt": "a red car"},
         "relevance": {**model, **votes},
+        "ask": {
+            **model,
+            **votes,
+            "steps": 4,
+            "concept": "Warm",
+            "words": ["red"],
+            "word": "cat",
+            "head": "up, layer: 0, head: 1",
+        },
         "weakening": {
             **model,
             **votes,
