@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from timings import carried, compared, full_size, memory, miniature, startup, tables
+from timings import asking, carried, compared, full_size, memory, miniature, startup, tables
 from timings.clocks import machine
 
 HERE = Path(__file__).parent
@@ -21,6 +21,7 @@ PARTS = {
     "memory": memory.measure,
     "startup": startup.measure,
     "compared": compared.measure,
+    "asking": asking.measure,
 }
 
 

@@ -42,8 +42,8 @@ def record(
     ] = 16,
     calls: Annotated[
         int, typer.Option(min=1, help="Denoiser calls of each prompt that are kept.")
-    ] = 4,
-    budget: Annotated[float, typer.Option(min=0, help="Space that the pool may take, in GB.")] = 4,
+    ] = 8,
+    budget: Annotated[float, typer.Option(min=0, help="Space that the pool may take, in GB.")] = 8,
     model: Model = MINIATURE,
     seed: Seed = 0,
     cluster: Cluster = None,

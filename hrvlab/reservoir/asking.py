@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from hrvlab.reservoir.keymaps import KeyMaps
     from hrvlab.storage.shards import Shards
 
-DRAWS = 2  # of words for each block of queries
+DRAWS = 4  # of words for every prompt and call, as many independent votes
 # Scores that are computed together: small enough for a processor's caches, and large enough for
 # operations to take longer than to start.
 TOGETHER = 2**22
@@ -49,21 +50,6 @@ class Words:
         return 1 + self.tokens.cumsum() - self.tokens
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Rows of a group's queries that were recorded batch by batch, of equal size.
-
-    Parameters
-    ----------
-    rows : slice
-    batches : slice
-        Numbers of the batches.
-    """
-
-    rows: slice
-    batches: slice
-
-
 def cast_votes(
     shards: Shards,
     groups: Sequence[LayerGroup],
@@ -76,7 +62,7 @@ def cast_votes(
 ) -> NDArray[np.float32]:
     """Cast the votes of all sampled queries among concepts, and keep those for some of them.
 
-    The queries of one batch and kept call share the words that are drawn.
+    Every prompt has words of its own in every call, so that prompts stay independent.
 
     Parameters
     ----------
@@ -104,50 +90,42 @@ def cast_votes(
         numbers[concept, : len(own)] = own
     for group in groups:
         keys = maps.keys(group, words.states)
-        batches = len(list(shards.units(group.queries)))
         drawn = np.stack(
             [
-                draw_concept_words(seed, layer, batches * timesteps, DRAWS, counts)
+                draw_concept_words(seed, layer, prompts * timesteps, DRAWS, counts)
                 for layer in group.layers
             ],
             axis=1,
         )
         drawn = numbers[np.arange(len(counts)), drawn]  # (block, layer, draw, concept)
         width = 1 + round(len(counts) * words.tokens.mean())
-        for chunk in _chunks(shards, group, width):
-            blocks = slice(chunk.batches.start * timesteps, chunk.batches.stop * timesteps)
+        for rows in _chunks(shards, group, width):
             won = _votes_of_chunk(
-                shards.read(group.queries, chunk.rows),
-                chunk.batches.stop - chunk.batches.start,
+                shards.read(group.queries, rows),
                 group,
                 keys,
                 words,
-                drawn[blocks],
+                drawn[rows.start * timesteps : rows.stop * timesteps],
                 torch.tensor(asked),
             )
             for layer, start in enumerate(group.starts):
-                votes[:, chunk.rows, start : start + group.heads] = won[:, :, layer]
+                votes[:, rows, start : start + group.heads] = won[:, :, layer]
     return votes
 
 
-def _chunks(shards: Shards, group: LayerGroup, width: int) -> Iterator[Chunk]:
-    """Join batches of equal size while their scores are few."""
+def _chunks(shards: Shards, group: LayerGroup, width: int) -> Iterator[slice]:
+    """Join the rows of batches while their scores are few."""
     units = list(shards.units(group.queries))
     timesteps = shards.shape(group.queries)[1]
-    rows = units[0].stop - units[0].start
-    scores = rows * timesteps * np.prod(group.shape[:3]) * width
-    together = max(1, int(TOGETHER // scores))
-    whole = [number for number, unit in enumerate(units) if unit.stop - unit.start == rows]
-    for first in range(0, len(whole), together):
-        last = min(first + together, len(whole))
-        yield Chunk(slice(units[first].start, units[last - 1].stop), slice(first, last))
-    for number in range(len(whole), len(units)):
-        yield Chunk(units[number], slice(number, number + 1))
+    scores = (units[0].stop - units[0].start) * timesteps * math.prod(group.shape[:3]) * width
+    together = max(1, TOGETHER // scores)
+    for first in range(0, len(units), together):
+        some = units[first : first + together]
+        yield slice(some[0].start, some[-1].stop)
 
 
 def _votes_of_chunk(
     queries: NDArray[np.float16],
-    batches: int,
     group: LayerGroup,
     keys: Tensor,
     words: Words,
@@ -155,11 +133,11 @@ def _votes_of_chunk(
     asked: Tensor,
 ) -> NDArray[np.float32]:
     """Cast the votes of a chunk, shape (2, prompt, layer, head, asked)."""
-    _prompts, timesteps = queries.shape[:2]
-    # (batch, timestep, layer, head, prompt, position, channel)
-    blocks = torch.from_numpy(queries).unflatten(0, (batches, -1)).permute(0, 2, 3, 4, 1, 5, 6)
+    prompts, timesteps = queries.shape[:2]
+    # (prompt, timestep, layer, head, 1, position, channel)
+    blocks = torch.from_numpy(queries)[:, :, :, :, None]
     factor = correction_factor(group.positions, group.kept)
-    votes = torch.zeros(2, *blocks.shape[:1], *blocks.shape[2:5], len(asked))
+    votes = torch.zeros(2, prompts, *group.shape[:2], len(asked))
     per_layer = blocks[:, :, 0, ..., 0].numel() * len(words.of_concepts)
     layers_at_once = max(1, TOGETHER // per_layer)
     for first in range(0, len(group.layers), layers_at_once):
@@ -173,8 +151,6 @@ def _votes_of_chunk(
             attention = attention_to_concepts(
                 own, of_words, outside, weights, parts=2 if factor else 1
             )
-            for kind, found in enumerate(winning(attention, asked, factor)):
-                votes[kind, :, layers] += found.unflatten(0, (batches, timesteps)).sum(dim=1)
-    votes /= timesteps * drawn.shape[2]
-    # (kind, batch, layer, head, prompt, asked)
-    return votes.permute(0, 1, 4, 2, 3, 5).flatten(1, 2).numpy()
+            for kind, found in enumerate(winning(attention[:, :, :, 0], asked, factor)):
+                votes[kind, :, layers] += found.unflatten(0, (prompts, timesteps)).sum(dim=1)
+    return (votes / (timesteps * drawn.shape[2])).numpy()

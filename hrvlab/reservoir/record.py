@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 # Part of every plan, so that units of another version of this algorithm are never reused.
 ALGORITHM = 1
-BUDGET_BYTES = 4 * 1024**3
+BUDGET_BYTES = 8 * 1024**3
 CALL, TIMESTEPS = "call", "scheduler_timestep"
 
 
@@ -54,7 +54,7 @@ def record_queries(
     *,
     store: str | Path,
     positions: int = 16,
-    calls: int | Sequence[int] | None = 4,
+    calls: int | Sequence[int] | None = 8,
     seed: int = 0,
     batch_size: int = 8,
     vocabulary: Sequence[str] | None = None,
