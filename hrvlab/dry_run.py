@@ -1,4 +1,4 @@
-"""Forecast what a capture, votes and images take: time, memory, and bytes on disk."""
+"""Forecast what a capture, votes, pools and images take: time, memory, and bytes on disk."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from hrvlab.generation import plan_batches
 from hrvlab.inputs.prompts import as_prompts
 from hrvlab.rehearsal import Rehearsal, extrapolate, few_steps
 from hrvlab.relevance.votes import run_votes
+from hrvlab.reservoir.record import record_queries
+from hrvlab.reservoir.recordable import BUDGET_BYTES, CALLS, POSITIONS, plan_queries
 from hrvlab.storage.atomic import temporary_folder
 from hrvlab.storage.datasets import write_dataset, write_tree
 from hrvlab.storage.galleries import SIDE
+from hrvlab.storage.units import DATA
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -110,6 +113,57 @@ def rehearse_votes(
     np.savez_compressed(unit, *(of_batch[name].values.astype(np.int32) for name in names))
     written = whole + batches * unit.tell()
     return extrapolate(rehearsal, calls, batches, written, grown=0)
+
+
+def rehearse_queries(
+    pipe: DiffusionPipeline,
+    prompts: Prompts,
+    *,
+    positions: int = POSITIONS,
+    calls: int | None = CALLS,
+    batch_size: int = 8,
+    budget_bytes: int = BUDGET_BYTES,
+    **call: Any,
+) -> DryRun:
+    """Forecast what it takes to record queries.
+
+    Parameters
+    ----------
+    pipe : diffusers.DiffusionPipeline
+    prompts : str, Path, or iterable of str
+    positions, calls, batch_size, budget_bytes
+        See `hrvlab.record_queries`.
+    **call
+        Keywords of the pipeline's own call.
+
+    Returns
+    -------
+    DryRun
+
+    Raises
+    ------
+    ParameterError, ModelError
+        As `hrvlab.record_queries` does.
+    """
+    texts, short = as_prompts(prompts), few_steps(pipe, call)
+    kept = plan_queries(
+        pipe,
+        len(texts),
+        positions=positions,
+        calls=calls,
+        batch_size=batch_size,
+        budget_bytes=budget_bytes,
+        call=call,
+    )
+    given = {**call, **short, "positions": positions, "calls": calls, "batch_size": batch_size}
+    with temporary_folder() as scratch:
+        with Rehearsal(pipe) as rehearsal:
+            first = texts[:batch_size]
+            pool = record_queries(pipe, first, store=scratch, progress=False, **given)
+        ratios = {"prompt": len(texts) / len(first)}
+        described = scaled_bytes(pool.folder / DATA, xr.DataTree(pool.data), ratios)
+    batches = len(plan_batches(texts, [0], batch_size))
+    return extrapolate(rehearsal, kept.total, batches, described + kept.nbytes, grown=0)
 
 
 def rehearse_images(

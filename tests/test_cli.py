@@ -115,7 +115,7 @@ def test_vectors_are_stored_beside_their_votes(hrvlab, model, tmp_path):
     np.testing.assert_allclose(hrv.sum("head_position"), hrv.sizes["head_position"])
 
 
-@pytest.mark.parametrize("command", ["capture", "votes"])
+@pytest.mark.parametrize("command", ["capture", "record", "votes"])
 def test_a_dry_run_tells_time_memory_and_bytes_and_writes_nothing(hrvlab, model, tmp_path, command):
     given = ["-m", model, "--prompt", "a red car", "--steps", 9, "--dry-run"]
     code, out, _ = hrvlab(command, "-o", tmp_path / "out", *given)

@@ -9,7 +9,8 @@ import xarray as xr
 from diffusers import DDIMScheduler
 
 import hrvlab as hl
-from hrvlab.dry_run import rehearse_capture, rehearse_votes
+from hrvlab.dry_run import rehearse_capture, rehearse_queries, rehearse_votes
+from hrvlab.errors import ParameterError
 from hrvlab.rehearsal import DryRun, Rehearsal
 from hrvlab.relevance.votes import run_votes
 from hrvlab.storage.datasets import write_tree
@@ -68,6 +69,16 @@ def test_time_and_bytes_of_a_run_at_the_size_of_stable_diffusion_are_forecast(tm
     assert forecast.calls == captured.sizes["timestep"]
     weights = sum(weight.nbytes for weight in pipe.unet.parameters())
     assert forecast.memory > weights > 3e9
+
+
+def test_the_bytes_and_calls_of_a_recording_are_forecast(pipe, tmp_path):
+    given = {**CALL, "positions": 8, "calls": 4, "vocabulary": ["red", "cat"]}
+    forecast = rehearse_queries(pipe, PROMPTS, **given)
+    pool = hl.record_queries(pipe, PROMPTS, store=tmp_path, progress=False, **given)
+    assert near(forecast.written, size(pool.folder))
+    assert forecast.calls == 3 * len(pool.data["scheduler_timestep"])
+    with pytest.raises(ParameterError, match=r"would take .* GB, the budget is"):
+        rehearse_queries(pipe, PROMPTS, budget_bytes=1000, **given)
 
 
 def test_a_run_of_few_calls_is_rehearsed_as_it_is(tiny_pipe):

@@ -11,6 +11,7 @@ import typer
 from hrvlab.cli.clusters import Cluster, check_cluster, connected
 from hrvlab.cli.options import (
     Column,
+    DryRun,
     Model,
     Prompt,
     Prompts,
@@ -46,6 +47,7 @@ def record(
     budget: Annotated[float, typer.Option(min=0, help="Space that the pool may take, in GB.")] = 8,
     model: Model = MINIATURE,
     seed: Seed = 0,
+    dry_run: DryRun = False,
     cluster: Cluster = None,
     *,
     loading: LoadOptions,
@@ -53,24 +55,20 @@ def record(
 ) -> None:
     """Record queries of a model's heads, which `hrvlab ask` asks about words without the model."""
     texts = prompts_from(prompt, prompts, column)
-    check_cluster(cluster, loading, dry_run=False)
+    check_cluster(cluster, loading, dry_run)
     locate_model(model)
+    kept = {"positions": positions, "calls": calls, "budget_bytes": int(budget * 1e9)}
     # Imported here so that help and errors of parameters need not wait for it.
+    from hrvlab.dry_run import rehearse_queries
     from hrvlab.models.load import load
     from hrvlab.reservoir.record import record_queries
 
     with connected(cluster) as client:
         pipe = load(model, **vars(replace(loading, device="cpu") if client else loading))
         check_steps(pipe, generating.steps)
-        pool = record_queries(
-            pipe,
-            texts,
-            store=output,
-            positions=positions,
-            calls=calls,
-            budget_bytes=int(budget * 1e9),
-            seed=seed,
-            client=client,
-            **generating.call,
-        )
+        given = {"seed": seed, **kept, **generating.call}
+        if dry_run:
+            say(f"forecast: {rehearse_queries(pipe, texts, **given)}")
+            return
+        pool = record_queries(pipe, texts, store=output, client=client, **given)
     say(f"queries of {len(texts)} prompts: {pool.folder}")

@@ -50,7 +50,7 @@ def draw_calls(seed: int, prompt_index: int, calls: int, count: int) -> NDArray[
 
 def draw_positions(
     seed: int,
-    prompt_index: int,
+    prompt_indices: Sequence[int] | NDArray[np.int64],
     call: int,
     group: int,
     *,
@@ -64,31 +64,31 @@ def draw_positions(
 
     Parameters
     ----------
-    seed, prompt_index, call, group : int
-        The key of the random generator.
+    seed : int
+    prompt_indices : sequence of int
+    call, group : int
+        With the seed and each prompt's number, the key of the random generator.
     shape : tuple of int
         Number of layers, and of heads of each.
     positions : int
         Of the grid.
     count : int
+        At most as many.
 
     Returns
     -------
-    ndarray of int64, shape (layer, head, count)
-        All positions in their order, if there are no more than ``count``.
+    ndarray of int64, shape (prompt, layer, head, count)
     """
-    if positions <= count:
-        return np.broadcast_to(np.arange(positions), (*shape, positions))
-    random = generator(seed, prompt_index, POSITIONS, call, group)
-    uniform = random.random((count, *shape))
-    chosen = np.empty((*shape, count), np.int64)
+    generators = [generator(seed, prompt, POSITIONS, call, group) for prompt in prompt_indices]
+    uniform = np.stack([random.random((count, *shape)) for random in generators])
+    order = np.stack([random.random((*shape, count)) for random in generators])
+    chosen = np.empty(order.shape, np.int64)
     # Floyd's algorithm: a number that was drawn before gives way to the largest so far.
     for number, largest in enumerate(range(positions - count, positions)):
-        drawn = (uniform[number] * (largest + 1)).astype(np.int64)
+        drawn = (uniform[:, number] * (largest + 1)).astype(np.int64)
         again = (chosen[..., :number] == drawn[..., None]).any(axis=-1)
         chosen[..., number] = np.where(again, largest, drawn)
-    order = random.random(chosen.shape).argsort(axis=-1)
-    return np.take_along_axis(chosen, order, axis=-1)
+    return np.take_along_axis(chosen, order.argsort(axis=-1), axis=-1)
 
 
 def draw_concept_words(

@@ -10,8 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from hrvlab.errors import CoverageError, ParameterError
-from hrvlab.forecast import forecast_calls
+from hrvlab.errors import CoverageError
 from hrvlab.generation import plan_batches, run_batch
 from hrvlab.inputs.prompts import as_prompts
 from hrvlab.keywords import check_call, describe, refuse
@@ -22,9 +21,8 @@ from hrvlab.noise import as_seeds
 from hrvlab.progress import track
 from hrvlab.provenance import provenance
 from hrvlab.reservoir.draws import draw_calls, draw_positions
-from hrvlab.reservoir.groups import arrays
 from hrvlab.reservoir.pool import Pool
-from hrvlab.reservoir.recordable import check_static, layer_groups
+from hrvlab.reservoir.recordable import BUDGET_BYTES, CALLS, POSITIONS, plan_queries
 from hrvlab.reservoir.tap import SampledQueries
 from hrvlab.reservoir.vocabulary import shipped_vocabulary, unique
 from hrvlab.reservoir.words import describe_words
@@ -39,12 +37,12 @@ if TYPE_CHECKING:
 
     from hrvlab.generation import Batch
     from hrvlab.reservoir.groups import LayerGroup
+    from hrvlab.reservoir.recordable import Kept
     from hrvlab.storage.units import Unit
     from hrvlab.typing import Prompts
 
 # Part of every plan, so that units of another version of this algorithm are never reused.
 ALGORITHM = 1
-BUDGET_BYTES = 8 * 1024**3
 CALL, TIMESTEPS = "call", "scheduler_timestep"
 
 
@@ -53,8 +51,8 @@ def record_queries(
     prompts: Prompts,
     *,
     store: str | Path,
-    positions: int = 16,
-    calls: int | Sequence[int] | None = 8,
+    positions: int = POSITIONS,
+    calls: int | Sequence[int] | None = CALLS,
     seed: int = 0,
     batch_size: int = 8,
     vocabulary: Sequence[str] | None = None,
@@ -128,33 +126,23 @@ def record_queries(
     texts, [seed] = as_prompts(prompts), as_seeds(seed)
     batches = plan_batches(texts, [seed], batch_size)
     family = family_of(pipe)
-    check_static(pipe, call)
     warn_of_unknown_words(pipe, texts)
     keywords = check_call(pipe, call, prompts=len(texts), images=len(texts))
-    if positions < 2 or positions % 2:
-        raise ParameterError(
-            f"positions is {positions}; give an even number, whose halves tell the error of the "
-            "whole"
-        )
-    total = forecast_calls(pipe, call)
-    chosen = _chosen_calls(calls, total)
-    groups = layer_groups(pipe, positions, call)
-    count = chosen if isinstance(chosen, int) else len(chosen)
-    rows = min(batch_size, len(texts))
-    growing = arrays(groups, prompts=len(texts), calls=count, rows=rows)
-    needed = sum(array.nbytes for array in growing.values())
-    if needed > budget_bytes:
-        raise ParameterError(
-            f"the queries would take {needed / 1e9:.2f} GB, the budget is "
-            f"{budget_bytes / 1e9:.2f} GB; give fewer prompts, calls or positions, or raise "
-            "budget_bytes"
-        )
+    kept = plan_queries(
+        pipe,
+        len(texts),
+        positions=positions,
+        calls=calls,
+        batch_size=batch_size,
+        budget_bytes=budget_bytes,
+        call=call,
+    )
     words = shipped_vocabulary() if vocabulary is None else unique(vocabulary)
     parameters = {
         "prompts": texts,
         "batch_size": batch_size,
         "positions": positions,
-        "calls": chosen,
+        "calls": kept.calls,
         **surroundings(pipe),
         **call,
     }
@@ -168,10 +156,10 @@ def record_queries(
         "vocabulary": words,
         **parameters,
     }
-    ledger = ShardLedger(store, plan, growing, rows)
+    ledger = ShardLedger(store, plan, kept.arrays, kept.rows)
 
     def compute(missing: list[int]) -> Iterator[tuple[int, Unit]]:
-        given = (groups, seed, total, chosen)
+        given = (kept, seed)
         if client is None:
             record = recorder(pipe, *given)
             yield from ((number, record(batches[number], keywords)) for number in missing)
@@ -184,7 +172,7 @@ def record_queries(
 
     def finish() -> xr.Dataset:
         # First, for it may find that keys cannot be kept.
-        data = describe_words(pipe, groups, words, family.encoding(pipe, call))
+        data = describe_words(pipe, kept.groups, words, family.encoding(pipe, call))
         units = complete(ledger, len(batches), compute)
         made = dict(track(units, "queries", len(batches), disable=not progress))
         units_made = [made[number] for number in range(len(batches))]
@@ -205,74 +193,43 @@ def record_queries(
 
 
 def recorder(
-    pipe: DiffusionPipeline,
-    groups: tuple[LayerGroup, ...],
-    seed: int,
-    total: int,
-    calls: int | tuple[int, ...],
+    pipe: DiffusionPipeline, kept: Kept, seed: int
 ) -> Callable[[Batch, dict[str, Any]], Unit]:
     """Return a function that generates a batch and samples its queries."""
-    return partial(_record, pipe, groups, seed, total, calls)
+    return partial(_record, pipe, kept, seed)
 
 
 def _record(
-    pipe: DiffusionPipeline,
-    groups: tuple[LayerGroup, ...],
-    seed: int,
-    total: int,
-    calls: int | tuple[int, ...],
-    batch: Batch,
-    call: dict[str, Any],
+    pipe: DiffusionPipeline, kept: Kept, seed: int, batch: Batch, call: dict[str, Any]
 ) -> Unit:
     """Generate one batch and sample its queries."""
     chosen = np.array(
         [
-            draw_calls(seed, prompt, total, calls) if isinstance(calls, int) else calls
+            draw_calls(seed, prompt, kept.total, kept.calls)
+            if isinstance(kept.calls, int)
+            else kept.calls
             for prompt in batch.indices
         ]
     )
 
-    def draw(sample: int, index: int, group: LayerGroup) -> NDArray[np.int64]:
-        prompt, shape = batch.indices[sample], (len(group.layers), group.heads)
+    def draw(samples: NDArray[np.int64], index: int, group: LayerGroup) -> NDArray[np.int64]:
         return draw_positions(
             seed,
-            prompt,
+            np.array(batch.indices)[samples],
             index,
             group.number,
-            shape=shape,
+            shape=(len(group.layers), group.heads),
             positions=group.positions,
             count=group.kept,
         )
 
-    tap = SampledQueries(groups, chosen, draw)
+    tap = SampledQueries(kept.groups, chosen, draw)
     made = run_batch(pipe, batch, tap, output_type="latent", **call)
     assert made.session is not None
     timesteps = np.array(made.session.scheduler_timesteps)
-    if len(timesteps) != total:
+    if len(timesteps) != kept.total:
         raise CoverageError(
-            f"the run made {len(timesteps)} denoiser calls, {total} were forecast from the "
+            f"the run made {len(timesteps)} denoiser calls, {kept.total} were forecast from the "
             "scheduler's settings; give another scheduler, or other steps"
         )
     return {**tap.result(), CALL: chosen.astype(np.int32), TIMESTEPS: timesteps}
-
-
-def _chosen_calls(calls: int | Sequence[int] | None, total: int) -> int | tuple[int, ...]:
-    """Return how many calls are kept of each prompt, or which.
-
-    Raises
-    ------
-    ParameterError
-        If the run does not make them.
-    """
-    if calls is None or isinstance(calls, int):
-        count = total if calls is None else min(calls, total)
-        if count < 1:
-            raise ParameterError(f"calls is {calls}; give 1 or more, or a list of calls")
-        return count
-    numbers = tuple(sorted({int(number) for number in calls}))
-    if not numbers or numbers[0] < 0 or numbers[-1] >= total:
-        raise ParameterError(
-            f"calls are {list(calls)}; the run makes {total} denoiser calls: give numbers from 0 "
-            f"to {total - 1}"
-        )
-    return numbers

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from hrvlab.models.layers import Layer
     from hrvlab.reservoir.groups import LayerGroup
 
+# The numbers of samples, and of their calls.
+Wanted = tuple[NDArray[np.int64], ...]
+
 
 class SampledQueries:
     """The queries of every head at random positions, in some denoiser calls of each sample.
@@ -28,15 +31,15 @@ class SampledQueries:
     groups : sequence of LayerGroup
     calls : ndarray of int, shape (sample, timestep)
         The calls of each sample that are kept.
-    draw : callable (sample, call, LayerGroup) -> ndarray of int, shape (layer, head, position)
-        Draws the positions that are kept.
+    draw : callable (samples, call, LayerGroup) -> ndarray of int
+        Draws the positions that are kept, shape (sample, layer, head, position).
     """
 
     def __init__(
         self,
         groups: Sequence[LayerGroup],
         calls: NDArray[np.int64],
-        draw: Callable[[int, int, LayerGroup], NDArray[np.int64]],
+        draw: Callable[[NDArray[np.int64], int, LayerGroup], NDArray[np.int64]],
     ) -> None:
         self._groups, self._calls, self._draw = groups, calls, draw
         self._place = {
@@ -47,18 +50,17 @@ class SampledQueries:
         """Start an empty record."""
         self._made = 0
         self._call = -1
-        self._kept: dict[tuple[int, int, int], list[Tensor]] = {}
-        self._wanted: list[tuple[int, int]] = []
+        # For each call that is kept: its samples, which of their calls it is, and layers' queries.
+        self._kept: list[tuple[Wanted, dict[int, Tensor]]] = []
+        self._wanted: Wanted = (self._calls[:0, 0], self._calls[:0, 0])
         self._positions: dict[int, Tensor] = {}
 
     def observe(self, call: Call, layer: Layer, query: Tensor, key: Tensor, scale: float) -> None:
         """Keep the queries of the samples whose call this is."""
         if call.index != self._call:
-            self._call = call.index
-            self._made += 1
-            self._wanted = list(zip(*map(list, np.nonzero(self._calls == call.index)), strict=True))
-            self._positions = {}
-        if not self._wanted:
+            self._begin_call(call, query.device)
+        samples, _ = self._wanted
+        if not len(samples):
             return
         group, number = self._place[layer.index]
         if query.shape[1] != group.positions:
@@ -67,15 +69,24 @@ class SampledQueries:
                 "from the size of the images; give the height and width that the run makes, or "
                 "use_resolution_binning=False"
             )
-        if group.number not in self._positions:
-            drawn = np.stack([self._draw(s, call.index, group) for s, _ in self._wanted])
-            self._positions[group.number] = torch.from_numpy(drawn).to(query.device)
-        own = query.detach()[call.conditional][[sample for sample, _ in self._wanted]]
+        own = query.detach().index_select(0, self._rows)
         heads = own.unflatten(-1, (group.heads, group.channels)).transpose(1, 2)
-        chosen = self._positions[group.number][:, number, ..., None]
-        kept = heads.gather(2, chosen.expand(-1, -1, -1, group.channels)).half()
-        for (sample, timestep), queries in zip(self._wanted, kept, strict=True):
-            self._kept.setdefault((group.number, sample, timestep), []).append(queries)
+        if group.kept < group.positions:
+            if group.number not in self._positions:
+                drawn = self._draw(samples, call.index, group)
+                self._positions[group.number] = torch.from_numpy(drawn).to(query.device)
+            chosen = self._positions[group.number][:, number, ..., None]
+            heads = heads.gather(2, chosen.expand(-1, -1, -1, group.channels))
+        self._kept[-1][1][layer.index] = heads.half()
+
+    def _begin_call(self, call: Call, device: torch.device) -> None:
+        self._call = call.index
+        self._made += 1
+        self._wanted = np.nonzero(self._calls == call.index)
+        self._positions = {}
+        if len(self._wanted[0]):
+            self._kept.append((self._wanted, {}))
+            self._rows = torch.from_numpy(call.conditional.start + self._wanted[0]).to(device)
 
     def result(self) -> dict[str, NDArray[np.float16]]:
         """Return the queries by the names of the groups' arrays.
@@ -95,18 +106,17 @@ class SampledQueries:
                 f"the run made {self._made} denoiser calls, call {self._calls.max()} was to be "
                 "kept; give calls that the run makes"
             )
-        arrays = {}
-        for group in self._groups:
-            rows = [
-                torch.stack(self._kept[group.number, sample, timestep])
-                for sample in range(samples)
-                for timestep in range(timesteps)
-            ]
-            queries = torch.stack(rows).unflatten(0, (samples, timesteps)).cpu().numpy()
-            if not np.isfinite(queries).all():
-                raise CoverageError(
-                    "a query is NaN, or too large for float16, in which pools are kept; load the "
-                    "model in float32 or bfloat16"
-                )
-            arrays[group.queries] = queries
+        arrays = {
+            group.queries: np.empty((samples, timesteps, *group.shape), np.float16)
+            for group in self._groups
+        }
+        for wanted, of_layers in self._kept:
+            for group in self._groups:
+                own = torch.stack([of_layers[layer] for layer in group.layers], dim=1)
+                arrays[group.queries][wanted] = own.cpu().numpy()
+        if not all(np.isfinite(queries).all() for queries in arrays.values()):
+            raise CoverageError(
+                "a query is NaN, or too large for float16, in which pools are kept; load the "
+                "model in float32 or bfloat16"
+            )
         return arrays
