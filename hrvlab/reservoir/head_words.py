@@ -110,6 +110,8 @@ def rank_words(votes: WordVotes, correction: float, count: int) -> RankedWords:
     halves = (votes.winners[:, :, 1:, None] == found).mean(axis=(1, 2))
     lacking = correction * (won - halves)
     shares = corrected_shares(won, lacking)
-    ends = share_interval(shares, variance_of_mean(won + lacking), prompts * timesteps)
+    ends = share_interval(
+        shares, variance_of_mean(won + lacking), prompts * timesteps, lacking.mean(axis=0)
+    )
     order = np.lexsort([-votes.attention[found], -shares])[:count]
     return RankedWords(found[order], *(one[order] for one in (shares, *ends)))

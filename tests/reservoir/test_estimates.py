@@ -47,6 +47,14 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
 
 
 def test_a_head_that_never_got_a_vote_may_yet_get_some():
-    low, high = share_interval(np.zeros(1), np.zeros(1), 100)
+    low, high = share_interval(np.zeros(1), np.zeros(1), 100, np.zeros(1))
     assert low[0] == 0
     assert 0.03 < high[0] < 0.05  # Wilson's
+
+
+def test_intervals_are_wider_by_half_of_the_correction_of_small_samples():
+    shares, variances, corrections = np.full(2, 0.3), np.full(2, 1e-3), np.array([0.0, -0.1])
+    low, high = share_interval(shares, variances, 100, corrections)
+    assert low[0] - low[1] == pytest.approx(0.05)
+    assert high[1] - high[0] == pytest.approx(0.05)
+    assert share_interval(shares, variances, 100, np.full(2, 9.0))[0].tolist() == [0, 0]
