@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from hrvlab.reservoir.draws import draw_concept_words
-from hrvlab.reservoir.kernel import attention_to_concepts, correction_factor, lay_out, winning
+from hrvlab.reservoir.kernel import (
+    attention_to_concepts,
+    correction_factor,
+    lay_out,
+    shares,
+    winners,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,10 +30,14 @@ if TYPE_CHECKING:
     from hrvlab.reservoir.keymaps import KeyMaps
     from hrvlab.storage.shards import Shards
 
-DRAWS = 4  # of words for every prompt and call, as many independent votes
-# Scores that are computed together: small enough for a processor's caches, and large enough for
+# Of words for every prompt and call, as many votes: of sampled positions, which add an error of
+# their own, and of whole grids.
+DRAWS, DRAWS_OF_WHOLE = 4, 2
+SCORES = 2**30  # that a question computes at most, by fewer draws in pools of the largest models
+# Scores that are computed together: few enough for a processor's caches, and many enough for
 # operations to take longer than to start.
-TOGETHER = 2**22
+TOGETHER = 2**19
+READ = 2**21  # values that are read together
 
 
 @dataclass(frozen=True)
@@ -80,7 +93,7 @@ def cast_votes(
     -------
     ndarray of float32, shape (2, prompt, head_position, asked)
         The share of a prompt's sampled votes that the concept got, and by how much it errs for the
-        sample of positions, see `hrvlab.reservoir.kernel.winning`.
+        sample of positions, see `hrvlab.reservoir.kernel.correction_factor`.
     """
     prompts, timesteps = shards.shape(groups[0].queries)[:2]
     votes = np.zeros((2, prompts, head_positions, len(asked)), np.float32)
@@ -88,69 +101,90 @@ def cast_votes(
     numbers = np.zeros((len(counts), max(counts)), np.int64)
     for concept, own in enumerate(words.of_concepts):
         numbers[concept, : len(own)] = own
+    columns = 1 + len(counts)
+    queries = sum(math.prod(shards.shape(group.queries)[:-1]) for group in groups)
+    most = max(SCORES // (queries * columns), 1)
     for group in groups:
-        keys = maps.keys(group, words.states)
-        drawn = np.stack(
-            [
-                draw_concept_words(seed, layer, prompts * timesteps, DRAWS, counts)
+        draws = min(most, DRAWS if group.kept < group.positions else DRAWS_OF_WHOLE)
+        drawn = [
+            numbers[np.arange(len(counts)), one]
+            for one in (
+                draw_concept_words(seed, layer, prompts * timesteps, draws, counts)
                 for layer in group.layers
-            ],
-            axis=1,
-        )
-        drawn = numbers[np.arange(len(counts)), drawn]  # (block, layer, draw, concept)
-        width = 1 + round(len(counts) * words.tokens.mean())
-        for rows in _chunks(shards, group, width):
-            won = _votes_of_chunk(
-                shards.read(group.queries, rows),
-                group,
-                keys,
-                words,
-                drawn[rows.start * timesteps : rows.stop * timesteps],
-                torch.tensor(asked),
             )
-            for layer, start in enumerate(group.starts):
-                votes[:, rows, start : start + group.heads] = won[:, :, layer]
+        ]
+        _cast_group(votes, shards, group, maps.keys(group, words.states), words, drawn, asked)
     return votes
 
 
-def _chunks(shards: Shards, group: LayerGroup, width: int) -> Iterator[slice]:
-    """Join the rows of batches while their scores are few."""
-    units = list(shards.units(group.queries))
-    timesteps = shards.shape(group.queries)[1]
-    scores = (units[0].stop - units[0].start) * timesteps * math.prod(group.shape[:3]) * width
-    together = max(1, TOGETHER // scores)
-    for first in range(0, len(units), together):
-        some = units[first : first + together]
-        yield slice(some[0].start, some[-1].stop)
-
-
-def _votes_of_chunk(
-    queries: NDArray[np.float16],
+def _cast_group(
+    votes: NDArray[np.float32],
+    shards: Shards,
     group: LayerGroup,
     keys: Tensor,
     words: Words,
-    drawn: NDArray[np.int64],
-    asked: Tensor,
-) -> NDArray[np.float32]:
-    """Cast the votes of a chunk, shape (2, prompt, layer, head, asked)."""
-    prompts, timesteps = queries.shape[:2]
-    # (prompt, timestep, layer, head, 1, position, channel)
-    blocks = torch.from_numpy(queries)[:, :, :, :, None]
-    factor = correction_factor(group.positions, group.kept)
-    votes = torch.zeros(2, prompts, *group.shape[:2], len(asked))
-    per_layer = blocks[:, :, 0, ..., 0].numel() * len(words.of_concepts)
-    layers_at_once = max(1, TOGETHER // per_layer)
-    for first in range(0, len(group.layers), layers_at_once):
-        layers = slice(first, min(first + layers_at_once, len(group.layers)))
-        own = blocks[:, :, layers].float().flatten(0, 1)
-        for draw in range(drawn.shape[2]):
-            rows, outside, weights = lay_out(drawn[:, layers, draw], words.first_rows, words.tokens)
-            number = torch.arange(layers.start, layers.stop)[:, None, None]
-            heads = torch.arange(group.heads)[:, None]
-            of_words = keys[number, heads, rows[:, :, None]]
-            attention = attention_to_concepts(
-                own, of_words, outside, weights, parts=2 if factor else 1
+    drawn: Sequence[NDArray[np.int64]],
+    asked: Sequence[int],
+) -> None:
+    """Cast the votes of a group of layers, part by part; some parts are computed side by side."""
+    timesteps = shards.shape(group.queries)[1]
+
+    def cast(part: tuple[slice, slice]) -> None:
+        rows, layers = part
+        read = torch.from_numpy(shards.read(group.queries, rows, slice(None), layers))
+        blocks = slice(rows.start * timesteps, rows.stop * timesteps)
+        for number, layer in enumerate(range(layers.start, layers.stop)):
+            start = group.starts[layer]
+            votes[:, rows, start : start + group.heads] = _votes(
+                read[:, :, number], keys[layer], words, drawn[layer][blocks], group, asked
             )
-            for kind, found in enumerate(winning(attention[:, :, :, 0], asked, factor)):
-                votes[kind, :, layers] += found.unflatten(0, (prompts, timesteps)).sum(dim=1)
-    return (votes / (timesteps * drawn.shape[2])).numpy()
+
+    # At least two, as reading waits for the disk; each writes votes of its own.
+    workers = max(2, (os.cpu_count() or 1) // torch.get_num_threads())
+    with ThreadPoolExecutor(workers) as pool:
+        deque(pool.map(cast, _parts(shards, group)), maxlen=0)
+
+
+def _parts(shards: Shards, group: LayerGroup) -> Iterator[tuple[slice, slice]]:
+    """Iterate over the rows and layers of a group's queries that are read together."""
+    timesteps, count = shards.shape(group.queries)[1:3]
+    units = list(shards.units(group.queries))
+    of_layer = units[0].stop * timesteps * math.prod(group.shape[1:])
+    layers_together = max(1, min(READ // of_layer, count))
+    units_together = max(1, READ // (of_layer * count))
+    for some in (units[n : n + units_together] for n in range(0, len(units), units_together)):
+        for first in range(0, count, layers_together):
+            layers = slice(first, min(first + layers_together, count))
+            yield slice(some[0].start, some[-1].stop), layers
+
+
+def _votes(
+    queries: Tensor,
+    keys: Tensor,
+    words: Words,
+    drawn: NDArray[np.int64],
+    group: LayerGroup,
+    asked: Sequence[int],
+) -> NDArray[np.float32]:
+    """Cast the votes of one layer's queries, shape (2, prompt, head, asked)."""
+    prompts, timesteps = queries.shape[:2]
+    factor = correction_factor(group.positions, group.kept)
+    concepts = drawn.shape[-1]
+    parts = math.ceil(math.prod(group.shape[1:3]) * drawn.size / TOGETHER)
+    at_once = math.ceil(len(drawn) / parts)
+    won = []
+    for first in range(0, len(drawn), at_once):
+        blocks = slice(first, first + at_once)
+        attention = attention_to_concepts(
+            queries.flatten(0, 1)[blocks].float(),
+            keys,
+            lay_out(drawn[blocks], words.first_rows, words.tokens),
+            parts=2 if factor else 1,
+        )
+        won.append(winners(attention))
+    # (prompt, head, timestep, draw, vote)
+    every = torch.cat(won).unflatten(0, (prompts, timesteps)).transpose(1, 2).flatten(0, 1)
+    whole = shares(every[..., 0].flatten(1), concepts)[:, asked]
+    halves = shares(every[..., 1:].flatten(1), concepts)[:, asked] if factor else whole
+    found = torch.stack([whole, factor * (whole - halves)])
+    return found.unflatten(1, (prompts, group.heads)).numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from hrvlab.storage.shards import Growing
 
 QUERIES = "queries"
+CHUNK = 2**20  # values of queries that are read together, where layers are small
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,15 @@ def arrays(
     described = {}
     for group in groups:
         dims = [f"{dim}_{group.number}" for dim in ("layer", "head", "position", "channel")]
-        # One layer is read at once, of all prompts that were recorded together.
-        chunks = (rows, calls, 1, *group.shape[1:])
+        # A few layers are read at once, of all prompts that were recorded together.
+        of_layer = rows * calls * math.prod(group.shape[1:])
+        layers = max(n for n in _divisors(len(group.layers)) if n == 1 or n * of_layer <= CHUNK)
+        chunks = (rows, calls, layers, *group.shape[1:])
         described[group.queries] = Growing(
             ("prompt", "timestep", *dims), (prompts, calls, *group.shape), "float16", chunks
         )
     return described
+
+
+def _divisors(number: int) -> list[int]:
+    return [n for n in range(1, number + 1) if number % n == 0]

@@ -2,105 +2,153 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import embedding
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def lay_out(
-    words: NDArray[np.int64], first_rows: NDArray[np.int64], tokens: NDArray[np.int64]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Arrange drawn words as columns of attention: the sink's, then each word's tokens.
+class Columns(NamedTuple):
+    """Drawn words as columns of attention: the sink's, each word's first token, further tokens.
 
     Parameters
     ----------
-    words : ndarray of int, shape (..., concept)
+    rows : Tensor of int64, shape (block, draw, column)
+        The row of the keys that each column attends to.
+    outside : Tensor of float32, shape (block, draw, further token)
+        Minus infinity for columns after the last token, 0 elsewhere.
+    owners : Tensor of int64, shape (block, draw, further token)
+        The concept that each further token belongs to.
+    tokens : Tensor of float32, shape (block, draw, concept)
+        Number of tokens of each word.
+    """
+
+    rows: Tensor
+    outside: Tensor
+    owners: Tensor
+    tokens: Tensor
+
+
+def lay_out(
+    words: NDArray[np.int64], first_rows: NDArray[np.int64], tokens: NDArray[np.int64]
+) -> Columns:
+    """Arrange drawn words as columns of attention.
+
+    Parameters
+    ----------
+    words : ndarray of int, shape (block, draw, concept)
         Numbers of words.
     first_rows, tokens : ndarray of int, shape (word,)
         Each word's first row among the keys, in which the sink has row 0, and its rows.
 
     Returns
     -------
-    rows : Tensor of int64, shape (..., column)
-        The row of the keys that each column attends to.
-    outside : Tensor of float32, shape (..., column)
-        Minus infinity for columns after the last word, 0 elsewhere.
-    weights : Tensor of float32, shape (..., column, concept)
-        One over the tokens of the concept's word, in the columns that are its tokens.
+    Columns
     """
-    lengths = tokens[words]
-    ends = 1 + lengths.cumsum(axis=-1)
-    column = np.arange(ends[..., -1].max())
-    token = column - (ends - lengths)[..., None]
-    inside = (token >= 0) & (token < lengths[..., None])
-    rows = np.where(inside, first_rows[words][..., None] + token, 0).sum(axis=-2)
-    outside = np.where(column < ends[..., -1:], np.float32(0), np.float32(-np.inf))
-    weights = (inside / lengths[..., None]).astype(np.float32).swapaxes(-1, -2)
-    return torch.from_numpy(rows), torch.from_numpy(outside), torch.from_numpy(weights)
+    *shape, concepts = words.shape
+    further = (tokens[words] - 1).reshape(-1, concepts)
+    count = further.sum(axis=1)
+    inside = np.arange(count.max()) < count[:, None]
+    each = further.ravel()
+    token = np.arange(each.sum()) - np.repeat(each.cumsum() - each, each)
+    owners, further_rows = np.zeros((2, *inside.shape), np.int64)
+    owners[inside] = np.repeat(np.tile(np.arange(concepts), len(further)), each)
+    further_rows[inside] = np.repeat(first_rows[words].ravel(), each) + 1 + token
+    sink = np.zeros((*shape, 1), np.int64)
+    rows = np.concatenate([sink, first_rows[words], further_rows.reshape(*shape, -1)], axis=-1)
+    outside = np.where(inside, np.float32(0), np.float32(-np.inf)).reshape(*shape, -1)
+    return Columns(
+        torch.from_numpy(rows),
+        torch.from_numpy(outside),
+        torch.from_numpy(owners.reshape(*shape, -1)),
+        torch.from_numpy(tokens[words]).float(),
+    )
 
 
-def attention_to_concepts(
-    queries: Tensor, keys: Tensor, outside: Tensor, weights: Tensor, *, parts: int
-) -> Tensor:
+def attention_to_concepts(queries: Tensor, keys: Tensor, columns: Columns, *, parts: int) -> Tensor:
     """Compute the mean attention of heads to one word of each concept, over parts of a sample.
 
     Parameters
     ----------
-    queries : Tensor of float32, shape (block, layer, head, prompt, position, channel)
-    keys : Tensor of float32, shape (block, layer, head, column, channel)
-        Of the drawn words, times the scale of the scores.
-    outside, weights : Tensor of float32, shapes (block, layer, column) and (..., column, concept)
-        See `lay_out`.
+    queries : Tensor of float32, shape (block, head, position, channel)
+    keys : Tensor of float32, shape (head, row, channel)
+        Of all words, times the scale of the scores.
+    columns : Columns
+        The words that are drawn for each block.
     parts : int
         Of the positions, of equal size.
 
     Returns
     -------
-    Tensor of float32, shape (block, layer, head, prompt, part, concept)
+    Tensor of float32, shape (block, head, draw, part, concept)
     """
-    scores = torch.matmul(queries.flatten(3, 4), keys.transpose(-1, -2))
-    maps = torch.softmax(scores.add_(outside[:, :, None, None]), dim=-1)
-    means = maps.unflatten(3, (queries.shape[3], parts, -1)).mean(dim=5)
-    return torch.matmul(means.flatten(2, 4), weights).unflatten(2, means.shape[2:5])
+    heads, of_words, channels = keys.shape
+    positions, concepts = queries.shape[2], columns.tokens.shape[-1]
+    # Rows of a single table are copied many times faster than they are found by head and row.
+    first = torch.arange(heads)[:, None] * of_words
+    drawn = embedding(columns.rows.flatten(1)[:, None] + first, keys.reshape(-1, channels))
+    # With all positions side by side, operations along the columns are several times faster.
+    scores = torch.matmul(drawn, queries.transpose(2, 3)).unflatten(2, columns.rows.shape[1:])
+    if columns.owners.numel():
+        scores[:, :, :, 1 + concepts :] += columns.outside[:, None, ..., None]
+    maps = torch.softmax(scores, dim=3)
+    in_part = torch.eye(parts).repeat_interleave(positions // parts, dim=0) * parts / positions
+    means = torch.matmul(maps, in_part).transpose(3, 4)
+    attention = means[..., 1 : 1 + concepts].contiguous()
+    if columns.owners.numel():
+        further = means[..., 1 + concepts :]
+        owners = columns.owners[:, None, :, None].expand(further.shape)
+        attention.scatter_add_(4, owners, further)
+        attention /= columns.tokens[:, None, :, None]
+    return attention
 
 
-def winning(attention: Tensor, concepts: Tensor, correction: float) -> tuple[Tensor, Tensor]:
-    """Tell whether concepts won a vote, and by how much small samples err.
-
-    A sample of positions makes close votes noisy, which takes votes from those who win barely.
-    The votes of half as large samples, which are twice as noisy, show how many: to first order as
-    many as are lost between all positions and the sample, up to a factor (a jackknife).
+def winners(attention: Tensor) -> Tensor:
+    """Find the concepts that win votes: of the whole sample, and of its two halves.
 
     Parameters
     ----------
     attention : Tensor, shape (..., part, concept)
         Mean attention over one part that is all positions, or over the two halves of a sample.
-    concepts : Tensor of int, shape (asked,)
-        The concepts in question.
-    correction : float
-        The factor; 0 where all positions were seen.
 
     Returns
     -------
-    won : Tensor of float32, shape (..., asked)
-        1 or 0.
-    lacking : Tensor of float32, shape (..., asked)
-        What votes of all positions would have more, on the average.
+    Tensor of int64, shape (..., vote)
+        The whole sample's, and those of the parts if there are two.
     """
-    won = (attention.mean(dim=-2).argmax(dim=-1, keepdim=True) == concepts).float()
-    if not correction:
-        return won, torch.zeros_like(won)
-    halves = (attention.argmax(dim=-1, keepdim=True) == concepts).float().mean(dim=-2)
-    return won, correction * (won - halves)
+    whole = attention.mean(dim=-2, keepdim=True).argmax(dim=-1)
+    return whole if attention.shape[-2] == 1 else torch.cat([whole, attention.argmax(dim=-1)], -1)
+
+
+def shares(won: Tensor, concepts: int) -> Tensor:
+    """Compute the share of votes that each concept wins.
+
+    Parameters
+    ----------
+    won : Tensor of int64, shape (row, vote)
+        From `winners`.
+    concepts : int
+
+    Returns
+    -------
+    Tensor of float32, shape (row, concept)
+    """
+    rows, votes = won.shape
+    places = won + torch.arange(rows)[:, None] * concepts
+    return torch.bincount(places.flatten(), minlength=rows * concepts).view(rows, -1) / votes
 
 
 def correction_factor(positions: int, kept: int) -> float:
     """Return the factor by which the votes of half samples correct those of the whole sample.
+
+    A sample of positions makes close votes noisy, which takes votes from those who win barely.
+    The votes of half as large samples, which are twice as noisy, show how many: to first order as
+    many as are lost between all positions and the sample, up to a factor (a jackknife).
 
     Without replacement, the variance of a mean over k of n positions is in proportion to
     1/k − 1/n: between a half sample and the sample it falls by 1/k, and by 1/k − 1/n from there
@@ -113,7 +161,7 @@ def correction_factor(positions: int, kept: int) -> float:
     Returns
     -------
     float
-        In [0, 1).
+        In [0, 1); 0 where all positions were seen.
 
     Examples
     --------

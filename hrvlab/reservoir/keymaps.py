@@ -6,7 +6,7 @@ of a LoRA and of quantized weights included; a norm behind it is one of two form
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hrvlab.reservoir.groups import LayerGroup
+
+READ = 2**22  # values of projections that are read together
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,26 @@ def keys_of(
     return keys * scale
 
 
+def add_maps(data: xr.Dataset, group: LayerGroup, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Add to a pool, in place, how the layers of a group turn text states into keys.
+
+    Parameters
+    ----------
+    data : xarray.Dataset
+    group : LayerGroup
+    arrays : mapping of str to ndarray
+        ``projection``, shape (layer, state, channel), ``bias``, (layer, channel), and ``norm``,
+        (layer, 2, channel); ``channel`` of all heads.
+    """
+    layer, channel = f"layer_{group.number}", f"key_channel_{group.number}"
+    dims = {"projection": ("state",), "bias": (), "norm": ("norm_part",)}
+    for name, own in dims.items():
+        variable = xr.Variable((layer, *own, channel), arrays[name])
+        # Zarr reads and decompresses whole chunks, and keys are computed by so many layers.
+        variable.encoding["chunks"] = (_together(group, data), *variable.shape[1:])
+        data[f"{name}_{group.number}"] = variable
+
+
 class KeyMaps:
     """The projections of keys of all layers of a pool.
 
@@ -125,7 +147,12 @@ class KeyMaps:
         Tensor of float32, shape (layer, head, row, channel)
             Times the scale of the attention scores.
         """
-        return torch.stack([self.keys_of_layer(group, n, states) for n in range(len(group.layers))])
+        count, together = len(group.layers), _together(group, self._data)
+        keys = torch.empty(count, group.heads, len(states), group.channels)
+        for first in range(0, count, together):
+            layers = slice(first, min(first + together, count))
+            keys[layers] = self._keys(group, layers, states)
+        return keys
 
     def keys_of_layer(self, group: LayerGroup, number: int, states: NDArray[np.floating]) -> Tensor:
         """Compute the keys of text states in one layer of a group.
@@ -134,16 +161,23 @@ class KeyMaps:
         -------
         Tensor of float32, shape (head, row, channel)
         """
-        projection, bias, norm = (
-            torch.from_numpy(self._data[f"{name}_{group.number}"][number].values).float()
+        return self._keys(group, slice(number, number + 1), states)[0]
+
+    def _keys(self, group: LayerGroup, layers: slice, states: NDArray[np.floating]) -> Tensor:
+        read = [
+            torch.from_numpy(self._data[f"{name}_{group.number}"][layers].values).float()
             for name in ("projection", "bias", "norm")
-        )
-        keys = keys_of(
-            torch.from_numpy(np.asarray(states)).float(),
-            projection,
-            bias,
-            self._norms[group.number],
-            norm,
-            float(self._scales[group.layers[number]]),
-        )
-        return keys.unflatten(-1, (group.heads, group.channels)).transpose(0, 1)
+        ]
+        scales = self._scales[list(group.layers[layers])]
+        given = torch.from_numpy(np.asarray(states)).float()
+        keys = [
+            keys_of(given, projection, bias, self._norms[group.number], norm, float(scale))
+            for projection, bias, norm, scale in zip(*read, scales, strict=True)
+        ]
+        return torch.stack(keys).unflatten(-1, (group.heads, group.channels)).transpose(1, 2)
+
+
+def _together(group: LayerGroup, data: xr.Dataset) -> int:
+    """Return of how many layers projections are read together."""
+    values = data.sizes["state"] * group.heads * group.channels
+    return min(max(1, READ // values), len(group.layers))

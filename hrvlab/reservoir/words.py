@@ -19,7 +19,7 @@ from hrvlab.models.families import family_of
 from hrvlab.models.heads import head_table
 from hrvlab.models.known_words import read_known_words, unknown_words
 from hrvlab.reservoir.groups import as_text
-from hrvlab.reservoir.keymaps import Norm, read_norm
+from hrvlab.reservoir.keymaps import Norm, add_maps, read_norm
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -169,14 +169,6 @@ def describe_words(
         read, norm = read_projections(pipe, layers, group, states.shape[1])
         scales[list(group.layers)] = read.pop("scale")
         norms.append(asdict(norm))
-        channel = f"key_channel_{group.number}"
-        dims = {
-            "projection": ("state", channel),
-            "bias": (channel,),
-            "norm": ("norm_part", channel),
-        }
-        for name, values in read.items():
-            layer = f"layer_{group.number}"
-            data[f"{name}_{group.number}"] = (layer, *dims[name]), values
+        add_maps(data, group, read)
     data["scale"] = "model_layer", scales
     return data.assign_attrs(groups=as_text(groups), norms=json.dumps(norms), how=json.dumps(how))

@@ -5,7 +5,8 @@ from hrvlab.reservoir.kernel import (
     attention_to_concepts,
     correction_factor,
     lay_out,
-    winning,
+    shares,
+    winners,
 )
 
 TOKENS = np.array([1, 3, 2, 1, 1])
@@ -14,30 +15,31 @@ FIRST = 1 + TOKENS.cumsum() - TOKENS
 
 def test_attention_to_concepts_is_that_of_the_published_rule():
     rng = np.random.default_rng(0)
-    blocks, layers, heads, prompts, positions, channels = 3, 2, 4, 2, 6, 5
-    queries = rng.normal(size=(blocks, layers, heads, prompts, positions, channels))
-    keys = rng.normal(size=(layers, heads, 1 + TOKENS.sum(), channels))
-    words = np.stack(
-        [rng.integers(0, 3, (blocks, layers)), rng.integers(3, 5, (blocks, layers))], -1
-    )
-    rows, outside, weights = lay_out(words, FIRST, TOKENS)
-    number = torch.arange(layers)[:, None, None]
-    drawn = torch.from_numpy(keys)[number, torch.arange(heads)[:, None], rows[:, :, None]].float()
+    blocks, draws, heads, positions, channels = 3, 2, 4, 6, 5
+    queries = rng.normal(size=(blocks, heads, positions, channels))
+    keys = rng.normal(size=(heads, 1 + TOKENS.sum(), channels))
+    words = np.stack([rng.integers(0, 3, (blocks, draws)), rng.integers(3, 5, (blocks, draws))], -1)
     found = attention_to_concepts(
-        torch.from_numpy(queries).float(), drawn, outside, weights, parts=2
+        torch.from_numpy(queries).float(),
+        torch.from_numpy(keys).float(),
+        lay_out(words, FIRST, TOKENS),
+        parts=2,
     ).numpy()
-    assert found.shape == (blocks, layers, heads, prompts, 2, 2)
-    for at in np.ndindex(blocks, layers, heads, prompts, 2):
-        block, layer, head, prompt, part = at
-        own = [
-            keys[layer, head, FIRST[word] : FIRST[word] + TOKENS[word]]
-            for word in words[block, layer]
-        ]
-        every = np.concatenate([keys[layer, head, :1], *own])
-        scores = queries[block, layer, head, prompt, part * 3 : part * 3 + 3] @ every.T
+    assert found.shape == (blocks, heads, draws, 2, 2)
+    for at in np.ndindex(blocks, heads, draws, 2):
+        block, head, draw, part = at
+        own = [keys[head, FIRST[w] : FIRST[w] + TOKENS[w]] for w in words[block, draw]]
+        every = np.concatenate([keys[head, :1], *own])
+        scores = queries[block, head, part * 3 : part * 3 + 3] @ every.T
         maps = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
         means = np.split(maps.mean(0)[1:], [len(own[0])])
         assert np.allclose(found[at], [mean.mean() for mean in means], atol=1e-6)
+
+
+def test_words_of_a_single_token_leave_no_further_columns():
+    columns = lay_out(np.array([[[0, 3]]]), FIRST, TOKENS)
+    assert columns.rows.tolist() == [[[0, 1, 7]]]
+    assert columns.owners.shape == (1, 1, 0)
 
 
 def test_the_correction_removes_the_error_of_small_samples():
@@ -51,17 +53,20 @@ def test_the_correction_removes_the_error_of_small_samples():
     attention = np.stack([margin, np.zeros_like(margin)], axis=-1)
     truth = (lead > 0).mean()
     sample = attention[:, :kept].reshape(repeats, 2, kept // 2, 2).mean(2)
-    asked = torch.tensor([0])
-    factor = correction_factor(population, kept)
-    won, lacking = winning(torch.from_numpy(sample), asked, factor)
-    naive, corrected = won.mean().item(), (won + lacking).mean().item()
+    won = winners(torch.from_numpy(sample))
+    naive = shares(won[None, :, 0], 2)[0, 0].item()
+    halves = shares(won[:, 1:].reshape(1, -1), 2)[0, 0].item()
+    corrected = naive + correction_factor(population, kept) * (naive - halves)
     assert truth - naive > 0.01
     assert abs(truth - corrected) < (truth - naive) / 3
 
 
-def test_every_vote_is_cast_once_also_with_the_correction():
+def test_every_vote_is_cast_once():
     attention = torch.rand(50, 2, 3)
-    for factor in (0.0, 0.75):
-        won, lacking = winning(attention, torch.arange(3), factor)
-        assert (won.sum(-1) == 1).all()
-        assert torch.allclose(lacking.sum(-1), torch.zeros(50), atol=1e-6)
+    won = winners(attention)
+    assert won.shape == (50, 3)
+    assert (won[:, 0] == attention.mean(1).argmax(-1)).all()
+    assert (won[:, 1:] == attention.argmax(-1)).all()
+    assert winners(attention[:, :1]).shape == (50, 1)
+    assert torch.allclose(shares(won, 3).sum(-1), torch.ones(50))
+    assert shares(torch.tensor([[2, 0, 2, 2]]), 3).tolist() == [[0.25, 0.0, 0.75]]
