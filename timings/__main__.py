@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from timings import asking, carried, compared, full_size, memory, miniature, startup, tables
+from timings import asking, carried, compared, full_size, memory, miniature, pools, startup, tables
 from timings.clocks import machine
 
 HERE = Path(__file__).parent
@@ -22,6 +22,8 @@ PARTS = {
     "startup": startup.measure,
     "compared": compared.measure,
     "asking": asking.measure,
+    "large_pool": asking.measure_large,
+    "pools": pools.measure,
 }
 
 

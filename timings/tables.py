@@ -53,6 +53,9 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     }
     if "compared" in results:
         built["compared"] = _compared(results["compared"])
+    if results.keys() >= {"asking", "large_pool", "pools"}:
+        built["asking"] = _asking(results["asking"], results["large_pool"])
+        built["pools"] = _pools(results["pools"])
     return {name: _csv(table) for name, table in built.items()}
 
 
@@ -172,6 +175,59 @@ def _compared(shapes: dict[str, Any]) -> Table:
                 *(f"{one / plain:.3f}" for one in least.values()),
                 *map(_bytes, above),
                 f"{shape['map']:.1%}" if "map" in shape else "",
+            ]
+        )
+    return [header, *rows]
+
+
+def _asking(small: dict[str, Any], large: dict[str, Any]) -> Table:
+    ratios = np.array(small["recorded"]) / small["plain"]
+    scale = small["asked_prompts"] / small["prompts"]
+    faster = scale * np.median(small["votes"]) / np.array(small["asked"])
+    on_a_gpu = small["asked_prompts"] * CALLS * ASSUMED_SECONDS["SDXL"]
+    rows = [
+        ["recording over generating, the miniature", _spread(ratios, "{:.3f}"), "≤ 1.05"],
+        ["a new concept, the miniature, seconds", _spread(small["asked"], "{:.2f}"), "≤ 1"],
+        [
+            "times faster than collecting the same votes, the miniature",
+            _spread(faster, "{:.0f}"),
+            "≥ 500",
+        ],
+        [
+            f"a new concept, SDXL's size ({_bytes(large['bytes'])}), seconds",
+            _spread(large["seconds"], "{:.1f}"),
+            "≤ 10",
+        ],
+        [
+            f"times faster than its votes on a GPU ({ASSUMED_SECONDS['SDXL']} s a call, assumed)",
+            _spread(on_a_gpu / np.array(large["seconds"]), "{:.0f}"),
+            "≥ 500",
+        ],
+        ["peak memory of that process", _bytes(large["memory"]), "≤ 1 GB"],
+    ]
+    return [["recording and asking", "measured", "promised"], *rows]
+
+
+def _pools(fidelity: dict[str, Any]) -> Table:
+    header = [
+        "kept of every prompt and head", "size", "least correlation, and of which concept",
+        "of two full runs", "median correlation", "of two full runs",
+        "intervals that cover", "median half-width",
+    ]  # fmt: skip
+    rows = []
+    for name, pool in fidelity["pools"].items():
+        own, ceiling = np.array(pool["correlation"]), np.min(pool["ceiling"], axis=0)
+        least = int(own.argmin())
+        rows.append(
+            [
+                name,
+                _bytes(pool["bytes"]),
+                f"{own[least]:.3f} ({fidelity['concepts'][least]})",
+                f"{ceiling[least]:.3f}",
+                f"{np.median(own):.3f}",
+                f"{np.median(ceiling):.3f}",
+                f"{pool['covered']:.1%}",
+                f"{pool['half_width']:.3f}",
             ]
         )
     return [header, *rows]

@@ -3,7 +3,8 @@ import numpy as np
 import hrvlab as hl
 from hrvlab.reservoir.pool import Pool
 from tests.pipelines import tiny_sd
-from timings.asking import CONCEPT, ask, estimated, large_pool, positions_of, thin
+from timings.asking import CONCEPT, ask, large_pool
+from timings.pools import estimated, positions_of, thin
 
 PROMPTS = ["a red car", "a blue cat", "a tree"]
 CONCEPTS = hl.ConceptSet.from_dict({"Color": ["red", "blue"], "Animals": ["cat", "dog"]})
