@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hrvlab.attention.hooks import attention_module
@@ -106,7 +106,8 @@ class Kept:
     total: int
     calls: int | tuple[int, ...]
     rows: int
-    arrays: dict[str, Growing]
+    # Follows from the others; workers keep what they made for equal plans.
+    arrays: dict[str, Growing] = field(compare=False)
 
     @property
     def nbytes(self) -> int:
