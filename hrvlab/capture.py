@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+import torch
 import xarray as xr
 from numpy.typing import NDArray
+from torch.nn.functional import pad
 
 from hrvlab.attention import SpatialMaps, TokenMeans
 from hrvlab.attention.taps import map_size
@@ -17,7 +19,7 @@ from hrvlab.forecast import capture_bytes, forecast_calls, forecast_latent_size
 from hrvlab.generation import as_uint8, plan_batches, run_batch
 from hrvlab.inputs.prompts import as_prompts
 from hrvlab.keywords import check_call, describe
-from hrvlab.models.columns import joined_padding, unnamed_tokens
+from hrvlab.models.columns import fit_columns, joined_padding, missing_columns, unnamed_tokens
 from hrvlab.models.families import family_of
 from hrvlab.models.known_words import warn_of_unknown_words
 from hrvlab.models.load import surroundings
@@ -135,6 +137,13 @@ def capture(
     tables = [token_table(pipe, text, **encoding) for text in texts]
     if embeds is not None:
         tables = [unnamed_tokens(embeds.shape[1])] * len(texts)
+    width, side = max(map(len, tables)), family.padding
+    if side == "left":  # counted from the end, as a batch may have more padding before them
+        columns = [
+            [[column - len(table) for column in word] for word in own]
+            for own, table in zip(columns, tables, strict=True)
+        ]
+    tables = [fit_columns(table, width, side) for table in tables]
     first = joined_padding(tables) if join_padding else list(range(len(tables[0])))
     copies = int(call.get("num_images_per_prompt", 1))
     size = forecast_latent_size(pipe, call)
@@ -160,6 +169,8 @@ def capture(
         spatial_maps = [SpatialMaps(own_columns, mapped)] if words else []
         made = run_batch(pipe, batch, token_means, *spatial_maps, output_type="np", **keywords)
         every = token_means.result()
+        sides = missing_columns(width - every.shape[-1], side)
+        every = pad(torch.from_numpy(every), sides).numpy()
         means.append(np.add.reduceat(every, first, axis=-1) if join_padding else every)
         generations.append(replace(made, images=as_uint8(made.images)))
         spatial.extend(tap.result() for tap in spatial_maps)
@@ -188,7 +199,11 @@ def capture(
             "seed": ("prompt", [own_seed for _, own_seed in images]),
             **_layer_coords(layers),
             **_token_coords(
-                [[row[column] for column in first] for one in sessions for row in one.tokens]
+                [
+                    [fit_columns(row, width, side)[column] for column in first]
+                    for one in sessions
+                    for row in one.tokens
+                ]
             ),
             "scheduler_timestep": ("timestep", sessions[-1].scheduler_timesteps),
         },

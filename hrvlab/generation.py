@@ -130,7 +130,7 @@ def run_pipeline(pipe: DiffusionPipeline, batch: Batch, **call: Any) -> Generati
     prompts = None if own.get("prompt_embeds") is not None else list(batch.prompts)
     noise = global_noise(pipe, batch.seeds[0], batch.indices[0])
     with ONE_AT_A_TIME, _silent(pipe), adapters_kept(pipe), noise:
-        made = pipe(prompts, **own)
+        made = pipe(prompt=prompts, **own)  # in some classes it is not the first argument
     flagged = getattr(made, "nsfw_content_detected", None) or [False] * (count * copies)
     images = made.images
     if own.get("padding_mask_crop") is not None:

@@ -49,6 +49,8 @@ EMBEDDINGS = (
     "negative_pooled_prompt_embeds",
     "prompt_attention_mask",
     "negative_prompt_attention_mask",
+    "prompt_embeds_mask",
+    "negative_prompt_embeds_mask",
 )
 TEXTS = ("negative_prompt", "negative_prompt_2", "negative_prompt_3")
 PER_IMAGE = ("latents", "generator")
@@ -124,6 +126,7 @@ def check_call(
     family = family_of(pipe)
     there = [name for name in inspect.signature(type(pipe).__call__).parameters if name != "self"]
     check_pairs(call, masked="prompt_attention_mask" in there and not family.by_mode)
+    family.check_keywords(call)
     found = {}
     for name, value in call.items():
         if name in NEVER:
@@ -259,5 +262,6 @@ def _description(value: Any) -> Any:
 
 
 def default_guidance(pipe: DiffusionPipeline) -> float:
-    """Return a pipeline's default guidance scale, as defined by diffusers."""
-    return float(inspect.signature(type(pipe).__call__).parameters["guidance_scale"].default)
+    """Return a pipeline's default guidance scale, as defined by diffusers; 1 if it has none."""
+    default = inspect.signature(type(pipe).__call__).parameters["guidance_scale"].default
+    return 1.0 if default is None else float(default)

@@ -9,6 +9,7 @@ from diffusers.models.controlnets.controlnet_flux import FluxControlNetModel
 from diffusers.models.controlnets.controlnet_sd3 import SD3ControlNetModel
 
 from hrvlab.models.families import find_family
+from tests.tiny_families import FAMILIES
 from tests.tiny_joint import tiny_chroma, tiny_flux, tiny_sd3
 from tests.tiny_transformers import SANA_CALL, tiny_pixart, tiny_sana, tiny_sprint
 
@@ -25,6 +26,12 @@ CALLS = {
     "FLUX.1": LENGTH | PACKED | {"num_inference_steps": 3},
     "Chroma": LENGTH | PACKED | {"num_inference_steps": 3},
 }
+for _name, _joint in FAMILIES.items():
+    # Guided as each class is of itself.
+    _own = {key: value for key, value in _joint.call.items() if key != "guidance_scale"}
+    CALLS[_name] = _own | {"num_inference_steps": 3}
+# What a tiny vocabulary changes of a pipeline.
+SET = ("prompt_template_encode_start_idx",)
 
 
 def family_name(name):
@@ -40,6 +47,8 @@ def base_of(name):
         return tiny_flux(channels)
     if family.startswith("Stable"):
         return tiny_sd3(16 if name == "StableDiffusion3InpaintPipeline" else 4)
+    if family in FAMILIES:
+        return FAMILIES[family].build()
     builders = {"Chroma": tiny_chroma, "Sana": tiny_sana, "Sana-Sprint": tiny_sprint}
     return builders.get(family, tiny_pixart)()
 
@@ -49,6 +58,8 @@ def transformer_variant(name, scheduler=None, **net):
     base = base_of(name)
     if scheduler is not None:
         base.scheduler = scheduler
+    if type(base).__name__ == name:
+        return base
     parts = dict(base.components)
     cls = getattr(diffusers, name)
     if "ControlNet" in name:
@@ -57,6 +68,9 @@ def transformer_variant(name, scheduler=None, **net):
         parts["pag_applied_layers"] = ["blocks.1"]
     taken = inspect.signature(cls.__init__).parameters
     pipe = cls(**{key: part for key, part in parts.items() if key in taken})
+    for own in SET:
+        if hasattr(base, own):
+            setattr(pipe, own, getattr(base, own))
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -68,7 +68,8 @@ def bind_edits(
     bound: list[BoundEdit] = []
     for edit in edits:
         if isinstance(edit, Rescale):
-            bound.append(BoundRescale(edit, edit.columns(pipe, texts, **encoding), layers))
+            mask = edit.columns(pipe, texts, **encoding)
+            bound.append(BoundRescale(edit, mask, layers, family.padding))
             continue
         family.check_method("attention injection")
         if any(hasattr(module.processor, "to_k_ip") for module in modules):

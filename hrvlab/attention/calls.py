@@ -64,6 +64,10 @@ class Call:
         softmax; None: no column is masked.
     columns : int
         How many text columns the denoiser is given.
+    pixels : int or None
+        How many positions are the image's, if the denoiser adds others to them.
+    lengths : tuple of int or None
+        How many text columns each row has, if not all have as many; the image follows them.
     observed : bool
         Whether taps see it; False: it runs beside a step's own call, as a perturbed model for
         guidance, in which edits act too.
@@ -77,6 +81,8 @@ class Call:
     steps: int | None
     key_bias: Tensor | None = None
     columns: int = 0
+    pixels: int | None = None
+    lengths: tuple[int, ...] | None = None
     observed: bool = True
 
     @property

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.nn.functional import pad
 
 from hrvlab.errors import ModelError, ParameterError
+from hrvlab.models.columns import missing_columns
+from hrvlab.models.families import family_of
 from hrvlab.models.load import fingerprint
 from hrvlab.models.tokens import content_columns, token_table, word_columns
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hrvlab.attention.calls import Call, Hook, Rows
+    from hrvlab.models.columns import Side
     from hrvlab.models.layers import Layer
     from hrvlab.typing import HeadFactors, TokenMask
 
@@ -115,15 +119,19 @@ class Rescale:
         Returns
         -------
         ndarray of bool, shape (prompt, token)
+            Prompts are padded to the longest where there is no fixed length.
 
         Raises
         ------
         TokenError
             If a word does not occur in a prompt.
         """
-        mask = np.zeros((len(prompts), len(token_table(pipe, "", **encoding))), bool)
+        lengths = [len(token_table(pipe, text, **encoding)) for text in prompts]
+        mask = np.zeros((len(prompts), max(lengths, default=0)), bool)
+        side = family_of(pipe).padding
         of_prompts = self.words if self._each else [self.words] * len(prompts)
-        for row, prompt, words in zip(mask, prompts, of_prompts, strict=True):
+        for every, length, prompt, words in zip(mask, lengths, prompts, of_prompts, strict=True):
+            row = every[-length:] if side == "left" else every
             if words == CONTENT:
                 row[content_columns(pipe, prompt, **encoding)] = True
                 continue
@@ -141,6 +149,8 @@ class BoundRescale:
     mask : ndarray of bool, shape (prompt, token)
         The columns that it acts on.
     layers : sequence of Layer
+    padding : {"left", "right"}
+        Where a batch may have more columns than the mask.
 
     Raises
     ------
@@ -148,7 +158,9 @@ class BoundRescale:
         If the factors do not match the model's heads or the prompts.
     """
 
-    def __init__(self, edit: Rescale, mask: TokenMask, layers: Sequence[Layer]) -> None:
+    def __init__(
+        self, edit: Rescale, mask: TokenMask, layers: Sequence[Layer], padding: Side = "right"
+    ) -> None:
         positions = sum(layer.heads for layer in layers)
         if edit.factors.shape[-1] != positions:
             raise ParameterError(
@@ -159,7 +171,7 @@ class BoundRescale:
             raise ParameterError(
                 f"the edit has factors for {len(edit.factors)} prompts, {len(mask)} were given"
             )
-        self.window = edit.window
+        self.window, self._padding = edit.window, padding
         self.mask = torch.from_numpy(mask)
         self.factors = torch.from_numpy(np.atleast_2d(edit.factors))
         self._scales: dict[tuple[int, bool], tuple[Rows, Tensor | None]] = {}
@@ -197,6 +209,8 @@ class BoundRescale:
         per_token = torch.where(self.mask[:, :, None], factors[:, None, :], 1.0)
         if (per_token == 1).all():
             return None
+        left, right = missing_columns(value.shape[1] - per_token.shape[1], self._padding)
+        per_token = pad(per_token, (0, 0, left, right), value=1.0)
         scale = torch.ones(len(value), *per_token.shape[1:]).to(value)
         scale[call.rows.edited] = per_token[list(call.rows.prompts) * call.rows.passes].to(value)
         return scale[..., None]

@@ -12,16 +12,17 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers.models.attention_processor import FusedJointAttnProcessor2_0
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
 from hrvlab.attention.calls import CarryingTap, JointTap
 from hrvlab.attention.hooks import full_precision
 from hrvlab.attention.kernel import Kernel, TextSoftmax, part_of, score_scale
+from hrvlab.attention.orders import in_order, mask_in_order, row_order
 from hrvlab.attention.stream import ImageAttention, WordStream
 from hrvlab.errors import CoverageError, ModelError
 from hrvlab.models.caches import active_cache
+from hrvlab.models.processors import check_processor
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,7 +49,7 @@ class ModeHooks:
         self._denoiser, self._layers, self._now = denoiser, layers, now
         self.modules: list[Any] = [denoiser.get_submodule(layer.module) for layer in layers]
         for layer, module in zip(layers, self.modules, strict=True):
-            _check_processor(layer, module)
+            check_processor(layer, module)
         self._modes: list[_LayerMode] = []
 
     def install(
@@ -142,7 +143,20 @@ class _LayerMode(TorchFunctionMode):
         call = self._now.call
         if func is not scaled_dot_product_attention or call is None:
             return func(*args, **(kwargs or {}))
-        return self._answer(call, *args, **(kwargs or {}))
+        answer = self._answer if call.lengths is None else self._answer_rows
+        return answer(call, *args, **(kwargs or {}))
+
+    def _answer_rows(
+        self, call: Call, query: Tensor, key: Tensor, value: Tensor, **how: Any
+    ) -> Tensor:
+        """Compute the attention of rows whose image begins at different columns."""
+        order = row_order(call, key.shape[2], key.device)
+        moved = [in_order(part, order) for part in (query, key, value)]
+        answered = self._answer(call, *moved, **mask_in_order(how, order))
+        if self._edit(call, moved[2], slice(0, call.columns)) is moved[2]:
+            # Another order of keys would round otherwise.
+            return scaled_dot_product_attention(query, key, value, **how)
+        return in_order(answered, order.argsort(dim=1))
 
     def _answer(
         self,
@@ -167,7 +181,7 @@ class _LayerMode(TorchFunctionMode):
                 return stream.attend(self.layer, query, key, value, scale)
         self.answered += 1
         taps = self._taps if call.observed else ()
-        text, image = split_columns(self.layer, key.shape[2], call.columns)
+        text, image = split_columns(self.layer, key.shape[2], call.columns, call.pixels)
         bias = None if attn_mask is None else attn_mask[(None,) * (4 - attn_mask.ndim)]
         edited = self._edit(call, value, text)
         if self.layer.text == "alone":
@@ -183,14 +197,17 @@ class _LayerMode(TorchFunctionMode):
             else:
                 output = _attend(query, key, value, bias, scale)
         else:
-            # The words' own queries read the words as they are.
+            # The words' own queries read the words as they are, and so does the image's padding.
+            others = (
+                slice(0, image.start) if self.layer.text == "first" else slice(image.stop, None)
+            )
             of_image = (query[:, :, image], key, edited, _of_queries(bias, image), scale)
             if taps:
                 seen, log_sum = self._kernel.attend(*of_image)
             else:
                 seen = _attend(*of_image)
-            words = _attend(query[:, :, text], key, value, _of_queries(bias, text), scale)
-            output = self._joined(words, seen)
+            rest = _attend(query[:, :, others], key, value, _of_queries(bias, others), scale)
+            output = self._joined(rest, seen)
         rows = call.conditional
         if log_sum is not None:
             own_bias = _of_queries(bias, image)
@@ -238,7 +255,9 @@ class _LayerMode(TorchFunctionMode):
                 tap.observe(call, self.layer, query, key, scale)
 
 
-def split_columns(layer: Layer, keys: int, columns: int) -> tuple[slice, slice]:
+def split_columns(
+    layer: Layer, keys: int, columns: int, pixels: int | None = None
+) -> tuple[slice, slice]:
     """Return which keys are those of text columns, and which those of image positions.
 
     Parameters
@@ -248,6 +267,8 @@ def split_columns(layer: Layer, keys: int, columns: int) -> tuple[slice, slice]:
         How many there are.
     columns : int
         How many of them are text columns.
+    pixels : int or None
+        How many are the image's, if text does not begin right after them.
 
     Examples
     --------
@@ -260,7 +281,7 @@ def split_columns(layer: Layer, keys: int, columns: int) -> tuple[slice, slice]:
         return slice(0, keys), slice(0, 0)
     if layer.text == "first":
         return slice(0, columns), slice(columns, keys)
-    return slice(keys - columns, keys), slice(0, keys - columns)
+    return slice(keys - columns, keys), slice(0, pixels or keys - columns)
 
 
 def _attend(
@@ -273,23 +294,3 @@ def _attend(
 def _of_queries(bias: Tensor | None, queries: slice) -> Tensor | None:
     """Return the part of a bias that some queries have."""
     return bias if bias is None else part_of(bias, queries)
-
-
-def _check_processor(layer: Layer, module: Any) -> None:
-    """Check that a module computes one attention, as it was trained to.
-
-    Raises
-    ------
-    ModelError
-        If its projections are fused in a way that skips its norms, or it has an IP-Adapter.
-    """
-    processor = getattr(module, "processor", None)
-    if layer.text != "alone" and isinstance(processor, FusedJointAttnProcessor2_0):
-        raise ModelError(
-            "the model's attention projections are fused, in which diffusers leaves out its norms; "
-            "call pipe.transformer.unfuse_qkv_projections() first"
-        )
-    if hasattr(processor, "to_k_ip"):
-        raise ModelError(
-            "with an IP-Adapter, heads attend to its image too; call pipe.unload_ip_adapter() first"
-        )

@@ -64,7 +64,8 @@ def running(pipe: DiffusionPipeline) -> Running | None:
     while frame is not None:
         if frame.f_code in codes and frame.f_locals["self"] is pipe:
             own = frame.f_locals
-            guided = own.get("do_classifier_free_guidance")
+            # A class that guides some of the steps alone says so of each.
+            guided = own.get("apply_cfg", own.get("do_classifier_free_guidance"))
             if guided is None:  # some have no guidance
                 guided = getattr(pipe, "do_classifier_free_guidance", False)
             timesteps = own["timesteps"]

@@ -24,7 +24,7 @@ from hrvlab.errors import CoverageError, ModelError, ParameterError
 from hrvlab.inputs.prompts import as_prompts
 from hrvlab.models.adapters import adapters_kept
 from hrvlab.models.caches import active_cache
-from hrvlab.models.columns import unnamed_tokens
+from hrvlab.models.columns import fit_columns, unnamed_tokens
 from hrvlab.models.families import family_of
 from hrvlab.models.processors import processors_kept
 from hrvlab.models.tokens import token_table
@@ -86,7 +86,7 @@ class Session:
         self.call: Call | None = None
         self.tokens: list[list[Token]] = []
         self._clock = Clock(pipe)
-        self._record = TextRecord(family.text_encoders(pipe))
+        self._record = TextRecord([] if family.transforms else family.text_encoders(pipe))
         self._rows = RowFinder(pipe, family, self._record, prompts, given, encoding)
         self._now = Now()
         self._loop = LoopCheck(prompts)
@@ -139,8 +139,8 @@ class Session:
 
     def _begin_call(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         inputs = self._family.inputs(self.denoiser, args, kwargs)
-        sample, timestep, states, bias = inputs[:4]
-        run, self._ran = running(self._pipe), True
+        (sample, timestep, states, bias), self._ran = inputs[:4], True
+        run = running(self._pipe)
         if not inputs.is_step:
             self._now.call = self._beside(states, sample, run)
             return
@@ -162,8 +162,9 @@ class Session:
         clock, last = self._clock, self.call
         size = self._family.latent_size(inputs) if last is None else last.latent_size
         masked = None if bias is None else bias[rows.conditional]
-        columns = states.shape[1]
-        call = Call(index, moment, rows, size, clock.calls, clock.steps, masked, columns)
+        columns, numbers = inputs.columns or states.shape[1], (clock.calls, clock.steps)
+        layout = columns, inputs.pixels, inputs.lengths
+        call = Call(index, moment, rows, size, *numbers, masked, *layout)
         if last is None:
             self._name_columns(call, columns)
         elif rows.prompts != last.rows.prompts:
@@ -192,7 +193,8 @@ class Session:
             self.tokens = [unnamed] * call.samples
         else:
             tables = [token_table(self._pipe, text, **self._encoding) for text in self._prompts]
-            self.tokens = [tables[number] for number in call.rows.prompts]
+            own = [fit_columns(table, columns, self._family.padding) for table in tables]
+            self.tokens = [own[number] for number in call.rows.prompts]
 
     def _let_go(self) -> None:
         self._loop.forget()

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from torch.nn.functional import embedding
 
 from hrvlab.errors import ModelError
 
 if TYPE_CHECKING:
     from diffusers.models.attention_processor import Attention
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from hrvlab.models.layers import Layer
 
@@ -34,7 +35,8 @@ class WordKeys:
     states : Tensor, shape (row, dim)
         Text states.
     through : sequence of torch.nn.Module
-        Parts of the denoiser that text states pass before the layers' own projections.
+        Parts of the denoiser that text states pass before the layers' own projections; of a list,
+        each layer has one.
     """
 
     def __init__(
@@ -44,11 +46,15 @@ class WordKeys:
         states: Tensor,
         through: Sequence[nn.Module] = (),
     ) -> None:
-        self._modules = modules
+        self._modules, self._layers = modules, layers
         self._states = states
         # What text states pass until they are keys.
         self._paths: list[list[nn.Module]] = [
-            [*through, module.to_k, *([module.get_submodule(layer.key)] if layer.normed else [])]
+            [
+                *(own[layer.index] if isinstance(own, nn.ModuleList) else own for own in through),
+                module.to_k,
+                *([module.get_submodule(layer.key)] if layer.normed else []),
+            ]
             for module, layer in zip(modules, layers, strict=True)
         ]
         # The projections that a LoRA wraps; in every call, to ask the others takes its time.
@@ -67,12 +73,17 @@ class WordKeys:
 
     def project(self, number: int, device: torch.device) -> None:
         """Project a layer's keys in full precision."""
-        module = self._modules[number]
+        module, layer = self._modules[number], self._layers[number]
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             states = self._states
             for part in self._paths[number]:
+                if part is self._paths[number][-1] and layer.normed and layer.of_heads:
+                    states = states.unflatten(-1, (layer.heads, -1))
                 states = pass_through(part, states, device)
-            keys = states.float() * module.scale
+            if layer.key_heads is not None:
+                states = states.unflatten(-1, (layer.key_heads, -1))
+                states = states.repeat_interleave(layer.heads // layer.key_heads, dim=1)
+            keys = states.float().reshape(len(states), -1) * module.scale
         if not self._strengths:
             self._keys = torch.empty(len(self._modules), *keys.shape, device=device)
             self._first_rows = torch.arange(len(self._modules), device=device) * len(keys)

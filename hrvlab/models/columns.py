@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from hrvlab.errors import TokenError
 
-TokenKind = Literal["start", "content", "end", "padding", "template", "unnamed"]
+TokenKind = Literal["start", "content", "end", "padding", "template", "register", "unnamed"]
+Side = Literal["left", "right"]
 Span = tuple[int, int]  # first character, and the one after the last
 
 # Scripts that put no spaces between words: Thai, Lao, Tibetan, Burmese, Khmer and their relatives,
@@ -36,9 +37,10 @@ class Token:
     word : str
         The word of the prompt that it belongs to, see `hrvlab.prompt_words`; empty outside the
         content.
-    kind : {"start", "content", "end", "padding", "template", "unnamed"}
+    kind : {"start", "content", "end", "padding", "template", "register", "unnamed"}
         ``"template"`` is a column of the instruction that a pipeline puts around every prompt,
-        ``"unnamed"`` one of text states that were given in place of a prompt.
+        ``"register"`` one that the denoiser learned for itself, ``"unnamed"`` one of text states
+        that were given in place of a prompt.
     span : tuple of int
         Its first character in the prompt as the tokenizer reads it, and the one after its last;
         (0, 0) outside the content.
@@ -54,6 +56,39 @@ class Token:
     span: Span
     number: int
     encoder: str = ""
+
+
+PADDING = Token("", "", "padding", (0, 0), -1)
+
+
+def missing_columns(missing: int, side: Side) -> tuple[int, int]:
+    """Return how many columns to add on the left and on the right; if negative, to leave out."""
+    return (missing, 0) if side == "left" else (0, missing)
+
+
+def fit_columns(table: Sequence[Token], length: int, side: Side = "right") -> list[Token]:
+    """Pad a table of columns to a length, or leave out its padding beyond it.
+
+    Parameters
+    ----------
+    table : sequence of Token
+    length : int
+    side : {"left", "right"}
+        Where padding stands.
+
+    Returns
+    -------
+    list of Token
+
+    Examples
+    --------
+    >>> from hrvlab.models.columns import Token, fit_columns
+    >>> [token.kind for token in fit_columns([Token("a", "a", "content", (0, 1), 5)], 2)]
+    ['content', 'padding']
+    """
+    left, right = missing_columns(length - len(table), side)
+    kept = table[max(0, -left) : len(table) + min(0, right)]
+    return [*[PADDING] * left, *kept, *[PADDING] * right]
 
 
 def joined_padding(tables: Sequence[Sequence[Token]]) -> list[int]:

@@ -37,6 +37,11 @@ class Layer:
     query, key : str
         The parts of the attention module whose outputs are all heads' queries and keys, as the
         softmax takes them: the projections, or norms behind them.
+    of_heads : bool
+        Whether those norms are over the channels of each head, not over all channels.
+    key_heads : int or None
+        How many heads keys and values have, which several heads of queries share; None: each its
+        own.
     text : {"alone", "first", "last"}
         Where the text columns stand among the keys: they are all the keys; or, in joint attention,
         they stand before or after those of the image.
@@ -52,6 +57,8 @@ class Layer:
     start: int
     query: str = "to_q"
     key: str = "to_k"
+    of_heads: bool = False
+    key_heads: int | None = None
     text: Literal["alone", "first", "last"] = "alone"
 
     @property

@@ -85,7 +85,7 @@ def prompt_words(pipe: DiffusionPipeline, prompt: str, **how: Any) -> list[Promp
     read = family.read(pipe, prompt, **how)
     table = family.token_table(pipe, prompt, **how)
     content, beyond = _content(table), family.beyond(pipe, read, table)
-    learned = getattr(pipe, family.encoders[0][0]).added_tokens_encoder
+    learned = family.tokenizer(pipe).added_tokens_encoder
     spans = [*content.values(), *beyond]
     return [
         PromptWord(text, _overlapping(content, [span]), _is_whole(span, content, beyond))

@@ -3,14 +3,14 @@ import json
 import pytest
 import torch
 from diffusers import (
-    AuraFlowPipeline,
-    AuraFlowTransformer2DModel,
+    CosmosTransformer3DModel,
     DDPMPipeline,
     DDPMScheduler,
     DiffusionPipeline,
     FlowMatchEulerDiscreteScheduler,
-    LuminaNextDiT2DModel,
-    LuminaPipeline,
+    HiDreamImagePipeline,
+    Kandinsky5T2IPipeline,
+    PixArtAlphaPipeline,
     StableDiffusionSAGPipeline,
     StableDiffusionXLImg2ImgPipeline,
     UNet2DModel,
@@ -83,33 +83,16 @@ def t5():
     )
 
 
-def aura_flow():
-    transformer = AuraFlowTransformer2DModel(
-        sample_size=8,
-        num_mmdit_layers=1,
-        num_single_dit_layers=1,
-        num_attention_heads=2,
-        attention_head_dim=8,
-        joint_attention_dim=16,
-        caption_projection_dim=16,
-    )
-    return AuraFlowPipeline(None, t5(), None, transformer, FlowMatchEulerDiscreteScheduler())
+def hidream():
+    return HiDreamImagePipeline(FlowMatchEulerDiscreteScheduler(), *[None] * 10)
 
 
 def self_attention_guidance():
     return StableDiffusionSAGPipeline(**tiny_sd().components, requires_safety_checker=False)
 
 
-def lumina():
-    transformer = LuminaNextDiT2DModel(
-        sample_size=8,
-        hidden_size=16,
-        num_layers=1,
-        num_attention_heads=2,
-        num_kv_heads=1,
-        cross_attention_dim=16,
-    )
-    return LuminaPipeline(transformer, FlowMatchEulerDiscreteScheduler(), None, t5(), None)
+def kandinsky():
+    return Kandinsky5T2IPipeline(*[None] * 7)
 
 
 def unknown(pipe):
@@ -126,7 +109,16 @@ def unknown_unet():
 
 
 def unknown_transformer():
-    return unknown(lumina())
+    transformer = CosmosTransformer3DModel(
+        in_channels=4,
+        num_attention_heads=2,
+        attention_head_dim=24,
+        num_layers=1,
+        text_embed_dim=16,
+        adaln_lora_dim=4,
+        max_size=(4, 8, 8),
+    )
+    return unknown(PixArtAlphaPipeline(None, t5(), None, transformer, DDPMScheduler()))
 
 
 def ddpm():
@@ -135,9 +127,11 @@ def ddpm():
 
 REFUSED = {
     unknown_unet: ["T5EncoderModel is not CLIP's"],
-    unknown_transformer: ["no family describes how the layers of LuminaNextDiT2DModel are read"],
-    aura_flow: ["joint attention"],
-    lumina: ["rotates, gates or groups queries and keys"],
+    unknown_transformer: [
+        "no family describes how the layers of CosmosTransformer3DModel are read"
+    ],
+    hidream: ["joint attention"],
+    kandinsky: ["rotates, gates or groups queries and keys"],
     self_attention_guidance: ["more than once a step"],
     ddpm: ["no cross-attention"],
 }
@@ -165,14 +159,16 @@ def test_the_nearest_class_that_is_known_decides():
 
 def test_an_unsupported_model_is_refused_before_its_weights_are_fetched(tmp_path):
     index = {
-        "_class_name": "AuraFlowPipeline",
-        "transformer": ["diffusers", "AuraFlowTransformer2DModel"],
+        "_class_name": "ErnieImagePipeline",
+        "transformer": ["diffusers", "ErnieImageTransformer2DModel"],
         "text_encoder": ["transformers", "T5EncoderModel"],
     }
     (tmp_path / "model_index.json").write_text(json.dumps(index))
-    aura_flow().transformer.save_config(tmp_path / "transformer")
+    (tmp_path / "transformer").mkdir()
+    config = {"_class_name": "ErnieImageTransformer2DModel", "num_layers": 1}
+    (tmp_path / "transformer" / "config.json").write_text(json.dumps(config))
     with pytest.raises(
-        ModelError, match="AuraFlowPipeline is not supported yet: .*joint attention"
+        ModelError, match="ErnieImagePipeline is not supported yet: .*joint attention"
     ):
         load(tmp_path)
 

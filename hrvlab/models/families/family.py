@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from diffusers.utils.torch_utils import unwrap_module
 
-from hrvlab.errors import ModelError
+from hrvlab.errors import ModelError, ParameterError
 from hrvlab.models.adapters import adapters_kept
 from hrvlab.models.columns import token_spans
 from hrvlab.models.families.inputs import CallInputs, all_given, channels_of
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, ModelMixin
     from torch import Tensor, nn
 
-    from hrvlab.models.columns import Span, Token, TokenKind
+    from hrvlab.models.columns import Side, Span, Token, TokenKind
     from hrvlab.models.families.encodings import WordEncodings
     from hrvlab.models.layers import Layer
 
@@ -56,6 +56,11 @@ class Family(ABC):
         Whether attention is read where PyTorch computes it, not at its projections.
     two_calls : bool
         Whether a negative prompt has calls of its own, so that contents tell the prompts' calls.
+    transforms : bool
+        Whether its pipelines change the text states on their way to the denoiser, so that texts
+        are encoded once more to be recognized.
+    padding : {"left", "right"}
+        On which side a prompt is padded to the longest of a batch, where there is no fixed length.
     optional : tuple of str
         Text encoders that a pipeline may lack.
     word_encoders : mapping of str to str
@@ -64,6 +69,8 @@ class Family(ABC):
         in votes beside them.
     refused : mapping of Method to str
         Methods that are not defined for the family, each with the reason.
+    keywords_refused : mapping of str to str
+        Keywords of the pipelines' calls with which heads could not be read, each with the reason.
     words, sink_name, tested : str
         For the book: how words become columns, what takes part in votes beside them, and how the
         family was tested.
@@ -78,9 +85,12 @@ class Family(ABC):
     marks_end: bool = True
     by_mode: bool = False
     two_calls: bool = False
+    transforms: bool = False
+    padding: Side = "right"
     optional: tuple[str, ...] = ()
     word_encoders: Mapping[str, TokenKind] = field(default_factory=dict)
     refused: Mapping[Method, str] = field(default_factory=dict)
+    keywords_refused: Mapping[str, str] = field(default_factory=dict)
     words: str = ""
     sink_name: str = ""
     tested: str = ""
@@ -91,13 +101,7 @@ class Family(ABC):
 
     @abstractmethod
     def layers(self, denoiser: nn.Module) -> list[Layer]:
-        """List the cross-attention layers of a denoiser in forward order.
-
-        Raises
-        ------
-        ModelError
-            If it has none.
-        """
+        """List the layers of a denoiser in forward order; raise a ModelError if it has none."""
 
     def check_method(self, method: Method) -> None:
         """Raise an error if a method is not defined for the family.
@@ -109,6 +113,18 @@ class Family(ABC):
         """
         if method in self.refused:
             raise ModelError(f"{self.name} does not support {method}: {self.refused[method]}")
+
+    def check_keywords(self, call: Mapping[str, Any]) -> None:
+        """Check that heads can be read with keywords of a pipeline's call.
+
+        Raises
+        ------
+        ParameterError
+            With the reason, and what to leave out.
+        """
+        for name, reason in self.keywords_refused.items():
+            if call.get(name) is not None and call[name] is not False:
+                raise ParameterError(f"{reason}; leave out {name}")
 
     def inputs(
         self, denoiser: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -168,6 +184,10 @@ class Family(ABC):
         """Return the scheduler's timestep from the one that the denoiser is given."""
         return given
 
+    def tokenizer(self, pipe: DiffusionPipeline) -> Any:
+        """Return the tokenizer of the first text encoder."""
+        return getattr(pipe, self.encoders[0][0])
+
     def text_encoders(self, pipe: DiffusionPipeline) -> list[nn.Module]:
         """Return the text encoders, in the order in which their states are joined."""
         encoders = (getattr(pipe, name) for _, name in self.encoders)
@@ -186,15 +206,8 @@ class Family(ABC):
         """Return a text as the pipeline gives it to its first tokenizer, without instructions."""
 
     def spans(self, pipe: DiffusionPipeline, read: str) -> list[Span]:
-        """Return what each token of a text covers, also of those that the model does not take.
-
-        Parameters
-        ----------
-        pipe : diffusers.DiffusionPipeline
-        read : str
-            From `read`.
-        """
-        return token_spans(getattr(pipe, self.encoders[0][0]), read)
+        """Return what each token of a text from `read` covers, also beyond those that are taken."""
+        return token_spans(self.tokenizer(pipe), read)
 
     def beyond(self, pipe: DiffusionPipeline, read: str, table: Sequence[Token]) -> list[Span]:
         """Return what the tokens cover that the model does not take of a text.
@@ -260,12 +273,12 @@ class Family(ABC):
         """
         # InstructPix2Pix has the function of earlier versions only, which returns the states alone.
         encode = getattr(pipe, "encode_prompt", None) or pipe._encode_prompt
-        if "do_classifier_free_guidance" in inspect.signature(encode).parameters:
-            how = {"do_classifier_free_guidance": False, **how}
+        given = {"device": pipe._execution_device, "num_images_per_prompt": 1}
+        given["do_classifier_free_guidance"] = False
+        there = inspect.signature(encode).parameters
+        given = {name: value for name, value in given.items() if name in there} | how
         with adapters_kept(pipe):
-            encoded = encode(
-                prompt=list(texts), device=pipe._execution_device, num_images_per_prompt=1, **how
-            )
+            encoded = encode(prompt=list(texts), **given)
         states: Tensor = encoded if isinstance(encoded, torch.Tensor) else encoded[0]
         return states
 

@@ -23,6 +23,13 @@ class CallInputs(NamedTuple):
         Added to the attention scores of every column; None: no column is masked.
     positions : Tensor or None, shape (position, axis)
         Where packed latents stand: their row is on the second axis.
+    columns : int or None
+        How many text columns there are among the keys, also if the denoiser adds some; None: as
+        many as text states.
+    pixels : int or None
+        How many positions are the image's, if the denoiser adds others to them.
+    lengths : tuple of int or None
+        How many text columns each row has, if not all have as many; the image follows them.
     is_step : bool
         Whether a step's noise is predicted; False: by a model that is perturbed for guidance, in a
         call beside that.
@@ -33,6 +40,9 @@ class CallInputs(NamedTuple):
     states: Tensor
     key_bias: Tensor | None
     positions: Tensor | None = None
+    columns: int | None = None
+    pixels: int | None = None
+    lengths: tuple[int, ...] | None = None
     is_step: bool = True
 
 

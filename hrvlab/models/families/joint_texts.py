@@ -72,7 +72,9 @@ class JointTexts(Family):
         if (given := call.get("prompt_embeds")) is not None:
             first = given[0] if isinstance(given, list | tuple) else given
             how[LENGTH] = first.shape[-2] - self.before_t5(pipe)
-        how["lora_scale"] = (call.get("joint_attention_kwargs") or {}).get("scale")
+        if "lora_scale" in inspect.signature(pipe.encode_prompt).parameters:
+            kwargs = call.get("joint_attention_kwargs") or call.get("attention_kwargs")
+            how["lora_scale"] = (kwargs or {}).get("scale")
         return {name: value for name, value in how.items() if value is not None}
 
     def before_t5(self, pipe: DiffusionPipeline) -> int:
@@ -86,6 +88,17 @@ class JointTexts(Family):
     def spans(self, pipe: DiffusionPipeline, read: str) -> list[Span]:
         """Return what each of T5's tokens covers."""
         return token_spans(getattr(pipe, self._last), read)
+
+    def token_ids(
+        self, pipe: DiffusionPipeline, texts: Sequence[str], **how: Any
+    ) -> list[tuple[list[int], ...]]:
+        """Return the tokens of every text as T5 reads them."""
+        return [(ids,) for ids in self._t5_ids(pipe, texts, how)]
+
+    def token_table(self, pipe: DiffusionPipeline, prompt: str, **how: Any) -> list[Token]:
+        """Tabulate T5's columns, padding included."""
+        tokenizer = getattr(pipe, self._last)
+        return t5_columns(tokenizer, self.read(pipe, prompt), t5_length(pipe, how))
 
     def _t5_ids(
         self, pipe: DiffusionPipeline, texts: Sequence[str], how: Mapping[str, Any]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.models.families.flux import CHROMA, FLUX
 from hrvlab.models.families.pixart import PIXART
+from hrvlab.models.families.qwen_image import QWEN_IMAGE
 from hrvlab.models.families.sana import SANA, SANA_SPRINT
 from hrvlab.models.families.stable_diffusion import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
 from hrvlab.models.families.stable_diffusion_3 import STABLE_DIFFUSION_3
@@ -28,6 +29,7 @@ FAMILIES: tuple[Family, ...] = (
     STABLE_DIFFUSION_3,
     FLUX,
     CHROMA,
+    QWEN_IMAGE,
 )
 _registered: list[Family] = []
 

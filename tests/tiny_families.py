@@ -1,0 +1,110 @@
+"""Tiny, randomly initialized pipelines of families with joint attention, built in memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from diffusers import (
+    AutoencoderKLQwenImage,
+    DiffusionPipeline,
+    FlowMatchEulerDiscreteScheduler,
+    QwenImagePipeline,
+    QwenImageTransformer2DModel,
+)
+
+from tests.tiny_language import (
+    qwen_tokenizer,
+    sharpened,
+    tiny_qwen_vl,
+)
+
+
+@dataclass
+class Joint:
+    """A tiny pipeline with joint attention, and what an independent reference must know of it.
+
+    Parameters
+    ----------
+    build : callable () -> DiffusionPipeline
+    call : dict
+        Keywords that one of its kind is called with, without guidance.
+    guided : dict
+        Keywords of a call with guidance.
+    text : {"first", "last", "alone"}
+        Where text stands among the keys.
+    branches : {"two calls", "truncated", "negative first", "prompt first"}
+        How guidance is computed; truncated: in two calls of the first step alone.
+    refined : bool
+        Whether blocks of its own attend to text or image alone, before the joint ones.
+    position : int
+        Side of a position of the image, in pixels.
+    """
+
+    build: Callable[[], DiffusionPipeline]
+    call: dict[str, Any] = field(default_factory=dict)
+    guided: dict[str, Any] = field(default_factory=dict)
+    text: Literal["first", "last", "alone"] = "first"
+    branches: Literal["two calls", "truncated", "negative first", "prompt first"] = "two calls"
+    refined: bool = False
+    position: int = 4
+
+
+def _quiet(pipe):
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def tiny_qwen_image() -> DiffusionPipeline:
+    """Build a Qwen-Image pipeline: 2 double layers of 2 heads."""
+    torch.manual_seed(0)
+    tokenizer = qwen_tokenizer()
+    transformer = QwenImageTransformer2DModel(
+        in_channels=16,
+        out_channels=4,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=16,
+        axes_dims_rope=(2, 2, 4),
+    )
+    vae = AutoencoderKLQwenImage(
+        base_dim=4,
+        z_dim=4,
+        dim_mult=[1, 1],
+        num_res_blocks=1,
+        temperal_downsample=[False],
+        latents_mean=[0.0] * 4,
+        latents_std=[1.0] * 4,
+    )
+    pipe = QwenImagePipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=vae.eval(),
+        text_encoder=tiny_qwen_vl(tokenizer),
+        tokenizer=tokenizer,
+        transformer=sharpened(transformer),
+    )
+    begin = tokenizer(pipe.prompt_template_encode.split("{}")[0])["input_ids"]
+    pipe.prompt_template_encode_start_idx = len(begin)  # 34 in the published vocabulary
+    return _quiet(pipe)
+
+
+HEADS = {"attention_head_dim": 8, "num_attention_heads": 2}
+DOUBLE_AND_SINGLE = HEADS | {"num_layers": 1, "num_single_layers": 1}
+AXES = {"axes_dims_rope": (2, 2, 4)}
+
+
+def _shifting():
+    return FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
+
+
+SIDES = {"height": 16, "width": 16}
+LENGTH = {"max_sequence_length": 24}
+UNGUIDED = {"guidance_scale": 1.0}
+GUIDED = {"guidance_scale": 3.0}
+LARGE = {"height": 64, "width": 64}
+NEGATIVE = {"negative_prompt": ["a vase on"] * 2}
+LAYERS = {"text_encoder_out_layers": (1, 2, 3)}
+FAMILIES = {
+    "Qwen-Image": Joint(tiny_qwen_image, SIDES, NEGATIVE),
+}
