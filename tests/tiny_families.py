@@ -6,16 +6,23 @@ from typing import Any, Literal
 
 import torch
 from diffusers import (
+    AutoencoderKLFlux2,
     AutoencoderKLQwenImage,
     DiffusionPipeline,
     FlowMatchEulerDiscreteScheduler,
+    Flux2KleinPipeline,
+    Flux2Pipeline,
+    Flux2Transformer2DModel,
     QwenImagePipeline,
     QwenImageTransformer2DModel,
 )
 
 from tests.tiny_language import (
+    mistral_processor,
     qwen_tokenizer,
     sharpened,
+    tiny_mistral,
+    tiny_qwen,
     tiny_qwen_vl,
 )
 
@@ -98,6 +105,51 @@ def _shifting():
     return FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
 
 
+def _flux_2(cls, transformer, **parts):
+    sides = {"down_block_types": ("DownEncoderBlock2D",) * 2}
+    sides |= {"up_block_types": ("UpDecoderBlock2D",) * 2, "block_out_channels": (8, 8)}
+    vae = AutoencoderKLFlux2(**sides, layers_per_block=1, latent_channels=4, norm_num_groups=4)
+    return _quiet(
+        cls(
+            scheduler=_shifting(),
+            vae=vae.eval(),
+            transformer=sharpened(
+                Flux2Transformer2DModel(
+                    in_channels=16,
+                    **DOUBLE_AND_SINGLE,
+                    joint_attention_dim=48,
+                    timestep_guidance_channels=16,
+                    axes_dims_rope=(2, 2, 2, 2),
+                    **transformer,
+                )
+            ),
+            **parts,
+        )
+    )
+
+
+def tiny_flux_2() -> DiffusionPipeline:
+    """Build a FLUX.2 pipeline: 1 double and 1 single layer of 2 heads."""
+    torch.manual_seed(0)
+    processor = mistral_processor()
+    pipe = _flux_2(Flux2Pipeline, {}, tokenizer=processor, text_encoder=tiny_mistral(processor))
+    pipe.system_message = "on a day"
+    return pipe
+
+
+def tiny_klein(*, distilled: bool = False) -> DiffusionPipeline:
+    """Build a FLUX.2 klein pipeline: 1 double and 1 single layer of 2 heads."""
+    torch.manual_seed(0)
+    tokenizer = qwen_tokenizer()
+    return _flux_2(
+        Flux2KleinPipeline,
+        {"guidance_embeds": False},
+        tokenizer=tokenizer,
+        text_encoder=tiny_qwen(tokenizer, 3),
+        is_distilled=distilled,
+    )
+
+
 SIDES = {"height": 16, "width": 16}
 LENGTH = {"max_sequence_length": 24}
 UNGUIDED = {"guidance_scale": 1.0}
@@ -107,4 +159,8 @@ NEGATIVE = {"negative_prompt": ["a vase on"] * 2}
 LAYERS = {"text_encoder_out_layers": (1, 2, 3)}
 FAMILIES = {
     "Qwen-Image": Joint(tiny_qwen_image, SIDES, NEGATIVE),
+    "FLUX.2": Joint(tiny_flux_2, SIDES | LAYERS | {"max_sequence_length": 32}),
+    "FLUX.2 klein": Joint(
+        tiny_klein, SIDES | LAYERS | UNGUIDED | {"max_sequence_length": 40}, GUIDED
+    ),
 }

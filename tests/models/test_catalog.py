@@ -38,6 +38,7 @@ DENOISERS = (
     "FluxTransformer2DModel",
     "ChromaTransformer2DModel",
     "QwenImageTransformer2DModel",
+    "Flux2Transformer2DModel",
 )
 
 

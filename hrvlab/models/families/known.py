@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.models.families.flux import CHROMA, FLUX
+from hrvlab.models.families.flux_2 import FLUX_2, FLUX_2_KLEIN
 from hrvlab.models.families.pixart import PIXART
 from hrvlab.models.families.qwen_image import QWEN_IMAGE
 from hrvlab.models.families.sana import SANA, SANA_SPRINT
@@ -30,6 +31,8 @@ FAMILIES: tuple[Family, ...] = (
     FLUX,
     CHROMA,
     QWEN_IMAGE,
+    FLUX_2,
+    FLUX_2_KLEIN,
 )
 _registered: list[Family] = []
 
