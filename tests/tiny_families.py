@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import torch
 from diffusers import (
+    AuraFlowPipeline,
+    AuraFlowTransformer2DModel,
     AutoencoderKLFlux2,
     AutoencoderKLQwenImage,
     DiffusionPipeline,
@@ -17,6 +19,7 @@ from diffusers import (
     QwenImageTransformer2DModel,
 )
 
+from tests.tiny_joint import WIDTH, _t5, _vae
 from tests.tiny_language import (
     mistral_processor,
     qwen_tokenizer,
@@ -25,6 +28,7 @@ from tests.tiny_language import (
     tiny_qwen,
     tiny_qwen_vl,
 )
+from tests.tiny_transformers import t5_tokenizer
 
 
 @dataclass
@@ -96,6 +100,30 @@ def tiny_qwen_image() -> DiffusionPipeline:
     return _quiet(pipe)
 
 
+def tiny_aura_flow() -> DiffusionPipeline:
+    """Build an AuraFlow pipeline: 1 double and 1 single layer of 2 heads, with 8 registers."""
+    torch.manual_seed(0)
+    t5 = t5_tokenizer()
+    transformer = AuraFlowTransformer2DModel(
+        sample_size=8,
+        num_mmdit_layers=1,
+        num_single_dit_layers=1,
+        num_attention_heads=2,
+        attention_head_dim=8,
+        joint_attention_dim=WIDTH,
+        caption_projection_dim=16,
+        pos_embed_max_size=256,
+    )
+    pipe = AuraFlowPipeline(
+        tokenizer=t5,
+        text_encoder=_t5(t5),
+        vae=_vae(),
+        transformer=sharpened(transformer),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=1.73),
+    )
+    return _quiet(pipe)
+
+
 HEADS = {"attention_head_dim": 8, "num_attention_heads": 2}
 DOUBLE_AND_SINGLE = HEADS | {"num_layers": 1, "num_single_layers": 1}
 AXES = {"axes_dims_rope": (2, 2, 4)}
@@ -163,4 +191,5 @@ FAMILIES = {
     "FLUX.2 klein": Joint(
         tiny_klein, SIDES | LAYERS | UNGUIDED | {"max_sequence_length": 40}, GUIDED
     ),
+    "AuraFlow": Joint(tiny_aura_flow, SIDES | LENGTH | UNGUIDED, GUIDED, branches="negative first"),
 }

@@ -39,6 +39,7 @@ DENOISERS = (
     "ChromaTransformer2DModel",
     "QwenImageTransformer2DModel",
     "Flux2Transformer2DModel",
+    "AuraFlowTransformer2DModel",
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hrvlab.errors import ModelError, ParameterError
+from hrvlab.models.families.aura_flow import AURA_FLOW
 from hrvlab.models.families.flux import CHROMA, FLUX
 from hrvlab.models.families.flux_2 import FLUX_2, FLUX_2_KLEIN
 from hrvlab.models.families.pixart import PIXART
@@ -33,6 +34,7 @@ FAMILIES: tuple[Family, ...] = (
     QWEN_IMAGE,
     FLUX_2,
     FLUX_2_KLEIN,
+    AURA_FLOW,
 )
 _registered: list[Family] = []
 
