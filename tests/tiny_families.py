@@ -17,6 +17,8 @@ from diffusers import (
     Flux2Transformer2DModel,
     QwenImagePipeline,
     QwenImageTransformer2DModel,
+    ZImagePipeline,
+    ZImageTransformer2DModel,
 )
 
 from tests.tiny_joint import WIDTH, _t5, _vae
@@ -178,6 +180,25 @@ def tiny_klein(*, distilled: bool = False) -> DiffusionPipeline:
     )
 
 
+def tiny_z_image() -> DiffusionPipeline:
+    """Build a Z-Image pipeline: 2 shared layers of 2 heads, and refiners before them."""
+    torch.manual_seed(0)
+    tokenizer = qwen_tokenizer()
+    transformer = ZImageTransformer2DModel(
+        in_channels=4,
+        dim=16,
+        n_layers=2,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        cap_feat_dim=16,
+        axes_dims=[2, 2, 4],
+        axes_lens=[128, 32, 32],
+    )
+    encoder = tiny_qwen(tokenizer).model
+    return _quiet(ZImagePipeline(_shifting(), _vae(), encoder, tokenizer, sharpened(transformer)))
+
+
 SIDES = {"height": 16, "width": 16}
 LENGTH = {"max_sequence_length": 24}
 UNGUIDED = {"guidance_scale": 1.0}
@@ -192,4 +213,12 @@ FAMILIES = {
         tiny_klein, SIDES | LAYERS | UNGUIDED | {"max_sequence_length": 40}, GUIDED
     ),
     "AuraFlow": Joint(tiny_aura_flow, SIDES | LENGTH | UNGUIDED, GUIDED, branches="negative first"),
+    "Z-Image": Joint(
+        tiny_z_image,
+        SIDES | {"guidance_scale": 0.0},
+        GUIDED | NEGATIVE,
+        text="last",
+        branches="prompt first",
+        refined=True,
+    ),
 }

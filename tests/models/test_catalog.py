@@ -40,6 +40,7 @@ DENOISERS = (
     "QwenImageTransformer2DModel",
     "Flux2Transformer2DModel",
     "AuraFlowTransformer2DModel",
+    "ZImageTransformer2DModel",
 )
 
 

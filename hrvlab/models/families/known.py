@@ -14,6 +14,7 @@ from hrvlab.models.families.qwen_image import QWEN_IMAGE
 from hrvlab.models.families.sana import SANA, SANA_SPRINT
 from hrvlab.models.families.stable_diffusion import STABLE_DIFFUSION, STABLE_DIFFUSION_XL
 from hrvlab.models.families.stable_diffusion_3 import STABLE_DIFFUSION_3
+from hrvlab.models.families.z_image import Z_IMAGE
 from hrvlab.models.unsupported import UNKNOWN_ROWS, find_refused, obstacles
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ FAMILIES: tuple[Family, ...] = (
     FLUX_2,
     FLUX_2_KLEIN,
     AURA_FLOW,
+    Z_IMAGE,
 )
 _registered: list[Family] = []
 
