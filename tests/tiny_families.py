@@ -15,11 +15,14 @@ from diffusers import (
     Flux2KleinPipeline,
     Flux2Pipeline,
     Flux2Transformer2DModel,
+    Lumina2Pipeline,
+    Lumina2Transformer2DModel,
     QwenImagePipeline,
     QwenImageTransformer2DModel,
     ZImagePipeline,
     ZImageTransformer2DModel,
 )
+from diffusers.image_processor import VaeImageProcessor
 
 from tests.tiny_joint import WIDTH, _t5, _vae
 from tests.tiny_language import (
@@ -30,7 +33,7 @@ from tests.tiny_language import (
     tiny_qwen,
     tiny_qwen_vl,
 )
-from tests.tiny_transformers import t5_tokenizer
+from tests.tiny_transformers import _sana_parts, t5_tokenizer
 
 
 @dataclass
@@ -199,6 +202,31 @@ def tiny_z_image() -> DiffusionPipeline:
     return _quiet(ZImagePipeline(_shifting(), _vae(), encoder, tokenizer, sharpened(transformer)))
 
 
+def tiny_lumina_2() -> DiffusionPipeline:
+    """Build a Lumina 2 pipeline: 2 shared layers of 4 heads in 2 groups, and refiners."""
+    torch.manual_seed(0)
+    parts = _sana_parts(None)
+    transformer = Lumina2Transformer2DModel(
+        sample_size=8,
+        in_channels=4,
+        hidden_size=32,
+        num_layers=2,
+        num_refiner_layers=1,
+        num_attention_heads=4,
+        num_kv_heads=2,
+        multiple_of=8,
+        axes_dim_rope=(2, 2, 4),
+        axes_lens=(64, 32, 32),
+        cap_feat_dim=16,
+    )
+    pipe = Lumina2Pipeline(
+        sharpened(transformer), _shifting(), _vae(), parts["text_encoder"], parts["tokenizer"]
+    )
+    pipe.vae_scale_factor = 2  # the published pipeline's is 8, whatever its VAE
+    pipe.image_processor = VaeImageProcessor(vae_scale_factor=4)
+    return _quiet(pipe)
+
+
 SIDES = {"height": 16, "width": 16}
 LENGTH = {"max_sequence_length": 24}
 UNGUIDED = {"guidance_scale": 1.0}
@@ -219,6 +247,13 @@ FAMILIES = {
         GUIDED | NEGATIVE,
         text="last",
         branches="prompt first",
+        refined=True,
+    ),
+    "Lumina 2": Joint(
+        tiny_lumina_2,
+        SIDES | UNGUIDED | {"system_prompt": "on a day", "max_sequence_length": 32},
+        GUIDED | {"cfg_trunc_ratio": 0.5},
+        branches="truncated",
         refined=True,
     ),
 }

@@ -41,6 +41,7 @@ DENOISERS = (
     "Flux2Transformer2DModel",
     "AuraFlowTransformer2DModel",
     "ZImageTransformer2DModel",
+    "Lumina2Transformer2DModel",
 )
 
 

@@ -9,6 +9,7 @@ from hrvlab.errors import ModelError, ParameterError
 from hrvlab.models.families.aura_flow import AURA_FLOW
 from hrvlab.models.families.flux import CHROMA, FLUX
 from hrvlab.models.families.flux_2 import FLUX_2, FLUX_2_KLEIN
+from hrvlab.models.families.lumina_2 import LUMINA_2
 from hrvlab.models.families.pixart import PIXART
 from hrvlab.models.families.qwen_image import QWEN_IMAGE
 from hrvlab.models.families.sana import SANA, SANA_SPRINT
@@ -37,6 +38,7 @@ FAMILIES: tuple[Family, ...] = (
     FLUX_2_KLEIN,
     AURA_FLOW,
     Z_IMAGE,
+    LUMINA_2,
 )
 _registered: list[Family] = []
 
