@@ -10,6 +10,11 @@ from diffusers import (
     AuraFlowTransformer2DModel,
     AutoencoderKLFlux2,
     AutoencoderKLQwenImage,
+    CogView3PlusPipeline,
+    CogView3PlusTransformer2DModel,
+    CogView4Pipeline,
+    CogView4Transformer2DModel,
+    DDIMScheduler,
     DiffusionPipeline,
     FlowMatchEulerDiscreteScheduler,
     Flux2KleinPipeline,
@@ -26,9 +31,11 @@ from diffusers.image_processor import VaeImageProcessor
 
 from tests.tiny_joint import WIDTH, _t5, _vae
 from tests.tiny_language import (
+    glm_tokenizer,
     mistral_processor,
     qwen_tokenizer,
     sharpened,
+    tiny_glm,
     tiny_mistral,
     tiny_qwen,
     tiny_qwen_vl,
@@ -183,6 +190,40 @@ def tiny_klein(*, distilled: bool = False) -> DiffusionPipeline:
     )
 
 
+COGVIEW = HEADS | {
+    "sample_size": 8,
+    "in_channels": 4,
+    "out_channels": 4,
+    "num_layers": 2,
+    "time_embed_dim": 8,
+    "condition_dim": 4,
+    "pos_embed_max_size": 16,
+}
+
+
+def tiny_cogview_3_plus() -> DiffusionPipeline:
+    """Build a CogView 3+ pipeline: 2 shared layers of 2 heads."""
+    torch.manual_seed(0)
+    t5 = t5_tokenizer()
+    transformer = CogView3PlusTransformer2DModel(**COGVIEW, text_embed_dim=WIDTH)
+    scheduler = DDIMScheduler(prediction_type="v_prediction", timestep_spacing="trailing")
+    return _quiet(CogView3PlusPipeline(t5, _t5(t5), _vae(), sharpened(transformer), scheduler))
+
+
+def tiny_cogview_4(channels: int = 4) -> DiffusionPipeline:
+    """Build a CogView 4 pipeline: 2 shared layers of 2 heads."""
+    torch.manual_seed(0)
+    tokenizer = glm_tokenizer()
+    transformer = CogView4Transformer2DModel(
+        **COGVIEW | {"in_channels": channels}, text_embed_dim=16, rope_axes_dim=(16, 16)
+    )
+    return _quiet(
+        CogView4Pipeline(
+            tokenizer, tiny_glm(tokenizer), _vae(), sharpened(transformer), _shifting()
+        )
+    )
+
+
 def tiny_z_image() -> DiffusionPipeline:
     """Build a Z-Image pipeline: 2 shared layers of 2 heads, and refiners before them."""
     torch.manual_seed(0)
@@ -255,5 +296,9 @@ FAMILIES = {
         GUIDED | {"cfg_trunc_ratio": 0.5},
         branches="truncated",
         refined=True,
+    ),
+    "CogView 4": Joint(tiny_cogview_4, SIDES | UNGUIDED, GUIDED),
+    "CogView 3+": Joint(
+        tiny_cogview_3_plus, SIDES | LENGTH | UNGUIDED, GUIDED, branches="negative first"
     ),
 }

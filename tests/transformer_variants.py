@@ -9,7 +9,7 @@ from diffusers.models.controlnets.controlnet_flux import FluxControlNetModel
 from diffusers.models.controlnets.controlnet_sd3 import SD3ControlNetModel
 
 from hrvlab.models.families import find_family
-from tests.tiny_families import FAMILIES
+from tests.tiny_families import FAMILIES, tiny_cogview_4
 from tests.tiny_joint import tiny_chroma, tiny_flux, tiny_sd3
 from tests.tiny_transformers import SANA_CALL, tiny_pixart, tiny_sana, tiny_sprint
 
@@ -47,6 +47,8 @@ def base_of(name):
         return tiny_flux(channels)
     if family.startswith("Stable"):
         return tiny_sd3(16 if name == "StableDiffusion3InpaintPipeline" else 4)
+    if name == "CogView4ControlPipeline":
+        return tiny_cogview_4(8)
     if family in FAMILIES:
         return FAMILIES[family].build()
     builders = {"Chroma": tiny_chroma, "Sana": tiny_sana, "Sana-Sprint": tiny_sprint}

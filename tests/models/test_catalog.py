@@ -42,6 +42,8 @@ DENOISERS = (
     "AuraFlowTransformer2DModel",
     "ZImageTransformer2DModel",
     "Lumina2Transformer2DModel",
+    "CogView4Transformer2DModel",
+    "CogView3PlusTransformer2DModel",
 )
 
 

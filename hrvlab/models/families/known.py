@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.models.families.aura_flow import AURA_FLOW
+from hrvlab.models.families.cogview import COGVIEW_3_PLUS, COGVIEW_4
 from hrvlab.models.families.flux import CHROMA, FLUX
 from hrvlab.models.families.flux_2 import FLUX_2, FLUX_2_KLEIN
 from hrvlab.models.families.lumina_2 import LUMINA_2
@@ -39,6 +40,8 @@ FAMILIES: tuple[Family, ...] = (
     AURA_FLOW,
     Z_IMAGE,
     LUMINA_2,
+    COGVIEW_4,
+    COGVIEW_3_PLUS,
 )
 _registered: list[Family] = []
 
