@@ -10,6 +10,8 @@ from diffusers import (
     AuraFlowTransformer2DModel,
     AutoencoderKLFlux2,
     AutoencoderKLQwenImage,
+    BriaPipeline,
+    BriaTransformer2DModel,
     CogView3PlusPipeline,
     CogView3PlusTransformer2DModel,
     CogView4Pipeline,
@@ -190,6 +192,17 @@ def tiny_klein(*, distilled: bool = False) -> DiffusionPipeline:
     )
 
 
+def tiny_bria() -> DiffusionPipeline:
+    """Build a Bria pipeline: 1 double and 1 single layer of 2 heads."""
+    torch.manual_seed(0)
+    t5 = t5_tokenizer()
+    transformer = BriaTransformer2DModel(
+        in_channels=16, **DOUBLE_AND_SINGLE, **AXES, joint_attention_dim=WIDTH
+    )
+    pipe = BriaPipeline(sharpened(transformer), _shifting(), _vae(), _t5(t5), t5)
+    return _quiet(pipe)
+
+
 COGVIEW = HEADS | {
     "sample_size": 8,
     "in_channels": 4,
@@ -301,4 +314,5 @@ FAMILIES = {
     "CogView 3+": Joint(
         tiny_cogview_3_plus, SIDES | LENGTH | UNGUIDED, GUIDED, branches="negative first"
     ),
+    "Bria 3.2": Joint(tiny_bria, SIDES | LENGTH | UNGUIDED, GUIDED, branches="negative first"),
 }

@@ -44,6 +44,7 @@ DENOISERS = (
     "Lumina2Transformer2DModel",
     "CogView4Transformer2DModel",
     "CogView3PlusTransformer2DModel",
+    "BriaTransformer2DModel",
 )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hrvlab.errors import ModelError, ParameterError
 from hrvlab.models.families.aura_flow import AURA_FLOW
+from hrvlab.models.families.bria import BRIA
 from hrvlab.models.families.cogview import COGVIEW_3_PLUS, COGVIEW_4
 from hrvlab.models.families.flux import CHROMA, FLUX
 from hrvlab.models.families.flux_2 import FLUX_2, FLUX_2_KLEIN
@@ -42,6 +43,7 @@ FAMILIES: tuple[Family, ...] = (
     LUMINA_2,
     COGVIEW_4,
     COGVIEW_3_PLUS,
+    BRIA,
 )
 _registered: list[Family] = []
 
