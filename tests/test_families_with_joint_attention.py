@@ -9,7 +9,7 @@ import torch
 import hrvlab as hl
 from hrvlab.attention import Rescale, TokenMeans, attach
 from hrvlab.attention.word_keys import WordKeys
-from hrvlab.errors import ModelError
+from hrvlab.errors import ModelError, ParameterError
 from hrvlab.models.families import family_of
 from hrvlab.models.tokens import prompt_words, token_table, word_columns
 from tests.joint_reference import Reference, lengths_given
@@ -216,3 +216,9 @@ def test_methods_that_are_not_defined_are_refused_with_the_reason(concepts):
         hl.collect_votes(pipe, concepts, PROMPTS, progress=False)
     with pytest.raises(ModelError, match="does not support attention injection"):
         hl.edit(pipe, "a red car", "a blue car")
+
+
+def test_longcat_rewrites_no_prompts():
+    pipe = FAMILIES["LongCat-Image"].build()
+    with pytest.raises(ParameterError, match="give enable_prompt_rewrite=False"):
+        hl.generate(pipe, "a red car")

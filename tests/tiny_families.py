@@ -22,6 +22,8 @@ from diffusers import (
     Flux2KleinPipeline,
     Flux2Pipeline,
     Flux2Transformer2DModel,
+    LongCatImagePipeline,
+    LongCatImageTransformer2DModel,
     Lumina2Pipeline,
     Lumina2Transformer2DModel,
     QwenImagePipeline,
@@ -203,6 +205,20 @@ def tiny_bria() -> DiffusionPipeline:
     return _quiet(pipe)
 
 
+def tiny_longcat() -> DiffusionPipeline:
+    """Build a LongCat-Image pipeline: 1 double and 1 single layer of 2 heads."""
+    torch.manual_seed(0)
+    tokenizer = qwen_tokenizer()
+    transformer = LongCatImageTransformer2DModel(
+        in_channels=64, **DOUBLE_AND_SINGLE, **AXES, joint_attention_dim=16
+    )
+    pipe = LongCatImagePipeline(
+        _shifting(), _vae(16), tiny_qwen_vl(tokenizer), tokenizer, None, sharpened(transformer)
+    )
+    pipe.tokenizer_max_length = 24  # 512 in the published pipeline
+    return _quiet(pipe)
+
+
 COGVIEW = HEADS | {
     "sample_size": 8,
     "in_channels": 4,
@@ -315,4 +331,7 @@ FAMILIES = {
         tiny_cogview_3_plus, SIDES | LENGTH | UNGUIDED, GUIDED, branches="negative first"
     ),
     "Bria 3.2": Joint(tiny_bria, SIDES | LENGTH | UNGUIDED, GUIDED, branches="negative first"),
+    "LongCat-Image": Joint(
+        tiny_longcat, SIDES | UNGUIDED | {"enable_prompt_rewrite": False}, GUIDED
+    ),
 }

@@ -45,6 +45,7 @@ DENOISERS = (
     "CogView4Transformer2DModel",
     "CogView3PlusTransformer2DModel",
     "BriaTransformer2DModel",
+    "LongCatImageTransformer2DModel",
 )
 
 

@@ -11,6 +11,7 @@ from hrvlab.models.families.bria import BRIA
 from hrvlab.models.families.cogview import COGVIEW_3_PLUS, COGVIEW_4
 from hrvlab.models.families.flux import CHROMA, FLUX
 from hrvlab.models.families.flux_2 import FLUX_2, FLUX_2_KLEIN
+from hrvlab.models.families.longcat_image import LONGCAT_IMAGE
 from hrvlab.models.families.lumina_2 import LUMINA_2
 from hrvlab.models.families.pixart import PIXART
 from hrvlab.models.families.qwen_image import QWEN_IMAGE
@@ -44,6 +45,7 @@ FAMILIES: tuple[Family, ...] = (
     COGVIEW_4,
     COGVIEW_3_PLUS,
     BRIA,
+    LONGCAT_IMAGE,
 )
 _registered: list[Family] = []
 
