@@ -26,6 +26,8 @@ from diffusers import (
     LongCatImageTransformer2DModel,
     Lumina2Pipeline,
     Lumina2Transformer2DModel,
+    OvisImagePipeline,
+    OvisImageTransformer2DModel,
     QwenImagePipeline,
     QwenImageTransformer2DModel,
     ZImagePipeline,
@@ -219,6 +221,20 @@ def tiny_longcat() -> DiffusionPipeline:
     return _quiet(pipe)
 
 
+def tiny_ovis() -> DiffusionPipeline:
+    """Build an Ovis-Image pipeline: 1 double and 1 single layer of 2 heads."""
+    torch.manual_seed(0)
+    tokenizer = qwen_tokenizer()
+    transformer = OvisImageTransformer2DModel(
+        in_channels=16, out_channels=16, **DOUBLE_AND_SINGLE, **AXES, joint_attention_dim=16
+    )
+    encoder = tiny_qwen(tokenizer).model
+    pipe = OvisImagePipeline(_shifting(), _vae(), encoder, tokenizer, sharpened(transformer))
+    begin = tokenizer(f"<|im_start|>user\n{pipe.system_prompt}".rstrip())["input_ids"]
+    pipe.user_prompt_begin_id = len(begin)  # 28 in the published vocabulary
+    return _quiet(pipe)
+
+
 COGVIEW = HEADS | {
     "sample_size": 8,
     "in_channels": 4,
@@ -334,4 +350,5 @@ FAMILIES = {
     "LongCat-Image": Joint(
         tiny_longcat, SIDES | UNGUIDED | {"enable_prompt_rewrite": False}, GUIDED
     ),
+    "Ovis-Image": Joint(tiny_ovis, SIDES | LENGTH | UNGUIDED, GUIDED | NEGATIVE),
 }

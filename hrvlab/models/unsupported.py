@@ -17,7 +17,6 @@ REFUSED = (
         "words and image share one softmax (joint attention), and the keys of words change with "
         "the image, so that a word alone has no key",
         (
-            "OvisImagePipeline",
             "HunyuanImagePipeline",
             "HiDreamImagePipeline",
             "ErnieImagePipeline",

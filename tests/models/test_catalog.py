@@ -46,6 +46,7 @@ DENOISERS = (
     "CogView3PlusTransformer2DModel",
     "BriaTransformer2DModel",
     "LongCatImageTransformer2DModel",
+    "OvisImageTransformer2DModel",
 )
 
 

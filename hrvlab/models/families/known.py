@@ -13,6 +13,7 @@ from hrvlab.models.families.flux import CHROMA, FLUX
 from hrvlab.models.families.flux_2 import FLUX_2, FLUX_2_KLEIN
 from hrvlab.models.families.longcat_image import LONGCAT_IMAGE
 from hrvlab.models.families.lumina_2 import LUMINA_2
+from hrvlab.models.families.ovis_image import OVIS_IMAGE
 from hrvlab.models.families.pixart import PIXART
 from hrvlab.models.families.qwen_image import QWEN_IMAGE
 from hrvlab.models.families.sana import SANA, SANA_SPRINT
@@ -46,6 +47,7 @@ FAMILIES: tuple[Family, ...] = (
     COGVIEW_3_PLUS,
     BRIA,
     LONGCAT_IMAGE,
+    OVIS_IMAGE,
 )
 _registered: list[Family] = []
 
