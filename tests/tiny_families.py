@@ -8,6 +8,7 @@ import torch
 from diffusers import (
     AuraFlowPipeline,
     AuraFlowTransformer2DModel,
+    AutoencoderKL,
     AutoencoderKLFlux2,
     AutoencoderKLQwenImage,
     BriaPipeline,
@@ -17,11 +18,14 @@ from diffusers import (
     CogView4Pipeline,
     CogView4Transformer2DModel,
     DDIMScheduler,
+    DDPMScheduler,
     DiffusionPipeline,
     FlowMatchEulerDiscreteScheduler,
     Flux2KleinPipeline,
     Flux2Pipeline,
     Flux2Transformer2DModel,
+    HunyuanDiT2DModel,
+    HunyuanDiTPipeline,
     LongCatImagePipeline,
     LongCatImageTransformer2DModel,
     Lumina2Pipeline,
@@ -34,9 +38,11 @@ from diffusers import (
     ZImageTransformer2DModel,
 )
 from diffusers.image_processor import VaeImageProcessor
+from transformers import BertConfig, BertModel
 
 from tests.tiny_joint import WIDTH, _t5, _vae
 from tests.tiny_language import (
+    bert_tokenizer,
     glm_tokenizer,
     mistral_processor,
     qwen_tokenizer,
@@ -313,6 +319,52 @@ def tiny_lumina_2() -> DiffusionPipeline:
     return _quiet(pipe)
 
 
+def _deep_vae():
+    """Build an autoencoder of images 8 times as large, which some pipelines take for granted."""
+    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 4}
+    blocks |= {"up_block_types": ("UpDecoderBlock2D",) * 4, "block_out_channels": (4,) * 4}
+    return AutoencoderKL(latent_channels=4, layers_per_block=1, norm_num_groups=2, **blocks).eval()
+
+
+def tiny_hunyuan_dit() -> DiffusionPipeline:
+    """Build a Hunyuan-DiT pipeline: 4 layers of 2 heads."""
+    torch.manual_seed(0)
+    bert, t5 = bert_tokenizer(), t5_tokenizer()
+    config = BertConfig(
+        vocab_size=len(bert),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+    )
+    transformer = HunyuanDiT2DModel(
+        num_attention_heads=2,
+        attention_head_dim=8,
+        in_channels=4,
+        patch_size=2,
+        sample_size=8,
+        hidden_size=16,
+        num_layers=4,
+        mlp_ratio=1.0,
+        cross_attention_dim=16,
+        cross_attention_dim_t5=WIDTH,
+        pooled_projection_dim=16,
+    )
+    pipe = HunyuanDiTPipeline(
+        vae=_deep_vae(),
+        text_encoder=BertModel(config).eval(),
+        tokenizer=bert,
+        text_encoder_2=_t5(t5),
+        tokenizer_2=t5,
+        transformer=sharpened(transformer),
+        scheduler=DDPMScheduler(prediction_type="v_prediction"),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    return _quiet(pipe)
+
+
 SIDES = {"height": 16, "width": 16}
 LENGTH = {"max_sequence_length": 24}
 UNGUIDED = {"guidance_scale": 1.0}
@@ -351,4 +403,12 @@ FAMILIES = {
         tiny_longcat, SIDES | UNGUIDED | {"enable_prompt_rewrite": False}, GUIDED
     ),
     "Ovis-Image": Joint(tiny_ovis, SIDES | LENGTH | UNGUIDED, GUIDED | NEGATIVE),
+    "Hunyuan-DiT": Joint(
+        tiny_hunyuan_dit,
+        LARGE | UNGUIDED | {"use_resolution_binning": False},
+        GUIDED,
+        text="alone",
+        branches="negative first",
+        position=16,
+    ),
 }

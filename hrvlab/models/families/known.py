@@ -11,6 +11,7 @@ from hrvlab.models.families.bria import BRIA
 from hrvlab.models.families.cogview import COGVIEW_3_PLUS, COGVIEW_4
 from hrvlab.models.families.flux import CHROMA, FLUX
 from hrvlab.models.families.flux_2 import FLUX_2, FLUX_2_KLEIN
+from hrvlab.models.families.hunyuan_dit import HUNYUAN_DIT
 from hrvlab.models.families.longcat_image import LONGCAT_IMAGE
 from hrvlab.models.families.lumina_2 import LUMINA_2
 from hrvlab.models.families.ovis_image import OVIS_IMAGE
@@ -48,6 +49,7 @@ FAMILIES: tuple[Family, ...] = (
     BRIA,
     LONGCAT_IMAGE,
     OVIS_IMAGE,
+    HUNYUAN_DIT,
 )
 _registered: list[Family] = []
 
