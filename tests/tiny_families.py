@@ -30,6 +30,8 @@ from diffusers import (
     LongCatImageTransformer2DModel,
     Lumina2Pipeline,
     Lumina2Transformer2DModel,
+    LuminaNextDiT2DModel,
+    LuminaPipeline,
     OvisImagePipeline,
     OvisImageTransformer2DModel,
     QwenImagePipeline,
@@ -365,6 +367,30 @@ def tiny_hunyuan_dit() -> DiffusionPipeline:
     return _quiet(pipe)
 
 
+def tiny_lumina_next() -> DiffusionPipeline:
+    """Build a Lumina-Next pipeline: 2 layers of 4 heads in 2 groups."""
+    torch.manual_seed(0)
+    parts = _sana_parts(None)
+    transformer = LuminaNextDiT2DModel(
+        sample_size=8,
+        hidden_size=32,
+        num_layers=2,
+        num_attention_heads=4,
+        num_kv_heads=2,
+        multiple_of=8,
+        cross_attention_dim=16,
+    )
+    pipe = LuminaPipeline(
+        sharpened(transformer),
+        FlowMatchEulerDiscreteScheduler(),
+        _deep_vae(),
+        parts["text_encoder"],
+        parts["tokenizer"],
+    )
+    pipe.tokenizer.padding_side = "right"
+    return _quiet(pipe)
+
+
 SIDES = {"height": 16, "width": 16}
 LENGTH = {"max_sequence_length": 24}
 UNGUIDED = {"guidance_scale": 1.0}
@@ -409,6 +435,14 @@ FAMILIES = {
         GUIDED,
         text="alone",
         branches="negative first",
+        position=16,
+    ),
+    "Lumina-Next": Joint(
+        tiny_lumina_next,
+        LARGE | UNGUIDED,
+        GUIDED | NEGATIVE,
+        text="alone",
+        branches="prompt first",
         position=16,
     ),
 }

@@ -35,7 +35,6 @@ REFUSED = (
         "its cross-attention rotates, gates or groups queries and keys in a way that no family "
         "describes",
         (
-            "LuminaPipeline",
             "HunyuanDiTPAGPipeline",
             "Kandinsky5T2IPipeline",
             "Cosmos2TextToImagePipeline",

@@ -14,6 +14,7 @@ from hrvlab.models.families.flux_2 import FLUX_2, FLUX_2_KLEIN
 from hrvlab.models.families.hunyuan_dit import HUNYUAN_DIT
 from hrvlab.models.families.longcat_image import LONGCAT_IMAGE
 from hrvlab.models.families.lumina_2 import LUMINA_2
+from hrvlab.models.families.lumina_next import LUMINA_NEXT
 from hrvlab.models.families.ovis_image import OVIS_IMAGE
 from hrvlab.models.families.pixart import PIXART
 from hrvlab.models.families.qwen_image import QWEN_IMAGE
@@ -50,6 +51,7 @@ FAMILIES: tuple[Family, ...] = (
     LONGCAT_IMAGE,
     OVIS_IMAGE,
     HUNYUAN_DIT,
+    LUMINA_NEXT,
 )
 _registered: list[Family] = []
 
