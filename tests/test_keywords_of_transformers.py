@@ -76,9 +76,11 @@ def required(name, keyword):
 
 def sides(pipe):
     """Return a side other than the usual that a class takes."""
-    return {"SanaTransformer2DModel": 64, "CogView4Transformer2DModel": 32}.get(
-        type(pipe.transformer).__name__, 24
-    )
+    own = {"SanaTransformer2DModel": 64, "CogView4Transformer2DModel": 32}
+    own |= {"LuminaNextDiT2DModel": 32, "HunyuanDiT2DModel": 32}
+    if type(pipe).__name__ in ("ZImageImg2ImgPipeline", "ZImageInpaintPipeline"):
+        return 16  # they do not fit an image to another size
+    return own.get(type(pipe.transformer).__name__, 24)
 
 
 def encoded(pipe, negative=False):
@@ -96,7 +98,7 @@ def encoded(pipe, negative=False):
     start = "negative_" * negative
     if name.startswith("StableDiffusion3"):
         return {f"{start}prompt_embeds": states, f"{start}pooled_prompt_embeds": others[1]}
-    if name.startswith("Flux"):
+    if name.startswith("Flux") and not name.startswith("Flux2"):
         return {f"{start}prompt_embeds": states, f"{start}pooled_prompt_embeds": others[0]}
     if name.startswith("Qwen"):
         return {f"{start}prompt_embeds": states, f"{start}prompt_embeds_mask": others[0]}
@@ -110,7 +112,7 @@ def negative(pipe):
     """Encode a negative prompt, beside which PixArt and Sana take no text."""
     name = type(pipe).__name__
     beside = {} if name in JOINT else {"negative_prompt": None, **encoded(pipe)}
-    if name.startswith("CogView"):
+    if name.startswith(("CogView", "Lumina", "Ovis", "AuraFlow")):
         beside = encoded(pipe)
     return beside | encoded(pipe, negative=True)
 
