@@ -151,9 +151,9 @@ class _LayerMode(TorchFunctionMode):
     ) -> Tensor:
         """Compute the attention of rows whose image begins at different columns."""
         order = row_order(call, key.shape[2], key.device)
-        moved = [in_order(part, order) for part in (query, key, value)]
-        answered = self._answer(call, *moved, **mask_in_order(how, order))
-        if self._edit(call, moved[2], slice(0, call.columns)) is moved[2]:
+        queries, keys, values = (in_order(part, order) for part in (query, key, value))
+        answered = self._answer(call, queries, keys, values, **mask_in_order(how, order))
+        if self._edit(call, values, slice(0, call.columns)) is values:
             # Another order of keys would round otherwise.
             return scaled_dot_product_attention(query, key, value, **how)
         return in_order(answered, order.argsort(dim=1))

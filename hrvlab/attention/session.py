@@ -161,10 +161,9 @@ class Session:
         index = self._clock.begin_call(moment, run)
         clock, last = self._clock, self.call
         size = self._family.latent_size(inputs) if last is None else last.latent_size
-        masked = None if bias is None else bias[rows.conditional]
-        columns, numbers = inputs.columns or states.shape[1], (clock.calls, clock.steps)
-        layout = columns, inputs.pixels, inputs.lengths
-        call = Call(index, moment, rows, size, *numbers, masked, *layout)
+        bias = None if bias is None else bias[rows.conditional]
+        columns, total = inputs.columns or states.shape[1], (clock.calls, clock.steps)
+        call = Call(index, moment, rows, size, *total, bias, columns, inputs.pixels, inputs.lengths)
         if last is None:
             self._name_columns(call, columns)
         elif rows.prompts != last.rows.prompts:
