@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from hrvlab.models.families.carried_texts import CarriedTexts
 from hrvlab.models.families.clip_texts import text_as_read
-from hrvlab.models.families.joint_texts import REFUSED, JointTexts
+from hrvlab.models.families.joint_texts import REFUSED
 from hrvlab.models.families.packed import flux_layers, of_thousandth, packed_size
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Flux(JointTexts):
+class Flux(CarriedTexts):
     """A family whose denoiser is given packed latents and T5's states."""
 
     def layers(self, denoiser: nn.Module) -> list[Layer]:

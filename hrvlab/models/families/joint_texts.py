@@ -7,21 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hrvlab.errors import ParameterError
 from hrvlab.models.columns import Token, join_shared, token_spans, without_blanks, word_at, words_in
-from hrvlab.models.families.alone import encode_alone
-from hrvlab.models.families.carrier import rows_of
-from hrvlab.models.families.encodings import WordEncodings
 from hrvlab.models.families.family import Family
 from hrvlab.models.families.inputs import all_given
 from hrvlab.models.layers import Layer, default_size
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
-    from torch import Tensor, nn
+    from torch import nn
 
     from hrvlab.models.columns import Span, TokenKind
-    from hrvlab.models.families.carrier import Passengers
     from hrvlab.models.families.family import Method
     from hrvlab.models.families.inputs import CallInputs
 
@@ -43,8 +38,7 @@ REFUSED: dict[Method, str] = {
 class JointTexts(Family):
     """A family whose words and image positions share one softmax.
 
-    The last of its encoders is T5, whose padding is read as words are. Keys of words change with
-    the image, so that words are carried through the blocks beside the prompt; see `Carrier`.
+    The last of its encoders is T5, whose padding is read as words are.
     """
 
     @property
@@ -111,65 +105,6 @@ class JointTexts(Family):
         )
         ids: list[list[int]] = encoded["input_ids"]
         return ids
-
-    def word_encoder(self, pipe: DiffusionPipeline) -> str:
-        """Return the text encoder whose columns stand for words in votes by default."""
-        return next(iter(self.word_encoders))
-
-    def encode_words(
-        self, pipe: DiffusionPipeline, words: Sequence[str], *, encoder: str = "", **how: Any
-    ) -> WordEncodings:
-        """Encode each word alone, in as many columns as the prompts of the denoiser.
-
-        Parameters
-        ----------
-        pipe : diffusers.DiffusionPipeline
-        words : sequence of str
-        encoder : str
-            The text encoder whose columns are taken; "": the family's default.
-        **how
-            From `encoding`.
-
-        Raises
-        ------
-        ModelError
-            If the tokenizer reads the empty prompt without the sink's token.
-        """
-        chosen = encoder or self.word_encoder(pipe)
-        sink = self.word_encoders[chosen]
-        alone = encode_alone(self, pipe, words, sink, encoder=chosen, **how)
-        through: Any = self.denoiser(pipe)
-        return WordEncodings(**alone, through=(through.context_embedder,), carrier=self)
-
-    def block(self, layer: Layer) -> str:
-        """Return the path of the block that holds a layer's attention."""
-        return layer.module.removesuffix(".attn")
-
-    def enter(self, given: Mapping[str, Any], words: Passengers) -> dict[str, Any]:
-        """Return what a block is given if words stand in place of its text.
-
-        Raises
-        ------
-        ParameterError
-            If a mask of one's own is given, in which words have no columns.
-        """
-        if (given.get("joint_attention_kwargs") or {}).get("attention_mask") is not None:
-            raise ParameterError(
-                "votes take no attention_mask in joint_attention_kwargs, in which concept words "
-                "have no columns; leave it out"
-            )
-        image = rows_of(given["hidden_states"], words.rows)
-        own = {
-            "hidden_states": image[:, :0],
-            "encoder_hidden_states": words.states.to(image.dtype),
-            "temb": rows_of(given["temb"], words.rows),
-        }
-        return {**given, **own}
-
-    def leave(self, output: Any, words: Passengers) -> Tensor | None:
-        """Return the words' states after a block, which precede those of the image."""
-        states: Tensor | None = output[0]
-        return states
 
 
 def t5_length(pipe: DiffusionPipeline, how: Mapping[str, Any]) -> int:

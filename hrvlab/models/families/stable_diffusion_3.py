@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hrvlab.models.columns import Token, token_spans
+from hrvlab.models.families.carried_texts import CarriedTexts
 from hrvlab.models.families.clip_texts import clip_columns
 from hrvlab.models.families.joint_texts import (
     REFUSED,
-    JointTexts,
     joint_layers,
     t5_columns,
     t5_length,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class StableDiffusion3(JointTexts):
+class StableDiffusion3(CarriedTexts):
     """A family whose two CLIPs share columns, before those of T5; without a T5, these are zeros.
 
     The second attention of a block, which 3.5 has, is the image's own. The calls that skip layers,
