@@ -116,9 +116,19 @@ def others(capture):
     }
 
 
+def answers():
+    """Build figures of what a pool answers."""
+    heads = summary(label=["down, layer: 0, head: 1", HOSTILE]).rename(mean="relevance")
+    words = summary(word=["10", "2", HOSTILE]).rename(mean="share").assign_attrs(head=HOSTILE)
+    return {
+        "head_ranking": figures.head_ranking(heads, HOSTILE),
+        "word_ranking": figures.word_ranking(words),
+    }
+
+
 @pytest.fixture(scope="module")
 def every(capture, hrv):
-    return labeled(hrv) | compared() | others(capture)
+    return labeled(hrv) | compared() | answers() | others(capture)
 
 
 def texts_in(part):
