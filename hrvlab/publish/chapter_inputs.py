@@ -7,7 +7,12 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from hrvlab.dry_run import rehearse_capture, rehearse_images, rehearse_votes
+from hrvlab.dry_run import (
+    rehearse_capture,
+    rehearse_images,
+    rehearse_queries,
+    rehearse_votes,
+)
 from hrvlab.experiments.rehearsal import rehearse_trials
 from hrvlab.inputs.concepts import ConceptSet
 from hrvlab.inputs.prompts import read_prompts
@@ -75,6 +80,12 @@ class ChapterInputs:
         """The concepts of its vectors."""
         return ConceptSet.read(self.values["concepts"])
 
+    @property
+    def prompts(self) -> list[str]:
+        """The prompts of its votes or queries."""
+        prompts = read_prompts(self.values["prompts"], self.values["column"])
+        return prompts[: self.values["count"]]
+
     @cached_property
     def hrv(self) -> xr.DataArray:
         """Vectors that mean nothing, in place of those that it would build."""
@@ -87,14 +98,23 @@ class ChapterInputs:
 
     def votes(self, rules: int = 1) -> Iterator[Work]:
         """Yield the votes of its prompts, by so many voting rules."""
-        prompts = read_prompts(self.values["prompts"], self.values["column"])
-        some = prompts[: self.values["count"]]
+        some = self.prompts
 
         def rehearse() -> DryRun:
             return rehearse_votes(self.pipe, self.concepts, some, seed=0, **self.call)
 
         for _ in range(rules):
             yield Work(f"votes of {len(some)} prompts", rehearse)
+
+    def queries(self) -> Work:
+        """Return the queries of its prompts."""
+        kept = {name: self.values[name] for name in ("positions", "calls")}
+        some = self.prompts
+
+        def rehearse() -> DryRun:
+            return rehearse_queries(self.pipe, some, **kept, **self.call)
+
+        return Work(f"queries of {len(some)} prompts", rehearse)
 
     def trials(self, name: str, plan: Plan, **changes: Any) -> Work:
         """Return an experiment."""

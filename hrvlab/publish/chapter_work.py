@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from hrvlab.atlas import record_panel
 from hrvlab.experiments.ablations.conditions import VOTING_RULES
 from hrvlab.experiments.ablations.trial import plan_ablations
 from hrvlab.experiments.disambiguation.cases import read_disambiguation
@@ -43,6 +46,32 @@ def _capture(chapter: ChapterInputs) -> Iterator[Work]:
     said = prompt_words(chapter.pipe, prompt)
     every = list(dict.fromkeys(word.text for word in said if word.whole))
     yield chapter.capture(prompt, maps=words or every)
+
+
+def _ask(chapter: ChapterInputs) -> Iterator[Work]:
+    yield chapter.queries()
+
+
+def _atlas(chapter: ChapterInputs) -> Iterator[Work]:
+    yield from chapter.votes()
+    values, pipe = chapter.values, chapter.pipe
+    texts, featured = chapter.prompts, values["featured"]
+    others = [text for text in texts if text not in featured]
+    shown = [*featured, *others][: max(values["panel"], len(featured))]
+
+    def attended(**call: Any) -> Images:
+        few = shown[: call["batch_size"]]
+        record_panel(pipe, few, **call)
+        return np.zeros((len(few), 1, 1, 3), np.uint8)
+
+    yield chapter.images("images, and what every head attends to in them", len(shown), attended)
+    heads = min(values["turned_heads"], chapter.hrv.sizes["head_position"])
+    turns = 1 + heads * len(values["factors"]) + 1 + len(values["turned"])
+
+    def draw(**call: Any) -> Images:
+        return generate(pipe, [shown[0]] * call["batch_size"], **call)
+
+    yield chapter.images("images with heads turned down", turns, draw)
 
 
 def _miniature(chapter: ChapterInputs) -> Iterator[Work]:
@@ -174,6 +203,8 @@ def _neglect(chapter: ChapterInputs) -> Iterator[Work]:
 
 CHAPTERS: Mapping[str, Callable[[ChapterInputs], Iterator[Work]]] = {
     "capture": _capture,
+    "atlas": _atlas,
+    "ask": _ask,
     "relevance": _votes,
     "replication": _votes,
     "miniature": _miniature,

@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 from typer.testing import CliRunner
 
@@ -6,6 +8,9 @@ from hrvlab.errors import ParameterError
 from hrvlab.relevance.io import save_relevance
 from hrvlab.relevance.vectors import relevance
 from hrvlab.results import read_result
+from tests.cli.disks import disk
+from tests.cli.test_wrong_values import check_line
+from tests.test_cli import run as run_hrvlab
 
 
 def run(*arguments):
@@ -40,4 +45,14 @@ def test_vectors_alone_become_a_page_under_a_name(tmp_path):
 def test_what_cannot_be_shown_is_refused_before_anything_is_written(tmp_path, runs, output, said):
     with pytest.raises(ParameterError, match=said):
         run(*runs, "-o", tmp_path / output)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.ESTALE])
+def test_a_disk_that_cannot_be_written_is_told_in_one_line(tmp_path, monkeypatch, capsys, number):
+    page = tmp_path / "atlas.html"
+    with disk.failing(tmp_path, 1, number):
+        code, _, err = run_hrvlab(monkeypatch, capsys, "atlas", "miniature", "-o", page)
+        assert disk.passed
+    check_line(code, err, 1)
     assert not list(tmp_path.iterdir())

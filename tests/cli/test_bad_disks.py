@@ -16,7 +16,8 @@ from tests.publish.chapters import checkout
 from tests.results.test_make import STUDY
 from tests.test_cli import run
 
-WRITING = sorted(NEEDED.keys() - {"ask"})  # which writes nothing
+# The one writes nothing, the other uses no model: test_atlas is about its disks.
+WRITING = sorted(NEEDED.keys() - {"ask", "atlas"})
 ERRORS = [errno.EROFS, errno.ENOSPC, errno.ESTALE, errno.EACCES, errno.EDQUOT]
 
 

@@ -54,7 +54,7 @@ def given(tmp_path_factory):
 
 
 def test_no_command_is_forgotten():
-    tried = {"verify", *STUDIES, *PROGRAMS}
+    tried = {"verify", "record", "atlas", *STUDIES, *PROGRAMS}
     for command in COMMANDS:
         tried.add(command.partition(" --")[0])
     # All edits of images are written as these are.
@@ -82,6 +82,16 @@ def test_without_locks_a_command_is_interrupted_and_completed(
     assert run(monkeypatch, capsys, *command.split(), "-o", whole, *given[command])[0] == 0
     check_same(results_in(output), results_in(whole))
     assert not list(output.rglob("lock.held"))
+
+
+@FULL
+def test_without_locks_queries_are_recorded(given, lockless, tmp_path, monkeypatch, capsys):
+    for output in ("out", "out", "whole"):
+        command = ["record", "-o", tmp_path / output, *given["generate"], "--calls", 1]
+        code, _, err = run(monkeypatch, capsys, *command)
+        assert (code, "Traceback" in err) == (0, False), err
+    first, second = (next((tmp_path / name).iterdir()).name for name in ("out", "whole"))
+    assert first == second
 
 
 @pytest.mark.parametrize("command", [STUDIES[0], pytest.param(STUDIES[1], marks=FULL)])

@@ -51,6 +51,7 @@ NEEDED = {
     "votes": ["--output", "out", "--prompt", "a cat"],
     "record": ["--output", "out", "--prompt", "a cat"],
     "ask": ["folder", "--concept", "cat"],
+    "atlas": ["folder", "--output", "out.html"],
     "verify": ["miniature"],
     "results": [],
     "check-results": [],
