@@ -58,6 +58,8 @@ def classes_around(denoiser):
             continue
         for definition in path.read_text(encoding="utf-8").split("\nclass ")[1:]:
             taken = re.search(r"def __init__\((.*?)\n    \)", definition, re.DOTALL)
+            if "has been renamed to" in definition:  # an old name, of which diffusers warns
+                continue
             if taken and re.search(rf"\b{denoiser}\b", taken[1]):
                 yield re.match(r"\w+", definition)[0]
 
