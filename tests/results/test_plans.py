@@ -24,7 +24,13 @@ def finished(tmp_path_factory):
     return SimpleNamespace(store=store, folders=folders, pipe=pipe, calls=calls)
 
 
-@pytest.mark.parametrize("name", STUDIES)
+# The plans of these take seconds, and are made as the others' are.
+LONG = {"ablations", "disambiguation", "disambiguation-tuning", "head-effects"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.full if n in LONG else ()) for n in STUDIES]
+)
 def test_a_study_asks_for_exactly_the_plans_that_ship_and_generates_nothing(
     finished, name, monkeypatch
 ):
